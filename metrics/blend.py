@@ -30,18 +30,14 @@ noisy, the temperature would fall to s times; if they were not noisy, it would s
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.calibration import BOUNDS, cross_entropies, expected_accuracy, matched_temperature
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Numbers
 
 Way = Literal["class mean", "discriminant"]
@@ -61,8 +57,6 @@ CHANCE = 0.001
 It is small because the better of two ways counts, and because pictures that look alike are named alike. At most 3 % of
 runs on shipped pictures with shuffled labels passed it, and 6 % where the pictures of a class were nearly equal.
 """
-LARGEST = 1e6
-"""The largest number allowed in a saved program; pictures give numbers far below it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +174,6 @@ class Blend:
         added: the classifier whose logits are added to those by words: a · pictures.
         temperature: the number to divide the sum of the logits by, > 0.
         sure: whether the gate is open: pictures may be taken without being asked for.
-        left_out: how many pictures were left out in turn; 0 if none can be left out.
     """
 
     way: Way
@@ -188,57 +181,6 @@ class Blend:
     added: Linear
     temperature: float
     sure: bool
-    left_out: int
-
-
-class Kept(BaseModel):
-    """A blend as a program saves it, in plain JSON: what pictures add to the program's logits.
-
-    Attributes:
-        way, weight, temperature: see `Blend`.
-        without: the numbers of the classes without pictures, which are judged by words alone.
-        rows: the numbers added to the unit class embeddings: float32 (C, D), little-endian, row after row, in base64.
-        bias: the number added to the logit of each class, length C.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    way: Way
-    weight: float = Field(gt=0, le=LARGEST)
-    temperature: float = Field(gt=0, le=LARGEST)
-    without: tuple[int, ...] = ()
-    rows: str
-    bias: tuple[Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)], ...]
-
-    @classmethod
-    def of(cls, found: Blend, scale: float, without: Sequence[int]) -> Kept:
-        """Return a blend in the form that is saved; `scale` is the logit scale of its CLIP."""
-        rows = np.ascontiguousarray(found.added.rows / scale, dtype="<f4")
-        return cls(
-            way=found.way,
-            weight=found.weight,
-            temperature=found.temperature,
-            without=tuple(without),
-            rows=base64.b64encode(rows.tobytes()).decode("ascii"),
-            bias=tuple(found.added.bias.astype(np.float32).tolist()),
-        )
-
-    def matrix(self, classes: int, width: int) -> Floats:
-        """Decode the rows: float32 (C, D), for `classes` = C and `width` = D.
-
-        Raises:
-            InputError: the rows or the bias have another size, or a row has a number that is too large or not finite.
-        """
-        try:
-            flat = np.frombuffer(base64.b64decode(self.rows, validate=True), dtype="<f4")
-        except (binascii.Error, ValueError):
-            flat = np.zeros(0, dtype="<f4")
-        if flat.size != classes * width or len(self.bias) != classes or not (np.abs(flat) <= LARGEST).all():
-            raise InputError(
-                f"the part of the pictures in a saved program must be {width} numbers and a bias for each of {classes} "
-                "classes, and this one is not; optimise again."
-            )
-        return flat.reshape(classes, width).astype(np.float32)
 
 
 def blend(words: Floats, pictures: Labelled, scale: float) -> Blend:
@@ -254,7 +196,7 @@ def blend(words: Floats, pictures: Labelled, scale: float) -> Blend:
         added = _whole("class mean", 1.0, pictures, scale)
         accuracy = expected_accuracy(0, 0, pictures.classes)
         found = (words + added.logits(pictures.features)).astype(np.float32)
-        return Blend("class mean", 1.0, added, matched_temperature(found, accuracy), sure=False, left_out=0)
+        return Blend("class mean", 1.0, added, matched_temperature(found, accuracy), sure=False)
     numbers = np.concatenate([np.flatnonzero(mask) for mask in masks])
     rounds = np.repeat(np.arange(len(masks)), [np.count_nonzero(mask) for mask in masks])
     labels = pictures.labels[numbers]
@@ -286,7 +228,6 @@ def blend(words: Floats, pictures: Labelled, scale: float) -> Blend:
         _whole(way, a, pictures, scale),
         round(temperature * stayed**0.5, 4),
         sure=_tell_classes_apart(pictures, numbers, [_hits(logits, labels) for logits in alone.values()]),
-        left_out=len(labels),
     )
 
 

@@ -80,7 +80,7 @@ def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[
         return to_rgb(stored, f"the picture {name}", background), _is_transparent(stored)
 
 
-def to_rgb(image: Image, what: str, background: Background) -> Image:
+def to_rgb(image: Image, what: str, background: Background = AS_VIEWED) -> Image:
     """Convert a loaded picture to RGB. Values of 16 bits are scaled to 8 bits, because Pillow would clip them to white.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The head of a program: the numbers and names with which it decides. A head needs neither templates nor texts."""
+"""The head of a program: the numbers with which it decides. A head needs neither templates nor texts."""
 
 from __future__ import annotations
 
@@ -6,40 +6,25 @@ from dataclasses import dataclass
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import softmax
-from ipo_prompts.metrics.decoding import Background
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
     """The part of a program behind the CLIP's picture tower: mainly one matrix and one bias.
 
-    Templates, synonyms and labelled pictures are already part of these numbers.
+    The template, synonyms and labelled pictures are already part of these numbers.
 
     Attributes:
-        class_names: the C class names, in label order.
-        classes: the class embeddings by words alone, float32 (C, D), unit rows.
+        rows: the matrix that features are multiplied by, float32 (C, D). If words decide alone, its rows have length 1.
         scale: the factor that cosines are multiplied by to give logits.
-        bias: the sum of the CLIP's bias and the bias of the pictures, float32 (C,). It is added to the
-            logits.
+        bias: the sum of the CLIP's bias and the bias of the pictures, float32 (C,). It is added to the logits.
         temperature: the number that logits are divided by before they become probabilities; 1.0 if none was fitted.
-        fingerprint: the fingerprint of the CLIP's weights and picture transform.
-        background: how the pixels of pictures are read.
-        pictures: the matrix that labelled pictures add to `classes`, float32 (C, D); None if words decide alone.
     """
 
-    class_names: tuple[str, ...]
-    classes: Floats
+    rows: Floats
     scale: float
     bias: Floats
     temperature: float
-    fingerprint: str
-    background: Background
-    pictures: Floats | None = None
-
-    @property
-    def rows(self) -> Floats:
-        """The matrix that features are multiplied by: float32 (C, D). If words decide alone, its rows have length 1."""
-        return self.classes if self.pictures is None else self.classes + self.pictures
 
     def logits(self, features: Floats) -> Floats:
         """Return the logits of each picture: float32 (n, C). `features` are float32 (n, D), unit rows."""

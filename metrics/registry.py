@@ -1,36 +1,29 @@
 """Choose classes by name: strategies and rewards, which have settings of their own, and methods.
 
 A choice is written `{"name": "history", "size": 8}`, on the command line `strategy=history strategy.size=8`. A class of
-the user's own is chosen by the name `module:Class`.
+the user's own is chosen by the name `module:Class`, and imported from the current folder or from what is installed.
+Importing a module runs its code. So nothing is imported when a name is read, and a caller of `load` must have made sure
+that a person typed the name: see `Registry.allow`.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, nearest
-
-# A class of the user's own is imported from the current folder.
-#
-# Importing a module runs its code. So nothing is imported when a name is read. A caller of `load` must have made sure
-# that a person typed the name: see `Registry.allow`.
-
+from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, reason
 
 _WORD = r"[^\W\d]\w*"
 _NAME = re.compile(rf"(?=.{{1,100}}$){_WORD}(\.{_WORD})*:{_WORD}")
-_PLAIN = TypeAdapter(dict[str, JsonValue], config=ConfigDict(strict=True))
 
 
 def is_own(name: object) -> bool:
@@ -51,62 +44,31 @@ def own_name(choice: object) -> str | None:
     return str(name) if is_own(name) else None
 
 
-def as_given(settings: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Return the settings of a class that is not imported yet. Check only that a file can hold the values.
-
-    Raises:
-        InputError: a setting is not a text, number, truth value, list or table.
-    """
-    try:
-        return dict(_PLAIN.validate_python(dict(settings)))
-    except ValidationError as error:
-        key = error.errors()[0]["loc"][0]
-        raise InputError(
-            f"the setting {key!r} of {what} is no text, number, list or table, and a file has to hold it."
-        ) from error
-
-
-def load(name: str, what: str, kind: Literal["class", "function"] = "class") -> Any:
+def load(name: str, what: str) -> Any:
     """Import `module:Class` or `module:function` from the current folder, or from what is installed.
 
     Args:
         name: `module:Class` or `module:function`.
         what: the setting that names the class or function, for messages.
-        kind: whether `name` must be a class or a function.
 
     Raises:
         InputError: there is no such module, class or function, or its file cannot be imported.
     """
-    fits = inspect.isclass if kind == "class" else callable
     module, _, attribute = name.partition(":")
-    found = _imported(module, what)
-    if not hasattr(found, attribute):
-        known = [key for key, value in vars(found).items() if fits(value)]
-        file = getattr(found, "__file__", None) or module
-        raise InputError(f"{file} has no {kind} {attribute!r}{did_you_mean(attribute, known)}; {what} asks for it.")
-    if not fits(made := getattr(found, attribute)):
-        raise InputError(f"{what} is a {type(made).__name__} and no {kind}; name a {kind}.")
-    return made
-
-
-def _imported(module: str, what: str) -> Any:
-    """Import a module from the current folder, or from what is installed; `what` is as in `load`."""
     folder = os.getcwd()  # noqa: PTH109 - a text, as in sys.path
     importlib.invalidate_caches()  # the file may have been written a moment ago
     sys.path.insert(0, folder)
     try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):  # what the file itself imports
-            raise _blamed(error, what) from error
-        raise InputError(
-            f"there is no module {module!r} for {what}: neither in the current folder, {folder}, nor installed."
-        ) from error
-    except (Exception, SystemExit) as error:
-        raise _blamed(error, what) from error
+        with blaming(what):
+            found = importlib.import_module(module)
     finally:
         with suppress(ValueError):  # the file may have changed the path
             sys.path.remove(folder)
+    made = getattr(found, attribute, None)
+    if not callable(made):
+        known = [key for key, value in vars(found).items() if callable(value)]
+        raise InputError(f"{what} asks for {attribute!r}, and {module} has none{did_you_mean(attribute, known)}.")
+    return made
 
 
 def check_members(made: type, members: Sequence[str], what: str, page: str) -> None:
@@ -121,14 +83,13 @@ def check_members(made: type, members: Sequence[str], what: str, page: str) -> N
     Raises:
         InputError: a member is missing; the message names all missing members.
     """
-    abstract = getattr(made, "__abstractmethods__", ())
-    if missing := [name for name in members if not hasattr(made, name) or name in abstract]:
+    if missing := [name for name in members if not hasattr(made, name)]:
         raise InputError(f"{what} has no {', '.join(missing)}; see ipo docs {page}.")
 
 
 @contextmanager
 def blaming(what: str) -> Iterator[None]:
-    """Turn an exception of the user's code into an `InputError` with the file and line where the exception arose.
+    """Turn an exception of the user's code into an `InputError` with the last line of the current folder's files.
 
     `what` names the class or function in the message.
     """
@@ -136,31 +97,11 @@ def blaming(what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:
-        raise _blamed(error, what) from error
-
-
-def _blamed(error: BaseException, what: str) -> InputError:
-    """Return an exception of the user's code as an `InputError` with the file and line where the exception arose."""
-    place, said = _place(error), " ".join(str(error).split())
-    if isinstance(error, SyntaxError) and error.filename:
-        place, said = f"{error.filename}, line {error.lineno}: ", error.msg
-    return InputError(f"{what} cannot be used: {place}{type(error).__name__}: {said}".rstrip(". :") + ".")
-
-
-def _place(error: BaseException) -> str:
-    """Return the file and number of the last line of the user's code that an exception passed through.
-
-    If no line is in the current folder, return the last line outside of IPO. If there is none, return "".
-    """
-    steps = [
-        (frame.f_code.co_filename, line)
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if not str(frame.f_globals.get("__name__")).startswith(("ipo_prompts.", "importlib", "pkgutil"))
-    ]
-    here = f"{Path.cwd()}{os.sep}"
-    own = [step for step in steps if step[0].startswith(here) and "site-packages" not in step[0]] or steps
-    return "{}, line {}: ".format(*own[-1]) if own else ""
+    except (Exception, SystemExit) as error:
+        steps = traceback.extract_tb(error.__traceback__)
+        own = [step for step in steps if step.filename.startswith(os.getcwd())]  # noqa: PTH109
+        place = f"{own[-1].filename}, line {own[-1].lineno}: " if own else ""
+        raise InputError(f"{what} cannot be used: {place}{type(error).__name__}: {reason(error)}.") from error
 
 
 NamedChoice = dict[str, Any]
@@ -170,16 +111,14 @@ NamedChoice = dict[str, Any]
 class Registry:
     """Names and their classes.
 
-    A class is imported when it is first used. It has `Settings`, a pydantic model of its settings, and
-    `build(settings, …)`. The function `own` wraps a class that has not both.
+    A class is imported when it is first used. It may have `Settings`, a pydantic model of its settings.
 
     Args:
         key: the name of the choice in a configuration, such as `strategy`.
         package: the package that holds the files of `homes` and `own`.
         homes: name → `file:Class`.
         default: the name that is used if a choice has no name.
-        own: `file:function`. The function wraps a class of the user's own, or a class of `homes` without `Settings` or
-            `build`; `find` returns the result.
+        own: `file:function`. The function checks a class of the user's own, and returns what `find` returns.
         word: the setting that a person types before the name; None if it is `key`.
     """
 
@@ -216,15 +155,11 @@ class Registry:
         what = f"{self.key}={name}"
         if is_own(name):
             self.check_allowed(name)
-            made = load(str(name), what)
-        elif isinstance(name, str) and name in self._homes:
-            made = resolve_name(f"{self._package}.{self._homes[name]}")
-            if hasattr(made, "Settings") and hasattr(made, "build"):
-                return made
-        else:
-            hint, names = did_you_mean(str(name), self), ", ".join(self)
-            raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {names}, or MODULE:CLASS of your own.")
-        return resolve_name(f"{self._package}.{self._own}")(made, what)
+            return resolve_name(f"{self._package}.{self._own}")(load(str(name), what), what)
+        if isinstance(name, str) and name in self._homes:
+            return resolve_name(f"{self._package}.{self._homes[name]}")
+        hint, names = did_you_mean(str(name), self), ", ".join(self)
+        raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {names}, or MODULE:CLASS of your own.")
 
     def check_allowed(self, choice: object) -> None:
         """Refuse a class of the user's own that was not allowed by `allow`.
@@ -247,10 +182,15 @@ class Registry:
         """
         values = dict(choice)
         name = values.pop("name", self.default)
-        form: type[BaseModel] = self.find(name).Settings
+        form = getattr(self.find(name), "Settings", NoSettings)
+        if not (isinstance(form, type) and issubclass(form, BaseModel)):
+            raise InputError(f"Settings of {self.key}={name} is no pydantic model; derive it from pydantic.BaseModel.")
         for key in values:
             if key not in form.model_fields:
-                raise InputError(self._no_setting(str(key), name, form))
+                raise InputError(
+                    f"the {self.key} {name!r} has no setting {key!r}{did_you_mean(str(key), form.model_fields)}; it "
+                    f"has {', '.join(form.model_fields) or 'none'}."
+                )
         try:
             return form.model_validate(values)
         except ValidationError as error:
@@ -271,47 +211,23 @@ class Registry:
         if not isinstance(choice, dict):
             choice = {"name": choice}
         if name := own_name(choice):
-            return as_given({**choice, "name": name}, f"{self.key}={name}")
+            return {**choice, "name": name}
         return {"name": choice.get("name", self.default), **self.settings(choice).model_dump(mode="json")}
 
     def build(self, choice: NamedChoice, *context: Any) -> Any:
         """Build an object of the class that a choice names.
 
-        `context` are the arguments that the class's `build` takes after the settings.
+        `context` are the arguments that the class's `build` takes after the settings. A class without `build` is called
+        with its settings as keywords.
 
         Raises:
-            InputError: see `settings`.
+            InputError: see `settings`. Or the user's code fails; the message says at which place of its file.
         """
-        return self.find(choice.get("name", self.default)).build(self.settings(choice), *context)
-
-    def _no_setting(self, key: str, name: str, form: type[BaseModel]) -> str:
-        """Return the message for a setting `key` that the choice `name` does not have.
-
-        The message names the other choices that have this setting. If none has it, the message suggests the nearest
-        setting of `name`.
-        """
-        owners = [other for other in self if key in self.find(other).Settings.model_fields]
-        if owners:
-            return (
-                f"{self.key}.{key} is a setting of {self.key}={', '.join(owners)}, and this is {self.key}={name}; "
-                f"write {self.key}={owners[0]} too, or leave {self.key}.{key} out."
-            )
-        near = nearest(key, form.model_fields, cutoff=0.0)
-        hint = f"did you mean {self.key}.{near[0]}?" if near else "it has none."
-        return f"the {self.key} {name!r} has no setting {key!r}; {hint}"
+        name, settings = choice.get("name", self.default), self.settings(choice)
+        made = self.find(name)
+        with blaming(f"{self.key}={name}"):
+            return made.build(settings, *context) if hasattr(made, "build") else made(**dict(settings))
 
 
 class NoSettings(BaseModel, extra="forbid", frozen=True):
     """The settings of a class without settings."""
-
-
-def settings_of(made: type, what: str) -> type[BaseModel]:
-    """Return the pydantic model `Settings` of a class of the user's own; `NoSettings` if the class has none.
-
-    Raises:
-        InputError: `Settings` is not a pydantic model.
-    """
-    form = getattr(made, "Settings", NoSettings)
-    if not (isinstance(form, type) and issubclass(form, BaseModel)):
-        raise InputError(f"Settings of {what} is no pydantic model; derive it from pydantic.BaseModel.")
-    return form

@@ -371,11 +371,8 @@ def groups_of(examples: Sequence[Any]) -> tuple[str, ...] | None:
     return tuple(example.group for example in examples) if any(having) else None
 
 
-def class_embeddings(clip: Clip, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]) -> Floats:
-    """Return the class embeddings of a weighted ensemble of templates: float32 (C, D), unit rows.
-
-    `weighted` are pairs of a template and its weight.
-    """
-    if len(weighted) == 1:  # the same bits as in `ClipReward.score`
-        return np.asarray(encode_templates(clip.model, clip.tokenizer, [weighted[0][0]], class_names)[0])
-    return encode_ensemble(clip.model, clip.tokenizer, weighted, class_names)
+def class_embeddings(clip: Clip, templates: Sequence[str], class_names: Sequence[str]) -> Floats:
+    """Return the class embeddings of a template, or of an ensemble of templates: float32 (C, D), unit rows."""
+    if len(templates) == 1:  # the same bits as in `ClipReward.score`
+        return np.asarray(encode_templates(clip.model, clip.tokenizer, templates, class_names)[0])
+    return encode_ensemble(clip.model, clip.tokenizer, templates, class_names)

@@ -104,30 +104,16 @@ def encode_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> Floats:
     return encoded.numpy()[string_of]
 
 
-def encode_ensemble(
-    model: Any, tokenizer: Any, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]
-) -> Floats:
-    """Return the class embeddings of a weighted ensemble of templates.
+def encode_ensemble(model: Any, tokenizer: Any, templates: Sequence[str], class_names: Sequence[str]) -> Floats:
+    """Return the class embeddings of an ensemble of templates, float32 (C, D), unit rows.
 
-    The embedding of a class is the weighted mean of its embeddings under the templates, normalised again, as in
-    open_clip's `build_zero_shot_classifier`. Synonyms are averaged under each template first. The (T, C, D) tensor of
-    all templates is never held in memory: see `parts`.
-
-    Args:
-        model, tokenizer: the CLIP and its tokenizer.
-        weighted: pairs of a template and its weight.
-        class_names: the class names.
-
-    Returns:
-        The class embeddings, float32 (C, D), unit rows.
+    The embedding of a class is the mean of its embeddings under the templates, normalised again, as in open_clip's
+    `build_zero_shot_classifier`. Synonyms are averaged under each template first. The (T, C, D) tensor of all templates
+    is never held in memory: see `parts`.
     """
-    weight_of = dict.fromkeys((template for template, _ in weighted), 0.0)
-    for template, weight in weighted:
-        weight_of[template] += weight
     sums: Any = 0.0  # float64, so that the order of summation does not change the result
-    for part in parts(list(weight_of), class_names):
-        rows = encode_templates(model, tokenizer, part, class_names)
-        sums = sums + np.einsum("t,tcd->cd", [weight_of[template] for template in part], rows, dtype=np.float64)
+    for part in parts(templates, class_names):
+        sums = sums + encode_templates(model, tokenizer, part, class_names).sum(axis=0, dtype=np.float64)
     return np.asarray((sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32))
 
 

@@ -1,9 +1,8 @@
-"""The program that is optimised: a zero-shot CLIP classifier whose state is its templates."""
+"""The program that is optimised: a zero-shot CLIP classifier whose state is its template."""
 
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -13,40 +12,18 @@ import dspy
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.blend import Kept
+from ipo_prompts.metrics.blend import Blend
 from ipo_prompts.metrics.calibration import expected_accuracy, matched_temperature
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.device import AUTO
-from ipo_prompts.metrics.errors import InputError, one_line, printable
+from ipo_prompts.metrics.errors import InputError, one_line, printable, several
 from ipo_prompts.metrics.head import Head
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import class_embeddings
-from ipo_prompts.metrics.template import (
-    BASELINE,
-    have_synonyms,
-    names_of,
-    problem,
-    too_long,
-    usable,
-    written,
-)
-from ipo_prompts.programs.saved_program import (
-    State,
-    StateField,
-    Weighted,
-    as_json,
-    check_classes,
-    check_usable,
-    read_program,
-    read_state,
-    weighted,
-)
+from ipo_prompts.metrics.template import BASELINE, check_template, every_name, problem, too_long
+from ipo_prompts.programs.state import Pictures, State, read_file
 from ipo_prompts.programs.templates.for_dspy import KeptFeatures, signature_of, template_in
-
-SHOWN_CLASSES = 5
-"""The most class names that the `repr` lists."""
 
 
 class Prediction(dspy.Prediction):
@@ -62,67 +39,85 @@ class TemplateClassifier(dspy.Predict):
 
     It is a `dspy.Predict` that asks no language model. `signature.instructions` is its template, and DSPy's optimizers
     change the template as they change any instructions (ipo docs dspy-optimizers). If they assign instructions without
-    a usable template, each answer has no label and states the `problem`, until other instructions are assigned.
+    a usable template, each answer has no label and states the `problem`, until other instructions are assigned. Demos
+    change nothing: a template has no examples.
 
     Args:
         clip: the frozen encoder.
-        class_names: the class names, in label order. A class with synonyms is given as a `ClassName`.
-        templates: one template, or several with weights. The class embedding is the weighted mean over the templates.
+        class_names: the class names that prompts have, in label order. A class with synonyms is given as a `ClassName`.
+        template: the template.
+        labels: the names of the same classes in answers; None: the `class_names`.
 
     Attributes:
-        state: all attributes below, as one object.
-        class_names: the class names, in label order.
-        templates: the templates, each with its weight.
+        state: all attributes below, as they are saved.
+        class_names, labels, template: see above.
         temperature: a number > 0. Logits by words are divided by it before they become probabilities; see `calibrate`.
-        background: how the pixels of pictures are read. A `Picture` is read by its own setting instead.
-        pictures: labelled pictures that the program decides with, besides its words, and the temperature of both; see
-            `metrics/blend.py`. None, the default, means words alone.
+        pictures: what labelled pictures add to the logits by words, see `add`. None, the default, means words alone.
 
     Raises:
-        InputError: a template has no slot, or does not fit the encoder's context with these classes; or the classes or
-            weights are not usable.
+        InputError: the template has no slot, or does not fit the encoder's context with these classes; or the classes
+            are not usable.
 
     Example:
         >>> from PIL import Image
         >>> Image.new("RGB", (48, 48), "navy").save("night.png")
-        >>> program = TemplateClassifier(load_clip("embedded"), ["cat", "fish", "moon"])
+        >>> program = TemplateClassifier(load_clip("embedded"), ["cat", "fish", "moon"], "a sketch of a <CLASS>.")
         >>> answer = program(image="night.png")
         >>> answer.label in program.class_names, round(sum(answer.scores.values()), 3)
         (True, 1.0)
-        >>> program.set_templates([("a sketch of a <CLASS>.", 2.0), ("a photo of a <CLASS>.", 1.0)])
         >>> program.save("program.json")
-        >>> loaded = TemplateClassifier.from_file("program.json")
-        >>> loaded.template, loaded.templates == program.templates
-        ('a sketch of a <CLASS>.', True)
+        >>> TemplateClassifier.from_file("program.json").template
+        'a sketch of a <CLASS>.'
     """
 
-    class_names = StateField[tuple[str, ...]]()
-    templates = StateField[tuple[Weighted, ...]]()
-    temperature = StateField[float]()
-    background = StateField[Background]()
-    pictures = StateField[Kept | None]()
-
-    def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = BASELINE) -> None:
+    def __init__(
+        self, clip: Clip, class_names: Sequence[str], template: str = BASELINE, labels: Sequence[str] | None = None
+    ) -> None:
         if isinstance(clip, str):
             raise InputError(f"a classifier takes a loaded CLIP; write load_clip({clip!r}) instead of its name.")
         self.clip = clip
-        names = usable(class_names)
-        self.state = State(names, weighted(templates, names, clip))
+        self.state = State.of(clip, class_names, labels, template)
+        self._problem: str | None = None
         self._features = KeptFeatures(clip)
-        self._embeddings: tuple[object, object, Floats] | None = None
+        self._embeddings: tuple[object, Floats] | None = None
         super().__init__(self.signature)
 
-    def set_templates(self, templates: str | Sequence[Weighted]) -> None:
-        """Replace the templates.
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The class names that prompts have, in label order."""
+        return self.state.class_names
 
-        The temperature becomes 1. Pictures are removed: they were fitted to the former templates.
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class names in answers, in label order."""
+        return self.state.labels
+
+    @property
+    def template(self) -> str:
+        """The template, or the assigned text that cannot be used as a template."""
+        return self.state.template
+
+    @property
+    def temperature(self) -> float:
+        """The number that logits by words are divided by before they become probabilities."""
+        return self.state.temperature
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """What labelled pictures add to the logits by words; None if words decide alone."""
+        return self.state.pictures
+
+    def set_template(self, template: str) -> None:
+        """Replace the template.
+
+        The temperature becomes 1. Pictures are removed: they were fitted to the former template.
 
         Raises:
             InputError: see the class.
         """
-        templates = weighted(templates, self.class_names, self.clip)
-        self.state = State(self.class_names, templates, background=self.background, labels=self.state.labels)
-        self._embeddings = None
+        check_template(template, self.class_names, self.clip)
+        self._problem = None
+        self.state = self.state.model_copy(update={"template": template, "temperature": 1.0, "pictures": None})
 
     def rename(self, class_names: Sequence[str]) -> None:
         """Give the classes other names in prompts, in the same order. Answers keep their labels.
@@ -132,65 +127,44 @@ class TemplateClassifier(dspy.Predict):
         Raises:
             InputError: there is not one name for each class, or a name is not usable.
         """
-        names, labels = usable(class_names), self.labels
-        if len(names) != len(labels):
-            raise InputError(f"there are {len(labels)} classes and {len(names)} names; give one for each class.")
-        templates = weighted(self.templates, names, self.clip)
-        self.state = State(names, templates, background=self.background, labels=() if names == labels else labels)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The class names in answers: the names of the classes before any `rename`."""
-        return self.state.labels or self.class_names
+        self.state = State.of(self.clip, class_names, self.labels, self.template)
 
     @property
     def signature(self) -> Any:
         """The signature that DSPy's optimizers read and assign: `image -> label`, with the template as instructions.
 
-        When instructions are assigned, their last line with a slot replaces the templates (see `template_in`).
-        Assigning the same template changes nothing: an ensemble keeps its other templates and its weights, and the
-        program keeps all that was fitted.
+        When instructions are assigned, their last line with a slot replaces the template (see `template_in`). Assigning
+        the same template changes nothing: the program keeps all that was fitted.
         """
         return signature_of(self.template)
 
     @signature.setter
     def signature(self, signature: Any) -> None:
         template = template_in(signature.instructions)
-        if signature.instructions == self.signature.instructions or template == self.template:
+        if self.template in (template, signature.instructions):
             return
         reason = problem(template) or too_long(template, self.class_names, self.clip)
         if reason is None:
-            self.set_templates(template)
+            self.set_template(template)
         else:
-            refused = (signature.instructions, f"the template cannot be used: {reason}")
-            state, background = self.state, self.background
-            self.state = State(self.class_names, (), background=background, refused=refused, labels=state.labels)
-
-    @property
-    def demos(self) -> list[Any]:
-        """Always empty: a template has no examples. Assigned examples are dropped with a warning."""
-        return []
-
-    @demos.setter
-    def demos(self, demos: Sequence[Any]) -> None:
-        if demos:
-            warnings.warn(
-                "a TemplateClassifier takes no demos, because a template has no examples: the demos are dropped; use "
-                "an optimizer of instructions (ipo docs dspy-optimizers).",
-                stacklevel=2,
-            )
+            self._problem = f"the template cannot be used: {reason}"
+            self.state = self.state.model_copy(update={"template": signature.instructions})
 
     def __repr__(self) -> str:
-        names = ", ".join(self.class_names[:SHOWN_CLASSES])
-        more = f", … ({len(self.class_names)} in all)" if len(self.class_names) > SHOWN_CLASSES else ""
-        templates = repr(list(self.templates)) if len(self.templates) > 1 else repr(self.template)
-        return printable(f"TemplateClassifier({templates}, classes: {names}{more}, CLIP: {self.clip.name})")
+        names = several(self.class_names)
+        return printable(f"TemplateClassifier({self.template!r}, classes: {names}, CLIP: {self.clip.name})")
 
     def words_alone(self) -> TemplateClassifier:
         """Return a copy of the program that decides without labelled pictures, at the temperature of its words."""
         found = copy(self)  # it shares the features of pictures that are known already
-        found.pictures = None
+        found.state = self.state.model_copy(update={"pictures": None})
         return found
+
+    def add(self, pictures: Blend) -> None:
+        """Decide with labelled pictures, too; they were fitted to the logits of these words."""
+        rows = (pictures.added.rows / self.clip.logit_scale).astype(np.float32)
+        fitted = Pictures(rows=rows, bias=pictures.added.bias, temperature=pictures.temperature)
+        self.state = self.state.model_copy(update={"pictures": fitted})
 
     def calibrate(self, pictures: EncodedPictures, hits: float | None = None) -> float:
         """Fit the temperature of the words: the mean confidence becomes the expected accuracy. No label changes.
@@ -206,14 +180,9 @@ class TemplateClassifier(dspy.Predict):
         logits = self.words_alone().logits(pictures.features)
         if hits is None:
             hits = float((logits.argmax(axis=1) == pictures.labels).sum())
-        self.temperature = matched_temperature(logits, expected_accuracy(hits, *logits.shape))
-        return self.temperature
-
-    @property
-    def template(self) -> str:
-        """The template with the highest weight, or the assigned text that cannot be used as a template."""
-        refused = self.state.refused
-        return refused[0] if refused else max(self.templates, key=lambda member: member[1])[0]
+        temperature = matched_temperature(logits, expected_accuracy(hits, *logits.shape))
+        self.state = self.state.model_copy(update={"temperature": temperature})
+        return temperature
 
     def __call__(self, image: Any, **kwargs: Any) -> dspy.Prediction:
         """Classify one picture, see `forward`. (`dspy.Predict` takes no positional argument.)"""
@@ -235,11 +204,10 @@ class TemplateClassifier(dspy.Predict):
             temperature. Classes with the same name have one score, the sum of their probabilities. If the assigned
             instructions cannot be used, the label is None, there are no scores, and `problem` says why.
         """
-        if self.state.refused:  # not raised: a useless proposal must not end an optimizer's run
-            problem = self.state.refused[1]
-            self._trace(label=None, problem=problem)
-            return Prediction(label=None, scores={}, problem=problem)
-        probabilities = self.head().probabilities(self._features.of(image, self.background))[0]
+        if self._problem:  # not raised: a useless proposal must not end an optimizer's run
+            self._trace(label=None, problem=self._problem)
+            return Prediction(label=None, scores={}, problem=self._problem)
+        probabilities = self.head().probabilities(self._features.of(image))[0]
         names = self.labels
         scores = dict(zip(names, probabilities.tolist(), strict=True))
         if len(scores) < len(names):
@@ -283,22 +251,12 @@ class TemplateClassifier(dspy.Predict):
         Raises:
             InputError: there is no usable template.
         """
-        classes = self.class_embeddings()
-        bias = np.full(len(classes), self.clip.logit_bias, dtype=np.float32)
-        kept = self.pictures
-        rows = kept.matrix(*classes.shape) if kept else None
-        if kept:
-            bias += np.array(kept.bias, dtype=np.float32)
-        return Head(
-            class_names=self.class_names,
-            classes=classes,
-            scale=self.clip.logit_scale,
-            bias=bias,
-            temperature=kept.temperature if kept else self.temperature,
-            fingerprint=self.clip.fingerprint,
-            background=self.background,
-            pictures=rows,
-        )
+        rows, fitted = self.class_embeddings(), self.pictures
+        bias = np.full(len(rows), self.clip.logit_bias, dtype=np.float32)
+        if fitted:
+            rows = rows + fitted.rows.reshape(rows.shape)
+            bias += fitted.bias
+        return Head(rows, self.clip.logit_scale, bias, fitted.temperature if fitted else self.temperature)
 
     def class_embeddings(self) -> Floats:
         """Return the class embeddings: float32 (C, D), unit rows, in the order of the classes.
@@ -306,56 +264,44 @@ class TemplateClassifier(dspy.Predict):
         Raises:
             InputError: there is no usable template.
         """
-        state = self.state
-        check_usable(state)
+        self._check_usable()
+        key = (self.template, every_name(self.class_names))
         with self._features.lock:
-            known = self._embeddings
-            if known is None or known[0] is not state.templates or known[1] is not state.class_names:
-                made = class_embeddings(self.clip, state.templates, state.class_names)
-                known = self._embeddings = (state.templates, state.class_names, made)
-            return known[2]
+            if self._embeddings is None or self._embeddings[0] != key:
+                self._embeddings = key, class_embeddings(self.clip, [self.template], self.class_names)
+            return self._embeddings[1]
+
+    def _check_usable(self) -> None:
+        """Refuse a program without a template, which can neither classify nor be saved.
+
+        Raises:
+            InputError: says which text was assigned as instructions.
+        """
+        if self._problem:
+            raise InputError(
+                f"{self._problem} ({printable(self.template[:80])!r} was assigned as instructions); assign other "
+                "instructions, or call set_template(…)."
+            )
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """Return the state, and the encoder's name and fingerprint, as plain JSON.
+        """Return the state as plain JSON.
 
         Raises:
             InputError: there is no usable template.
         """
-        check_usable(self.state)
-        state = {name: part.dump_state(json_mode=json_mode) for name, part in self._parts()}
-        return state | as_json(self.state, self.clip)
+        self._check_usable()
+        return self.state.model_dump(mode="json")
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
-        """Take over the whole state of a saved program, from its templates to its pictures.
-
-        Synonyms that the saved program lacks are removed, with a warning: it was searched and calibrated without them.
+        """Take over the whole state of a saved program, also its class names in prompts, with their synonyms.
 
         Raises:
-            InputError: the state belongs to another encoder or to other classes, where its templates may not help; or
+            InputError: the state belongs to another encoder or to other classes, where its template may not help; or
                 another version wrote it; or a part cannot be used. This program then stays as it was.
         """
-        saved = read_program(state, "the given state")
-        if saved.clip.fingerprint != self.clip.fingerprint:
-            raise InputError(
-                f"this program was optimised for the CLIP {saved.clip.name} and the loaded CLIP is {self.clip.name} "
-                "with other weights or another picture transform; load the same CLIP, or optimise again."
-            )
-        check_classes(tuple(saved.labels or saved.class_names), self.labels)
-        loaded = saved.state(self.clip)
-        if have_synonyms(self.class_names) and written(loaded.class_names) != written(self.class_names):
-            lost = next(name for name in self.class_names if have_synonyms([name]))
-            warnings.warn(
-                f"the saved program has other synonyms, which replace the given ones (such as {names_of(lost)[1]!r} of "
-                f"{str(lost)!r}): it answers as when it was saved; to use your synonyms, optimise again with them.",
-                stacklevel=2,
-            )
-        self.state = loaded
-        for name, part in self._parts():
-            part.load_state(state[name], **kwargs)
-
-    def _parts(self) -> list[tuple[str, Any]]:
-        """Return the DSPy parameters that a subclass holds, by name, without the program itself."""
-        return [(name, part) for name, part in self.named_parameters() if part is not self]
+        saved = State.read(state, "the given state")
+        saved.check(self.clip, self.labels)
+        self.state, self._problem = saved, None
 
     @classmethod
     def from_file(cls, path: str | Path, clip: Clip | None = None, device: str = AUTO) -> TemplateClassifier:
@@ -369,9 +315,9 @@ class TemplateClassifier(dspy.Predict):
         Raises:
             InputError: the file is no saved program, or the encoder cannot be loaded.
         """
-        path, state = read_state(path)
-        saved = read_program(state, str(path))
+        saved = read_file(path)
         encoder = clip or load_clip(saved.clip.name, device, saved.clip.precision)
-        program = cls(encoder, saved.labels or saved.class_names)
-        program.load_state(state)
+        saved.check(encoder, saved.labels)
+        program = cls(encoder, saved.class_names, saved.template, saved.labels)
+        program.state = saved
         return program

@@ -244,5 +244,5 @@ def compiled(student: Program, found: Searched, scale: Scale) -> Program:
 
 def _with_template(student: Program, template: str) -> Program:
     program = cast("Program", student.deepcopy())
-    classifier_in(program)[1].set_templates([(template, 1.0)])
+    classifier_in(program)[1].set_template(template)
     return program

@@ -122,7 +122,7 @@ def search_names(
         answers = ask_for_names(lm, task, given, seed)
         more = [[*own, *answered] for own, answered in zip(more, answers, strict=True)]
     texts, rows = _listed(ours, template, more, kept)
-    every = class_embeddings(ours.clip, [(template, 1.0)], [*given, *texts])
+    every = class_embeddings(ours.clip, [template], [*given, *texts])
     found = find_names(every, rows, _labelled(ours, parts), seed)
     names = tuple((*given, *texts)[row] for row in found.chosen.tolist())
     return NamesChosen(ours.renamed(names), given, found, len(texts))

@@ -146,10 +146,9 @@ class IPO(Teleprompter):
             After a search for names, prompts have the new class names, and answers have the student's class names.
 
         Raises:
-            InputError: the student neither is nor holds one `TemplateClassifier`; or it has several templates and no
-                `initial_template` was given; or examples are bad, or stand in both sets; or the initial template cannot
-                be used; or a reward or strategy returns something of the wrong kind; or the `log_dir` holds another
-                search.
+            InputError: the student neither is nor holds one `TemplateClassifier`; or examples are bad, or stand in both
+                sets; or the initial template cannot be used; or a reward or strategy returns something of the wrong
+                kind; or the `log_dir` holds another search.
             NothingUsable: none of the first five steps gave a usable template. (A search of fewer steps keeps the
                 initial template instead.)
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
@@ -279,11 +278,6 @@ class IPO(Teleprompter):
         """Return the settings. The search starts from the student's template, unless another one was given."""
         if "initial_template" in self.settings.model_fields_set:
             return self.settings
-        if len(student.templates) > 1:
-            raise InputError(
-                f"the student has {len(student.templates)} templates and a search starts from one; name one, as in "
-                "IPO(initial_template=student.template)."
-            )
         return self.settings.model_copy(update={"initial_template": student.template})
 
     def _on_step(self, steps: int, reward: Reward) -> Callable[[Step], None]:

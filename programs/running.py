@@ -14,7 +14,7 @@ from typing import Any
 import dspy
 import numpy as np
 
-from ipo_prompts.metrics.blend import Kept, Labelled, blend
+from ipo_prompts.metrics.blend import Labelled, blend
 from ipo_prompts.metrics.classification import EncodedPictures, features_of, scores_accuracy
 from ipo_prompts.metrics.clock import Clock
 from ipo_prompts.metrics.errors import InputError
@@ -233,7 +233,7 @@ def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures], *, g
     """Add labelled pictures to a program, if they have a weight; else words decide alone.
 
     Args:
-        program: the program with the chosen templates; it is changed.
+        program: the program with the chosen template; it is changed.
         parts: the labelled pictures of search and selection.
         gate: whether the pictures have to pass the gate, see `metrics/blend.py`.
     """
@@ -244,8 +244,7 @@ def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures], *, g
     found = blend(program.words_alone().logits(features), pictures, program.clip.logit_scale)
     if found.weight == 0 or (gate and not found.sure):
         return
-    counts = np.bincount(labels, minlength=pictures.classes)
-    program.pictures = Kept.of(found, program.clip.logit_scale, np.flatnonzero(counts == 0).tolist())
+    program.add(found)
 
 
 def check_head(head: object, reward: Reward, student: TemplateClassifier) -> None:

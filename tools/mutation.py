@@ -61,7 +61,7 @@ GUARDS = {
         "tests/end_to_end/test_one_runner.py",
     ),
     "programs/classifier.py": CLASSIFIER,
-    "programs/saved_program.py": CLASSIFIER,
+    "programs/state.py": CLASSIFIER,
     "programs/templates/for_dspy.py": ("tests/programs/test_dspy_optimizers.py", *CLASSIFIER),
     "programs/interrogator.py": ("tests/programs/test_interrogator.py",),
     "programs/describers/multimodal.py": OPTIMIZER,

@@ -43,7 +43,7 @@ def test_as_many_pairs_are_tried_as_templates_are_asked_for(
     given = lesson(steps=steps, candidates_per_step=candidates)
     fitted = RandomPairs().fit(given)
     assert fitted.budget == Budget(scored_only=steps * candidates)
-    ((template, _),) = fitted.templates
+    (template,) = fitted.templates
     assert template in [given.config.initial_template, *random_pairs(given)[: steps * candidates]]
     assert RandomPairsMany().fit(lesson(classes=2)).budget == Budget(scored_only=MANY)
 

@@ -64,7 +64,7 @@ def predict(
     if words:
         classifier = classifier.words_alone()
     if template is not None:
-        classifier.set_templates(template)
+        classifier.set_template(template)
     _tell_how_sure(program, classifier)
     rows = _Rows(format_, classifier.labels, min(top, len(classifier.class_names)))
     for path in bare:
@@ -119,7 +119,7 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
         result = load_result(folder)
     except InputError:
         return  # labels do not need the result
-    if result.reward.measure == "accuracy" and classifier.templates == ((result.template, 1.0),):
+    if result.reward.measure == "accuracy" and classifier.template == result.template:
         rows = [row for row in result.rows_on("test")[:-1] if classifier.pictures or row.what != "pictures"]
         low, high = rows[-1].after.ci95
         note(

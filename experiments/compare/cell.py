@@ -94,7 +94,7 @@ class Result(Content):
 
     Attributes:
         absent: why there is nothing to run, else None.
-        templates: the weighted templates; None where what was learnt is no text.
+        templates: the templates; None where what was learnt is no text.
         scores: test set → its scores, see `Tested`.
         gaps: test set → why it has no score.
         search, selection: the score on the search pictures, and on the selection pictures: `value, loss, n`.
@@ -109,7 +109,7 @@ class Result(Content):
     measure: str
     unit: str
     absent: str | None = None
-    templates: list[dict[str, str | float]] | None = None
+    templates: list[dict[str, str]] | None = None
     scores: dict[str, Tested] = Field({})
     gaps: dict[str, str] = Field({})
     search: Numbers | None = None
@@ -164,7 +164,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
 
 def _learnt(fitted: Fitted) -> dict[str, Any]:
     """Return the fields of a result that describe the method's outcome, such as its templates and its budget."""
-    templates = fitted.templates and [{"template": template, "weight": weight} for template, weight in fitted.templates]
+    templates = fitted.templates and [{"template": template} for template in fitted.templates]
     return {"templates": templates, "choice": fitted.choice, "budget": asdict(fitted.budget)}
 
 

@@ -172,7 +172,7 @@ def score_of(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
         return hook.score_embeddings([""], [classes], encoded.units)[0]
     if fitted.templates is None or len(fitted.templates) > 1:
         raise Absent("this reward scores single templates only")
-    return reward.score([fitted.templates[0][0]], encoded.units)[0]
+    return reward.score([fitted.templates[0]], encoded.units)[0]
 
 
 def totals(score: Score) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ipo_prompts.experiments.export.target import (
+    READER,
     Differs,
     Reference,
     Target,
-    reader,
     with_open_clip,
     write_readme,
 )
@@ -76,7 +76,7 @@ class HeadFiles(Target):
         (place / TENSORS).write_bytes(save({"bias": head.bias, "rows": np.ascontiguousarray(head.rows)}))
         (place / ABOUT).write_text(json.dumps(_about(program, head), indent=2) + "\n", encoding="utf-8")
         transform = getattr(program.clip.model.visual, "preprocess_cfg", None)
-        (place / READ).write_text(reader(program.background) + _pixels(transform), encoding="utf-8")
+        (place / READ).write_text(READER + _pixels(transform), encoding="utf-8")
         write_readme(program, place, USE)
 
     def check(self, reference: Reference, place: Path) -> str:
@@ -107,15 +107,14 @@ def numpy_logits(place: Path, features: Floats) -> Floats:
 
 def _about(program: TemplateClassifier, head: Head) -> dict[str, Any]:
     return {
-        "format": 1,
+        "format": 2,
         "class_names": list(program.labels),
         "scale": head.scale,
         "temperature": head.temperature,
         "clip": program.clip.name,
         "open_clip": open_clip_arguments(program.clip.name),
-        "fingerprint": head.fingerprint,
-        "background": head.background,
-        "templates": [{"template": template, "weight": weight} for template, weight in program.templates],
+        "fingerprint": program.clip.fingerprint,
+        "template": program.template,
         "preprocess": getattr(program.clip.model.visual, "preprocess_cfg", None),
     }
 
@@ -228,8 +227,7 @@ class Onnx(HeadFiles):
         logits, sure = _session(onnxruntime, place / HEAD_ONNX).run(OUTPUTS, {"features": reference.features})
         if not np.array_equal(logits, own):
             raise Differs("the head in ONNX Runtime gives other numbers than in NumPy.")
-        background = reference.program.background
-        images = [clip.preprocess(picture.on(background).image()) for picture in reference.pictures]
+        images = [clip.preprocess(picture.image()) for picture in reference.pictures]
         whole = _session(onnxruntime, place / WHOLE_ONNX)
         features, logits, again = whole.run(["features", *OUTPUTS], {"pixels": torch.stack(images).numpy()})
         largest = float(np.abs(features - reference.features).max())

@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from ipo_prompts.experiments.export.target import (
+    READER,
     Differs,
     Reference,
     Target,
-    reader,
     with_open_clip,
     write_readme,
 )
@@ -50,9 +50,7 @@ OPEN_CLIP = {arguments}
 LOGIT_SCALE = {scale}
 TEMPERATURE = {temperature}
 FINGERPRINT = {fingerprint}
-TEMPLATES = [
-{templates}
-]
+TEMPLATES = [{template}]
 CLASS_NAMES = [
 {names}
 ]
@@ -92,15 +90,11 @@ class OpenClip(Target):
 
     The matrix `classifier` is float32 (D, C) with unit columns, as `build_zero_shot_classifier` returns it. The logits
     are `logit_scale * image_features @ classifier`. The file also holds metadata, which are texts: clip, fingerprint,
-    temperature, background, class_names, labels (the names in answers) and templates. The last three are JSON lists.
+    temperature, class_names, labels (the names in answers) and templates. The last three are JSON lists.
     """
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Return why open_clip cannot hold a program; None if it can. Its classifier is a plain mean over templates."""
-        if len({weight for _, weight in program.templates}) > 1:
-            return (
-                "build_zero_shot_classifier of open_clip weighs all templates alike and these have weights; take head"
-            )
+        """Return why open_clip cannot hold a program; None if it can."""
         if have_synonyms(program.class_names):
             return (
                 "the file of templates for open_clip has one name a class and classes of this program have synonyms; "
@@ -119,7 +113,6 @@ class OpenClip(Target):
         def listed(texts: tuple[str, ...]) -> str:
             return "\n".join(f"    {text!r}," for text in texts)
 
-        templates = tuple(template for template, _ in program.templates)
         place.mkdir()
         # Every text is written with `repr`, so that quotes, braces and backslashes stay as they are.
         source = _PYTHON.format(
@@ -128,13 +121,13 @@ class OpenClip(Target):
             scale=repr(float(program.clip.logit_scale)),
             temperature=repr(float(program.temperature)),
             fingerprint=repr(program.clip.fingerprint),
-            templates=listed(templates),
+            template=repr(program.template),
             names=listed(program.class_names),
             labels=listed(program.labels),
             slot=repr(SLOT),
             matrix_file=MATRIX_FILE,
             matrix=MATRIX,
-            reader=reader(program.background),
+            reader=READER,
         )
         (place / TEMPLATES_FILE).write_text(source, encoding="utf-8")
         metadata = {
@@ -142,9 +135,8 @@ class OpenClip(Target):
             "fingerprint": program.clip.fingerprint,
             "class_names": json.dumps(program.class_names),
             "labels": json.dumps(program.labels),
-            "templates": json.dumps(templates),
+            "templates": json.dumps([program.template]),
             "temperature": repr(program.temperature),
-            "background": program.background,
         }
         matrix = np.ascontiguousarray(program.class_embeddings().T)
         (place / MATRIX_FILE).write_bytes(save({MATRIX: matrix}, metadata))
@@ -190,7 +182,7 @@ class ProgramJson(Target):
         Its words alone are compared, too.
         """
         program = reference.program
-        again = TemplateClassifier(program.clip, program.labels)
+        again = TemplateClassifier(program.clip, program.class_names, labels=program.labels)
         again.load(str(place))
         probabilities = again.probabilities(reference.pictures)
         words, ours = (one.words_alone().head().probabilities(reference.features) for one in (again, program))

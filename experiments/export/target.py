@@ -22,7 +22,6 @@ import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import open_clip_arguments
-from ipo_prompts.metrics.decoding import AS_STORED, Background
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import refuse_taken
 from ipo_prompts.metrics.pictures import Picture
@@ -212,7 +211,7 @@ class Reference:
             Differs: a function gives other pixels than the program.
         """
         for picture in self.pictures:
-            own, file = picture.on(self.program.background).image(), io.BytesIO(picture.bytes())
+            own, file = picture.image(), io.BytesIO(picture.bytes())
             if not np.array_equal(np.asarray(read(file)), np.asarray(own)):
                 raise Differs(f"its read() gives other pixels for {picture.name}.")
             if pixels is None:
@@ -280,9 +279,9 @@ def write_readme(program: TemplateClassifier, place: Path, code: str, own_clip: 
     (place / README).write_text(f"# How to use it\n\n{about}\n\n{text}", encoding="utf-8")
 
 
-_HEAD = '''\
+READER = '''\
 def read(file):
-    """Open a picture, a path or a file, as RGB and as the program was made with: {how}."""
+    """Open a picture, a path or a file, as the program does: transparency on white, turned by EXIF, RGB."""
     from PIL import Image, ImageOps
 
     image = Image.open(file)
@@ -290,8 +289,6 @@ def read(file):
     if image.mode.startswith("I;16"):
         image = image.point(lambda value: value * (1 / 256)).convert("L")
         image.info.pop("transparency", None)
-'''
-_WHITE = """\
     if image.mode == "I" and image.getextrema()[1] > 255:
         image = image.point(lambda value: value * (1 / 256)).convert("L")
     try:
@@ -302,16 +299,5 @@ _WHITE = """\
         seen = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
     return image.convert("RGB")
-"""
-_STORED = """\
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
-"""
-
-
-def reader(background: Background) -> str:
-    """Return the source of a function `read(file)`, which needs only Pillow and gives the pixels of `Picture.image`."""
-    if background == AS_STORED:
-        return _HEAD.replace(", ImageOps", "").format(how="the stored pixels") + _STORED
-    return _HEAD.format(how="transparency on white, turned by EXIF") + _WHITE
+'''
+"""The source of a function `read(file)`, which needs only Pillow and gives the pixels of `Picture.image`."""

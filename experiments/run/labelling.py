@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.head import Head
 from ipo_prompts.metrics.pictures import Picture
@@ -47,15 +46,15 @@ def label_files(classifier: TemplateClassifier, files: Iterator[Path]) -> Iterat
     size = 1
     while True:
         while len(ahead) < 2 * size and (file := next(files, None)):
-            ahead.append((file, clip.decoding(partial(_open, file, classifier.background))))
+            ahead.append((file, clip.decoding(partial(_open, file))))
         if not ahead:
             return
         yield from _label(clip, head, [ahead.popleft() for _ in range(min(size, len(ahead)))])
         size = min(2 * size, BATCH)
 
 
-def _open(file: Path, background: Background) -> Image:
-    return Picture.from_path(file).on(background).image()
+def _open(file: Path) -> Image:
+    return Picture.from_path(file).image()
 
 
 def _label(clip: Clip, head: Head, batch: Sequence[tuple[Path, Future[torch.Tensor]]]) -> list[Row]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.classification import EncodedPictures, scores_accuracy
@@ -14,11 +12,8 @@ from ipo_prompts.programs.running import Searched, blend_in, calibrate_words
 def program_of(prepared: Prepared, searched: Searched) -> TemplateClassifier:
     """Return the program that a run found. Its temperature and its pictures come from search and selection pictures."""
     config, data, choice = prepared.config, prepared.plan.data, searched.result.choice
-    program = TemplateClassifier(prepared.clip, searched.reward.class_names, choice.template)
-    answers = data.answers[: len(program.class_names)]
-    if answers != program.class_names:
-        program.state = replace(program.state, labels=answers)
-    program.background = prepared.plan.drawn.search[0].picture.background
+    names = searched.reward.class_names
+    program = TemplateClassifier(prepared.clip, names, choice.template, data.answers[: len(names)])
     parts = [units for part in (prepared.search, prepared.selection) if (units := _pictures(part))]
     if parts:
         accuracy = scores_accuracy(prepared.reward)

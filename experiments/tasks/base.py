@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 from pydantic import BaseModel
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.registry import NoSettings, blaming, check_members, settings_of
+from ipo_prompts.metrics.registry import NoSettings, blaming, check_members
 from ipo_prompts.metrics.scale import Scale
 
 if TYPE_CHECKING:
@@ -196,9 +196,10 @@ def own_reward(made: type, what: str) -> type[Task]:
     Raises:
         InputError: a member is missing, measure or unit cannot stand in a table, or the values are not fractions.
     """
+    if not isinstance(made, type):
+        raise InputError(f"{what} is no class; name the class of a reward, see ipo docs own-reward.")
     whole = issubclass(made, Task)
     check_members(made, TASK_MEMBERS if whole else MEMBERS, what, "own-reward")
-    form = settings_of(made, what)
     with blaming(what):
         reward = cast("type[Task]", made).maker() if whole else made
     if isinstance(scale := getattr(reward, "scale", None), Scale):  # if not, `prepare` checks the scale of the object
@@ -209,4 +210,5 @@ def own_reward(made: type, what: str) -> type[Task]:
             raise InputError(f"{key} of {what} is {word!r}; it is a few words, at most 40 characters.")
     if whole:
         return made
+    form = getattr(made, "Settings", NoSettings)
     return type(made.__name__, (OwnReward,), {"made": made, "what": what, "Settings": form, **words})

@@ -17,5 +17,5 @@ STRATEGIES = Registry(
         "list": "base:GivenTemplates",
     },
     default="compose",
-    own="base:StrategyClass",
+    own="base:own_strategy",
 )

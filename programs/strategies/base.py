@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.registry import blaming, check_members, settings_of
+from ipo_prompts.metrics.registry import check_members
 from ipo_prompts.metrics.template import read_templates
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -127,33 +127,14 @@ def room_for_words(strategy: Any) -> int:
     return int(getattr(strategy, "room_for_words", 0))
 
 
-class StrategyClass:
-    """A strategy class that is found by a name or by `module:Class`.
-
-    Args:
-        made: the strategy class.
-        what: the setting that names the class, for error messages, such as `strategy=mine:Waves`.
+def own_strategy(made: type, what: str) -> type:
+    """Return a strategy class, of a name or of `module:Class`, after a check.
 
     Raises:
-        InputError: the class lacks a member.
+        InputError: the class has no `ask`. `what` names the class.
     """
-
-    def __init__(self, made: type, what: str) -> None:
-        check_members(made, ["ask"], what, "strategies")
-        self.Settings = settings_of(made, what)
-        self.asks_lm = asks_lm(made)
-        self.needs_lm = needs_lm(made)
-        self._made = made
-        self._what = what
-
-    def build(self, settings: BaseModel) -> Strategy:
-        """Make the strategy with its settings as keywords.
-
-        Raises:
-            InputError: the strategy cannot be made. The message says at which place of its file.
-        """
-        with blaming(self._what):
-            return cast("Strategy", self._made(**dict(settings)))
+    check_members(made, ["ask"], what, "strategies")
+    return made
 
 
 # A list of templates in place of a language model. It shows how much a search gains without new templates.

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-import pytest
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.head import Head
 from ipo_prompts.metrics.template import named
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -21,8 +17,8 @@ NAMES = ["cat", named(["dog", "puppy"]), "bus"]
 def test_all_that_is_linear_is_one_matrix_and_a_bias(clip: Clip) -> None:
     pictures = [item.picture for item in load_data("embedded", seed=0).test[:40]]
     features = clip.encode_pictures(pictures)
-    program = TemplateClassifier(clip, NAMES, [("a dark <CLASS>.", 2.0), ("a <CLASS>.", 1.0)])
-    program.temperature = 2.0
+    program = TemplateClassifier(clip, NAMES, "a dark <CLASS>.")
+    program.state = program.state.model_copy(update={"temperature": 2.0})
     head = program.head()
     by_hand = (clip.logit_scale * features @ program.class_embeddings().T) / 2
     np.testing.assert_allclose(head.probabilities(features), softmax(by_hand), atol=1e-5)
@@ -37,11 +33,3 @@ def test_the_logits_have_the_bits_that_the_search_saw(clip: Clip) -> None:
     head = TemplateClassifier(clip, NAMES, "a dark <CLASS>.").head()
     again = reward.score_logits("again", head.logits, units)
     assert again.losses.tobytes() == seen.losses.tobytes()
-
-
-def test_pictures_add_to_the_rows_of_words() -> None:
-    rows = np.eye(3, dtype=np.float32)
-    words = Head(("cat", "dog"), rows[:2], 10.0, np.zeros(2, np.float32), 1.0, "", "white")
-    head = replace(words, pictures=5 * rows[1:])
-    features = np.array([[0.6, 0.0, 0.8], [0.0, 1.0, 0.0]], dtype=np.float32)
-    assert head.logits(features) == pytest.approx(np.array([[6.0, 40.0], [50.0, 10.0]]), rel=1e-5)

@@ -254,17 +254,9 @@ def test_an_ensemble_equals_open_clips_zero_shot_classifier(tower: str) -> None:
     tokenizer = tokenizer_of(model)
     fills = [lambda name, t=template: fill(t, name) for template in TEMPLATES[:4]]
     theirs = open_clip.build_zero_shot_classifier(model, tokenizer, NAMES, fills).numpy().T
-    ours = encode_ensemble(model, tokenizer, [(template, 2.0) for template in TEMPLATES[:4]], NAMES)
+    ours = encode_ensemble(model, tokenizer, TEMPLATES[:4], NAMES)
     assert (ours.dtype, ours.shape) == (np.float32, theirs.shape)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE)
-
-
-def test_weights_of_an_ensemble_count(clip: Clip) -> None:
-    weights = np.array([3.0, 1.0, 0.5], dtype=np.float32)
-    members = encode_templates(clip.model, clip.tokenizer, TEMPLATES[:3], NAMES)
-    mean = np.tensordot(weights, members, axes=1)
-    ours = class_embeddings(clip, list(zip(TEMPLATES[:3], weights.tolist(), strict=True)), NAMES)
-    np.testing.assert_allclose(ours, mean / np.linalg.norm(mean, axis=-1, keepdims=True), rtol=0, atol=1e-6)
 
 
 SYNONYMS = ["cat", named(["dog", "puppy", "small hound"]), named(["bus", "coach"])]
@@ -285,21 +277,20 @@ def test_a_class_with_synonyms_has_the_unit_mean_of_all_its_names(clip: Clip) ->
 
 
 @pytest.mark.parametrize("together", [6, 20_000])
-def test_an_ensemble_with_synonyms_counts_every_template_at_its_weight(
+def test_an_ensemble_with_synonyms_counts_every_template(
     clip: Clip, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where it is encoded template by template, and where one is named twice."""
     monkeypatch.setattr(text_tower, "TOGETHER", together)
-    weights = [3.0, 1.0, 0.5, 2.0]
     templates = [*TEMPLATES[:3], TEMPLATES[1]]
-    mean = np.tensordot(weights, of_several_names(clip, templates), axes=1)
-    found = encode_ensemble(clip.model, clip.tokenizer, list(zip(templates, weights, strict=True)), SYNONYMS)
+    mean = of_several_names(clip, templates).mean(axis=0)
+    found = encode_ensemble(clip.model, clip.tokenizer, templates, SYNONYMS)
     np.testing.assert_allclose(found, mean / np.linalg.norm(mean, axis=-1, keepdims=True), rtol=0, atol=1e-6)
 
 
 def test_an_ensemble_of_one_is_its_template_to_the_bit(clip: Clip) -> None:
     alone = encode_templates(clip.model, clip.tokenizer, [TEMPLATES[0]], NAMES)[0]
-    assert class_embeddings(clip, [(TEMPLATES[0], 0.3)], NAMES).tobytes() == alone.tobytes()
+    assert class_embeddings(clip, [TEMPLATES[0]], NAMES).tobytes() == alone.tobytes()
 
 
 def test_an_ensembles_memory_does_not_grow_with_its_templates(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,7 +303,7 @@ def test_an_ensembles_memory_does_not_grow_with_its_templates(clip: Clip, monkey
 
     monkeypatch.setattr(text_tower, "encode_templates", watched)
     monkeypatch.setattr(text_tower, "TOGETHER", 30)
-    encode_ensemble(clip.model, clip.tokenizer, [(f"{t} {i}", 1.0) for t in TEMPLATES[:5] for i in range(4)], NAMES)
+    encode_ensemble(clip.model, clip.tokenizer, [f"{t} {i}" for t in TEMPLATES[:5] for i in range(4)], NAMES)
     assert sum(held) == 20 * len(NAMES)
     assert max(held) == 30
 

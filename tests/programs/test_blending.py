@@ -43,7 +43,7 @@ def test_pictures_of_both_sets_stand_beside_the_words_that_were_found(clip: Clip
     order = np.r_[0:18:2, 1:18:2]
     found = blend(words.logits(features[order]), Labelled(features[order], labels[order], 3), clip.logit_scale)
     assert found.weight > 0 and program.pictures is not None and student.pictures is None
-    assert (program.pictures.way, program.pictures.weight) == (found.way, found.weight)
+    assert program.pictures.temperature == found.temperature
     np.testing.assert_allclose(
         program.logits(features), words.logits(features) + found.added.logits(features), atol=1e-3
     )
@@ -86,13 +86,6 @@ def test_words_and_pictures_are_as_sure_as_they_are_right(clip: Clip) -> None:
     for kind in (0, 1):
         apart = np.mean([a - b for (k, a), (_, b) in zip(sure, right, strict=True) if k == kind])
         assert abs(apart) < 0.08, ("words and pictures", "words")[kind]
-
-
-def test_a_class_without_pictures_is_kept_as_one_of_words_alone(clip: Clip, known: tuple[Any, Any, Any]) -> None:
-    names, features, labels = known
-    examples = [dspy.Example(features=row, label=names[label]) for row, label in zip(features, labels, strict=True)]
-    program = ipo().compile(TemplateClassifier(clip, ["zebra", *names]), trainset=examples[::2], valset=examples[1::2])
-    assert program.pictures is not None and program.pictures.without == (0,)
 
 
 def test_an_unknown_head_is_refused(clip: Clip, known: tuple[Any, Any, Any]) -> None:

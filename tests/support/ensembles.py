@@ -8,7 +8,7 @@ from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.reward import Score, class_embeddings
 
 
-def ensemble_score(reward: ClipReward, weighted: Sequence[tuple[str, float]], pictures: EncodedPictures) -> Score:
-    """Score the weighted mean of class embeddings."""
-    embeddings = class_embeddings(reward.clip, weighted, reward.class_names)
+def ensemble_score(reward: ClipReward, templates: Sequence[str], pictures: EncodedPictures) -> Score:
+    """Score the mean of class embeddings."""
+    embeddings = class_embeddings(reward.clip, templates, reward.class_names)
     return reward.score_embeddings(["ensemble"], [embeddings], pictures)[0]

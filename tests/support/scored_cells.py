@@ -55,7 +55,7 @@ def make_cell(
         "measure": "accuracy",
         "unit": "pictures",
         "absent": None,
-        "templates": [{"template": f"{method} {seed} of a <CLASS>.", "weight": 1.0}],
+        "templates": [{"template": f"{method} {seed} of a <CLASS>."}],
         "scores": {side: _side(data, side, method, seed if searched else 0, skill) for side in sides},
         "gaps": {},
         "search": {"value": 0.9, "loss": 1.0, "n": 48} if searched else None,

@@ -1,7 +1,7 @@
 """Methods under test: IPO's variants, its controls, and the baselines that every claim is compared with.
 
 All methods have one interface: `fit` sees a few pictures and returns a classifier for any classes. See `base.py`. To
-add a method, write a file and add a line below. The line names a class, or an instance of a class that needs arguments.
+add a method, write a file and add a line below. The line names an instance.
 A method is imported when it is chosen.
 
 The methods that ask a language model have the same budget: the lesson sets their steps, candidates per step and

@@ -19,7 +19,6 @@ from ipo_prompts.metrics.registry import blaming
 from ipo_prompts.metrics.reward import Reward, by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import check_template
 
-Weighted = tuple[str, float]
 Logits = Callable[[Floats], Floats]
 """Takes features of pictures, float32 (n, D) in unit rows, and returns logits, float32 (n, C)."""
 
@@ -87,12 +86,12 @@ class Fitted:
     """A method's classifier after learning: either `FittedEmbeddings` or `FittedLogits`.
 
     Attributes:
-        templates: the templates with their weights; None if the classifier is not made of text.
+        templates: the templates; None if the classifier is not made of text.
         choice: how the winner was chosen, as in `result.json`; None where nothing was chosen.
         budget: the templates, calls and tokens that the method used.
     """
 
-    templates: tuple[Weighted, ...] | None = None
+    templates: tuple[str, ...] | None = None
     choice: dict[str, Any] | None = None
     budget: Budget = NOTHING
 
@@ -236,18 +235,15 @@ class Recorded(Method):
 
 
 def own_method(made: Any, what: str) -> Method:
-    """Return a method: `made` itself if it is a method, else an instance of `made`, a class of the user's own.
+    """Return an instance of a method, a class of the user's own.
 
     Raises:
         InputError: the class is no method, or cannot be made.
     """
-    if isinstance(made, Method):
-        return made
-    if not issubclass(made, Method):
+    if not (isinstance(made, type) and issubclass(made, Method)):
         raise InputError(f"{what} is no Method; see ipo docs grids.")
     with blaming(what):
-        found: Method = made()
-        return found
+        return made()
 
 
 class Absent(Exception):
@@ -277,15 +273,15 @@ class Templates(FittedEmbeddings):
     """
 
     clip: Clip
-    templates: tuple[Weighted, ...]
+    templates: tuple[str, ...]
     choice: dict[str, Any] | None = None
     budget: Budget = NOTHING
     names: Mapping[str, str] = field(default_factory=dict)
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
-        """Return the weighted mean of the templates' class embeddings; see `FittedEmbeddings`."""
+        """Return the mean of the templates' class embeddings; see `FittedEmbeddings`."""
         class_names = [self.names.get(name, name) for name in class_names]
-        for template, _ in self.templates:
+        for template in self.templates:
             check_template(template, class_names, self.clip)
         with self.clip.timed("text"):
             return class_embeddings(self.clip, self.templates, class_names)

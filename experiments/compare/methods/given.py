@@ -31,7 +31,7 @@ class Fixed(Method):
 
     def fit(self, lesson: Lesson) -> Templates:
         """Return the templates as a classifier; see `Method`."""
-        return Templates(lesson.clip, tuple((template, 1.0) for template in self.templates(lesson)))
+        return Templates(lesson.clip, tuple(self.templates(lesson)))
 
 
 def hand_written(lesson: Lesson) -> Sequence[str]:

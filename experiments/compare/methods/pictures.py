@@ -54,9 +54,7 @@ class FromPictures(Method):
         known, names = seen(lesson), lesson.class_names
         check_every_class(known, lesson)
         pictures, clip = Labelled(known.features.astype(np.float32), known.labels, len(names)), lesson.clip
-        texts = (
-            Templates(clip, ((lesson.hand_written or BASELINE, 1.0),)).class_embeddings(names) if self.text else None
-        )
+        texts = Templates(clip, (lesson.hand_written or BASELINE,)).class_embeddings(names) if self.text else None
         if texts is None:
             found = from_pictures(self.way, pictures, clip.logit_scale)
         else:

@@ -147,7 +147,7 @@ IPO_DEFAULT = LanguageModelSearch("IPO")
 def winner(lesson: Lesson, found: SearchResult, budget: Budget) -> Templates:
     """Return the winner of a search as the fitted classifier of a method."""
     chosen = Chosen.model_validate(found.choice).model_dump()
-    return Templates(lesson.clip, ((found.choice.template, 1.0),), chosen, budget)
+    return Templates(lesson.clip, (found.choice.template,), chosen, budget)
 
 
 def _budget(found: SearchResult, ledger: Ledger) -> Budget:

@@ -48,7 +48,7 @@ def gather_own(rest: str) -> Gathered:
     if not name:
         raise InputError(f"{what} names no function; write {OWN_DATA}MODULE:FUNCTION, such as {OWN_DATA}mine:gather.")
     check_allowed(OWN_DATA + rest)
-    function = load(name, what, "function")
+    function = load(name, what)
     with blaming(what):
         found = function(rest.removeprefix(name).removeprefix(":"))
     if not isinstance(found, Gathered):

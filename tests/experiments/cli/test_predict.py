@@ -34,7 +34,7 @@ def program(clip: Clip) -> TemplateClassifier:
 def saved(program: TemplateClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run; the CLIP that it names is the one loaded already."""
     monkeypatch.setattr("ipo_prompts.programs.classifier.load_clip", lambda *_: program.clip)
-    program.temperature = 2.0
+    program.state = program.state.model_copy(update={"temperature": 2.0})
     program.save(str(tmp_path / "program.json"))
     return tmp_path / "program.json"
 

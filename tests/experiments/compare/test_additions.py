@@ -127,10 +127,9 @@ def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
     exec(source, read.__dict__)
     monkeypatch.setitem(sys.modules, "ipo_prompts.experiments.data.sources.flat", read)
     monkeypatch.setitem(sys.modules, "ipo_prompts.experiments.compare.methods.adjective", made)
-    assert (
-        '`"one-adjective": "adjective:OneAdjective"`' in text and '`"flat": Source("flat:gather", "flat:PATH")`' in text
-    )
-    monkeypatch.setitem(METHODS._homes, "one-adjective", "adjective:OneAdjective")
+    assert '`"one-adjective": "adjective:ONE_ADJECTIVE"`' in text
+    assert '`"flat": Source("flat:gather", "flat:PATH")`' in text
+    monkeypatch.setitem(METHODS._homes, "one-adjective", "adjective:ONE_ADJECTIVE")
     monkeypatch.setitem(SOURCES, "flat", Source("flat:gather", "flat:PATH"))
     for file in Path("pictures").glob("*/*"):
         file.rename(file.parent.parent / f"{file.parent.name}__{file.name}")

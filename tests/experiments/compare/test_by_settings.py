@@ -36,6 +36,6 @@ def test_it_is_said_which_setting_and_which_seed_moved_nothing() -> None:
     assert last == f"Moved nothing: describer{told}"
     assert any(note.startswith("The seed moved nothing") for note in notes(build_table(cells)))
 
-    cells[-1] |= {"templates": [{"template": "another <CLASS>", "weight": 1.0}]}  # of one row under one seed
+    cells[-1] |= {"templates": [{"template": "another <CLASS>"}]}  # of one row under one seed
     assert isinstance(by_settings(build_table(cells), own)[-1], list)
     assert not any(note.startswith("The seed moved nothing") for note in notes(build_table(cells)))

@@ -53,8 +53,7 @@ def test_what_was_searched_with_one_clip_is_scored_with_both(other: str, tmp_pat
     data = load_data(DATA, seed=0)
     for clip, content in found.items():
         assert list(content["scores"]) == ["embedded", other] and not content["gaps"], clip
-        ((template, weight),) = ((one["template"], one["weight"]) for one in content["templates"])
-        assert weight == 1.0
+        (template,) = (one["template"] for one in content["templates"])
         for name, score in content["scores"].items():
             reward = ClipReward(load_clip(name, "cpu"), data.class_names)
             units = reward.encode([item.picture for item in data.test], [item.label for item in data.test])

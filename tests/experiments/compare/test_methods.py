@@ -65,14 +65,14 @@ def test_every_method_knows_itself() -> None:
 def test_one_template_is_to_the_bit_what_the_reward_scores(clip: Clip, lesson: Callable[..., Lesson]) -> None:
     for name, template in (("baseline", BASELINE), ("class-name", SLOT)):
         fitted = METHODS.find(name).fit(lesson())
-        assert fitted.templates == ((template, 1.0),)
+        assert fitted.templates == (template,)
         ours = fitted.class_embeddings(NAMES)
         assert np.array_equal(ours, encode_templates(clip.model, clip.tokenizer, [template], NAMES)[0])
 
 
 def test_hand_written_takes_the_data_sets_own_template_and_no_other(lesson: Callable[..., Lesson]) -> None:
     own = "a photo of a <CLASS>, a type of pet."
-    assert METHODS.find("hand-written").fit(lesson(hand_written=own)).templates == ((own, 1.0),)
+    assert METHODS.find("hand-written").fit(lesson(hand_written=own)).templates == (own,)
     with pytest.raises(Absent, match="no hand-written template exists"):
         METHODS.find("hand-written").fit(lesson())
 
@@ -91,7 +91,7 @@ def test_best_of_80_is_the_best_of_them_on_the_search_pictures(lesson: Callable[
     scores = given.prepared.reward.score(imagenet_templates(), encoded(given, "search"))
     best = max(scores, key=lambda score: (score.value, -score.loss))
     assert best.template != BASELINE
-    assert fitted.templates == ((best.template, 1.0),)
+    assert fitted.templates == (best.template,)
     assert fitted.budget == Budget(
         scored_only=79
     )  # the baseline template is one of the 80, and where the search starts
@@ -101,7 +101,7 @@ def test_best_of_80_is_chosen_on_search_and_selection_pictures_as_a_search_is(le
     given = lesson("embedded:b", initial_template="a cat, a dog, a horse and an apple without a <CLASS>.")
     chosen = METHODS.find("best-of-80").fit(given)
     assert chosen.choice is not None and chosen.choice["how"] == POOLED
-    ((template, _),) = chosen.templates or ()
+    (template,) = chosen.templates or ()
     tried = [given.config.initial_template, *imagenet_templates()]
     scores = [given.prepared.reward.score(tried, encoded(given, part)) for part in ("search", "selection")]
     hits = {one.template: int(one.hits.sum() + other.hits.sum()) for one, other in zip(*scores, strict=True)}
@@ -111,7 +111,7 @@ def test_best_of_80_is_chosen_on_search_and_selection_pictures_as_a_search_is(le
         lesson("embedded:b", initial_template=template)
     )  # nothing gains on the best one
     assert kept.choice is not None and kept.choice["kept_initial"]
-    assert kept.templates == ((template, 1.0),)
+    assert kept.templates == (template,)
 
 
 def test_methods_say_where_they_are_not_as_published() -> None:
@@ -129,7 +129,7 @@ def test_the_vocabulary_is_its_phrases_as_the_describer_tries_them(lesson: Calla
     assert len(tried) > 250
     scores = given.prepared.reward.score(tried, given.prepared.search.units)
     best = max(scores, key=lambda score: score.rank)
-    assert fitted.templates == ((best.template, 1.0),)
+    assert fitted.templates == (best.template,)
     assert fitted.budget == Budget(
         scored_only=len(tried) - 1
     )  # the baseline template is one of them, and where the search starts

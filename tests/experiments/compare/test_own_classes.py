@@ -20,7 +20,7 @@ class Short(Method):
     uses_labels = False
 
     def fit(self, lesson):
-        return Templates(lesson.clip, (("the <CLASS>.", 1.0),))
+        return Templates(lesson.clip, ("the <CLASS>.",))
 """
 GRID = """{title: Own, protocol: few-shot, data: [embedded:a], seeds: 1,
   methods: [baseline, {label: short, method: "MODULE:Short"}, class-name],

@@ -160,7 +160,7 @@ def test_it_holds_what_was_measured_and_nothing_of_the_machine(
         ["embedded:b", "baseline", 1],
     ]
     cell = cells[2]
-    assert cell["templates"] == [{"template": "longer 1 of a <CLASS>.", "weight": 1.0}]
+    assert cell["templates"] == [{"template": "longer 1 of a <CLASS>."}]
     assert cell["budget"]["calls"] == 8 and len(cell["scores"]["test"]["hits"]) == 120
 
 

@@ -30,7 +30,7 @@ def test_a_clear_winner_is_detected_and_a_control_that_is_as_good_is_named():
 def test_identical_methods_show_no_evidence():
     cells = make_cells(skills={"baseline": 0.5})
     for cell in copy.deepcopy(cells):
-        cell["cell"]["method"], cell["templates"] = "ipo-default", [{"template": "another <CLASS>", "weight": 1.0}]
+        cell["cell"]["method"], cell["templates"] = "ipo-default", [{"template": "another <CLASS>"}]
         cells.append(cell)
     table = build_table(cells)
     for scope in ("embedded:a", "average"):
@@ -53,7 +53,7 @@ def test_the_same_templates_are_no_comparison():
 def test_the_same_templates_under_other_class_names_are_compared():
     cells = make_cells(skills={"baseline": 0.5, "ipo-default": 1.5})
     for cell in cells:
-        cell["templates"] = [{"template": "a photo of a <CLASS>.", "weight": 1.0}]
+        cell["templates"] = [{"template": "a photo of a <CLASS>."}]
     table = build_table(cells)
     assert "IPO shows a gain over the baseline template" in verdicts(table)[0]
 

@@ -23,30 +23,29 @@ from ipo_prompts.experiments.export.plain import OpenClip
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.running import blend_in
 
 NAMES = ("cat", "ice_cream", "fish", '{x} "q" %d \\')
 ODD = "a {weird} \"quoted\" '<CLASS>' {0} {} {c} 9% \\ of <CLASS>, ☃"
-EQUAL = [(ODD, 2.0), ("a photo of a <CLASS>.", 2.0)]
-UNEQUAL = [(ODD, 2.0), ("a photo of a <CLASS>.", 1.0)]
 
 
 @pytest.fixture()
 def program(clip: Clip) -> TemplateClassifier:
-    made = TemplateClassifier(clip, NAMES, EQUAL)
-    made.temperature = 1.7
-    return made
+    return fitted(TemplateClassifier(clip, NAMES, ODD), 1.7)
+
+
+def fitted(program: TemplateClassifier, temperature: float) -> TemplateClassifier:
+    program.state = program.state.model_copy(update={"temperature": temperature})
+    return program
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("templates", [ODD, EQUAL], ids=["one", "ensemble"])
 def test_each_target_gives_the_same_loaded_back(
-    target: str, templates: str, clip: Clip, pictures: list[Picture], tmp_path: Path
+    target: str, clip: Clip, pictures: list[Picture], tmp_path: Path
 ) -> None:
-    verdict = export(TemplateClassifier(clip, NAMES, templates), TARGETS[target], tmp_path / "out.json", pictures)
+    verdict = export(TemplateClassifier(clip, NAMES, ODD), TARGETS[target], tmp_path / "out.json", pictures)
     assert verdict.startswith("it decides with words alone; checked, ")
     assert f"same label on {len(pictures)} of {len(pictures)} pictures" in verdict
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
@@ -68,7 +67,7 @@ def test_open_clip_builds_our_classifier_from_the_file(
 ) -> None:
     export(program, OpenClip(), tmp_path / "out", pictures)
     module = runpy.run_path(str(tmp_path / "out" / "zero_shot_templates.py"))
-    assert module["TEMPLATES"] == [ODD, "a photo of a <CLASS>."]
+    assert module["TEMPLATES"] == [ODD]
     assert tuple(module["CLASS_NAMES"]) == NAMES
     assert module["templates"][0]("ice_cream") == ODD.replace("<CLASS>", "ice cream")
     clip = program.clip
@@ -87,31 +86,23 @@ def test_open_clip_builds_our_classifier_from_the_file(
     assert len(set(ours.tolist())) > 1  # else equal labels would say little
 
 
-def test_head_holds_weights_scale_and_temperature(
+def test_head_holds_scale_and_temperature(
     clip: Clip, program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
 ) -> None:
-    program.set_templates(UNEQUAL)
-    program.temperature = 0.5
+    fitted(program, 0.5)
     assert export(program, TARGETS["head"], tmp_path / "out", pictures).endswith("pixels equal")
     about = json.loads((tmp_path / "out" / "head.json").read_text(encoding="utf-8"))
-    assert [(one["template"], one["weight"]) for one in about["templates"]] == UNEQUAL
+    assert about["template"] == ODD
     logits = numpy_logits(tmp_path / "out", clip.encode_pictures(pictures))
     scaled = torch.from_numpy(logits / about["temperature"]).softmax(dim=1)
     np.testing.assert_allclose(scaled.numpy(), program.probabilities(pictures), atol=1e-5)
-
-
-def test_weights_are_not_dropped(clip: Clip, pictures: list[Picture], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="weighs all templates alike and these have weights; take head"):
-        export(TemplateClassifier(clip, NAMES, UNEQUAL), OpenClip(), tmp_path / "out", pictures)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
 def with_pictures(clip: Clip) -> TemplateClassifier:
     data = load_data("embedded:upside-down", seed=0)
     items = [item for item in data.train if item.label < 4]
-    made = TemplateClassifier(clip, data.class_names[:4])
-    made.temperature = 1.7
+    made = fitted(TemplateClassifier(clip, data.class_names[:4]), 1.7)
     encoded = ClipReward(clip, made.class_names).encode([one.picture for one in items], [one.label for one in items])
     blend_in(made, [encoded], gate=False)
     assert made.pictures
