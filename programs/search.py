@@ -17,9 +17,9 @@ from typing import Any
 from ipo_prompts.metrics.clock import BudgetReached, due
 from ipo_prompts.metrics.device import one_for_numpy
 from ipo_prompts.metrics.errors import InputError, one_line
+from ipo_prompts.metrics.evidence import score_interval
 from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
-from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs.lm.ledger import Ledger, explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.scoring_only import ScoringOnly
