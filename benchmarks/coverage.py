@@ -29,7 +29,7 @@ from ipo_prompts.metrics.evidence import ALPHA
 from ipo_prompts.metrics.sampling import Sampling
 
 LEAST, MOST = 0.935, 0.97
-"""The goals of coverage: the least; the most where methods differ on `FEW` pictures or more, with one seed or `MANY`."""
+"""The goals of coverage: the least; the most where methods differ on `FEW` pictures, with one seed or with `MANY`."""
 FEW, MANY = 20, 5
 MOST_FALSE = 0.065
 AT_ONCE = 8_000
