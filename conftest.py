@@ -60,6 +60,12 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_models: 
     return folder
 
 
+@pytest.fixture(autouse=True)
+def nothing_tested_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state folder of the test's own: no other test has tested its pictures before."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 @pytest.fixture(scope="session")
 def features_of_shipped(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
     """The file of what the embedded CLIP makes of the pictures of `embedded:a`, most of what tests look at."""

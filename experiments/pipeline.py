@@ -14,13 +14,13 @@ from ipo_prompts.experiments.publishing import finished, publish
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, holds_run
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.openings import cost_of_opening
 from ipo_prompts.experiments.run.plan import plan
-from ipo_prompts.experiments.run.prepared import Prepared, as_begun, prepare
+from ipo_prompts.experiments.run.prepared import SEALED, Prepared, as_begun, prepare
 from ipo_prompts.experiments.run.program import program_of
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.sealed import encode_sealed, open_test
 from ipo_prompts.experiments.run.searching import search_in
+from ipo_prompts.experiments.run.tested_before import check_countable, times_before, told
 from ipo_prompts.experiments.tracking import tracking
 from ipo_prompts.metrics.clock import Limit, now
 from ipo_prompts.metrics.device import find_device
@@ -64,6 +64,7 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
             ui.say("the run had finished, and this is its result")
             return before
     check_writable(folder)
+    check_countable()
     planned = plan(config, say=ui.passing)
     if there:
         planned = as_begun(planned, folder)
@@ -106,9 +107,8 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
     ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
     if config.strategy["name"] == "compose" and (whole := kept_whole(config.initial_template)):
         ui.say(whole)
-    contents, folder = prepared.store.contents, journal.path.parent
-    if told := cost_of_opening(prepared.plan, contents, folder):
-        ui.say(told)
+    if times := times_before(prepared.contents(*SEALED)):
+        ui.say(told(times))
     ui.say(f"if it is interrupted: {resume_command(journal.path.parent, config.model_dump())}")
 
 

@@ -19,7 +19,6 @@ from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_rep
 from ipo_prompts.experiments.run.advice import advice
 from ipo_prompts.experiments.run.files import digest, environment, holds_run, write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.openings import names_after
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared
 from ipo_prompts.experiments.run.result import (
     PROGRAM,
@@ -116,7 +115,9 @@ def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
         "# The best class names that a run found; put this file beside the folders of pictures.",
         "# They were chosen without sealed pictures. If these lead you to a change, only new pictures can test it.",
     ]
-    for own, value in zip(data.renamed_from or data.class_names, written(names_after(data, named)), strict=True):
+    called = dict(zip(map(str, named.given), named.class_names, strict=True))
+    names = [called.get(str(name), name) for name in data.class_names]
+    for own, value in zip(data.renamed_from or data.class_names, written(names), strict=True):
         line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=None)
         lines.append(line.strip().removeprefix("{").removesuffix("}") if isinstance(value, str) else line.strip())
     write_text(folder / NAMES_FILE, "\n".join(lines) + "\n")
@@ -175,12 +176,7 @@ def _result(
             classes=len(data.class_names),
             shots=config.shots,
         ),
-        sealed=Sealed(
-            digest=prepared.digest(*SEALED),
-            opened=test.opening.number,
-            elsewhere=test.opening.elsewhere,
-            renamed_in=test.opening.renamed_in if not test.opening.tests else (),
-        ),
+        sealed=Sealed(digest=prepared.digest(*SEALED), tested_before=test.tested_before),
         selection=Chosen.model_validate(searching.choice),
         ended=searching.ended,
         stopped=searching.stopped,

@@ -1,13 +1,7 @@
-"""Which units are independent, and the intervals of means. Search, selection, report and tables share these rules.
+"""Which units are independent, and the variances of means. Search, selection, report and tables share these rules.
 
-A mean over pictures can answer two questions:
-
-- *These classes*: the classes are given, and pictures were sampled within each class. The variance of the mean comes
-  from differences within classes (stratified sampling; Cochran 1977, 5.3).
-- *Classes like these*: the classes themselves are a sample, and the pictures of a class are not independent (cluster
-  sampling; Cochran 1977, 11.8).
-
-For both questions, variants of one base picture count as one draw.
+The classes are given, and pictures were sampled within each class. So the variance of a mean comes from differences
+within classes (stratified sampling; Cochran 1977, 5.3). Variants of one base picture count as one draw.
 """
 
 from __future__ import annotations
@@ -84,19 +78,12 @@ class Sampling:
         names = np.where(counts == 1, len(counts), np.arange(len(counts)))
         return _numbered(names[self.classes].tolist())
 
-    @property
-    def singles(self) -> int:
-        """The number of classes with only one draw."""
-        if self.classes is None:
-            return 0
-        return int((np.bincount(self._class_of_draw) == 1).sum())
-
     def these(self, values: Doubles, added: float = 0.0) -> Variance:
-        """Return the variance of the mean of the values, for these classes.
+        """Return the variance of the mean of the values.
 
         Args:
             values: a number for each unit, (n,).
-            added: a number that is added to the sum of the squares of the draws' sums; see `split_variance`.
+            added: a number that is added to the sum of the squares of the draws' sums; see `evidence.spread`.
         """
         size = np.bincount(self.strata)
         centred = values - (np.bincount(self.strata, values) / size)[self.strata]
@@ -107,28 +94,12 @@ class Sampling:
         told = draws > 1
         if not told.any():
             return Variance(math.inf, 1.0)
-        found = _variance(squares[told].astype(np.float64), draws[told], added, self.n)
+        value = (float((draws[told] / (draws[told] - 1)) @ squares[told]) + added) / self.n**2
         # A stratum with one draw does not show its variance. Its draw is assumed to vary like those of other strata.
-        return found._replace(value=found.value * draws.sum() / draws[told].sum())
-
-    def like_these(self, values: Doubles, added: float = 0.0) -> Variance | None:
-        """Return the variance of the mean of the values, for classes like these.
-
-        Return None if there are no classes, or if a draw has units of several classes: the classes are then no sample.
-
-        Args:
-            values: a number for each unit, (n,).
-            added: a number that is added to the sum of the squares of the classes' sums; see `split_variance`.
-        """
-        if self.classes is None or not np.array_equal(self.classes, self._class_of_draw[self._draw]):
-            return None
-        sums = np.bincount(self.classes, values - values.mean())
-        if len(sums) < 2:
-            return Variance(math.inf, 1.0)
-        return _variance(np.array([sums @ sums]), np.array([len(sums)]), added, self.n)
+        return Variance(value * draws.sum() / draws[told].sum(), float((draws[told] - 1).sum()))
 
     def over_classes(self, values: Doubles, added: float = 0.0) -> Variance:
-        """Return the variance of a mean over classes that weigh the same, for these classes.
+        """Return the variance of a mean over classes that weigh the same.
 
         The mean of a class is the mean over its draws. A class with one draw does not show how its draws vary. It is
         given the variance of a draw in the classes with several draws. If no class has several draws, the variance over
@@ -137,7 +108,7 @@ class Sampling:
         Args:
             values: a number for each unit, (n,).
             added: a number that is added to the sum of squares of draws within classes. Each class gets a part in
-                proportion to its draws. See `split_variance`.
+                proportion to its draws. See `evidence.spread`.
 
         Raises:
             ValueError: the units have no classes.
@@ -215,26 +186,13 @@ def combine(variances: Sequence[Variance], divisor: float = 1.0) -> Variance:
     return Variance(total / divisor**2, total**2 / weight)
 
 
-def _variance(squares: Doubles, draws: Numbers, added: float, n: int) -> Variance:
-    """Return the variance of a mean over n units.
-
-    Args:
-        squares: the sum of squares of each stratum.
-        draws: the number of draws of each stratum.
-        added: a number that is added to the sum over the strata.
-        n: the number of units.
-    """
-    value = float((draws / (draws - 1)) @ squares) + added
-    return Variance(value / n**2, float((draws - 1).sum()))
-
-
 def _numbered(names: Names) -> Numbers:
     """Return the number of each name. Distinct names are numbered from 0 in the order of their first appearance."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 
 
-# Intervals of one mean or proportion. Comparisons: `evidence.py`.
+# Intervals of one mean or proportion. Scores and comparisons: `evidence.py`.
 
 
 class Interval(NamedTuple):
@@ -244,27 +202,18 @@ class Interval(NamedTuple):
     high: float
 
 
-class MeanOverClasses(NamedTuple):
-    """A mean over classes that weigh the same, or a difference of two such means, and the ends of its interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def mean_interval(values: ArrayLike, sampling: Sampling | None = None, level: float = 0.95) -> Interval:
-    """Return the t interval of a mean over units, for these classes. The mean is of losses or of differences of losses.
+def mean_interval(values: ArrayLike, sampling: Sampling | None = None) -> Interval:
+    """Return the 95 % t interval of a mean over units. The mean is of losses or of differences of losses.
 
     Args:
         values: a number for each unit, (n,), n at least 1.
         sampling: how the units were drawn; None if all are independent and have no classes.
-        level: the coverage, in (0, 1).
     """
     data = values_of(values)
     variance = (sampling or Sampling(len(data))).these(data)
     if not math.isfinite(variance.value):
         return Interval(-math.inf, math.inf)
-    half = t_quantile(variance.degrees, level) * math.sqrt(variance.value)
+    half = t_quantile(variance.degrees) * math.sqrt(variance.value)
     return Interval(float(data.mean()) - half, float(data.mean()) + half)
 
 
@@ -288,9 +237,9 @@ def harmonic_mean(base: float, new: float) -> float:
     return 2 * base * new / (base + new) if base > 0 and new > 0 else 0.0
 
 
-def t_quantile(degrees: float, level: float) -> float:
-    """Return the two-sided quantile of Student's t: the half width of an interval in standard errors."""
-    return float(special.stdtrit(degrees, 0.5 + level / 2))
+def t_quantile(degrees: float) -> float:
+    """Return the quantile of Student's t: the half width of a 95 % interval in standard errors."""
+    return float(special.stdtrit(degrees, 0.975))
 
 
 def wilson(p: float, n: float, quantile: float) -> Interval:

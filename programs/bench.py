@@ -15,11 +15,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.arrays import spread
+from ipo_prompts.metrics.evidence import score_interval
 from ipo_prompts.metrics.reward import Reward, Units, by_embeddings, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
 from ipo_prompts.metrics.surrogate import Surrogate
 from ipo_prompts.metrics.template import SLOT, key, normalise
-from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs.history import History, Proposed, Tried
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal

@@ -57,6 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["IPO_CACHE_DIR"] = str(Path(scratch) / "cache")  # pictures are encoded once for all runs
         for folder in folders:
+            os.environ["XDG_STATE_HOME"] = str(Path(scratch) / "state" / folder.absolute().name)  # no earlier tests
             remake(folder, Path(scratch) / folder.absolute().name)
             print(f"made again: {folder}", flush=True)
 

@@ -11,9 +11,9 @@ from ipo_prompts.metrics.sampling import Interval, Sampling, Variance, t_quantil
 
 
 def crossed_interval(
-    values: ArrayLike, factors: Sequence[Sequence[Hashable]], shared: Sequence[Variance] = (), level: float = 0.95
+    values: ArrayLike, factors: Sequence[Sequence[Hashable]], shared: Sequence[Variance] = ()
 ) -> Interval:
-    """Return the confidence interval of the mean of values that share factors, as sets share transformations.
+    """Return the 95 % confidence interval of the mean of values that share factors, as sets share transformations.
 
     The interval is the widest of several intervals:
 
@@ -29,12 +29,12 @@ def crossed_interval(
         values: float (n,), n of at least 2.
         factors: for each factor, the level of each value: n names.
         shared: variances of other things that the values have in common, such as pictures.
-        level: the coverage of the interval, in (0, 1).
+
     """
     data = values_of(values)
     each = Sampling(len(data)).these(data)
     clustered = [Sampling.of(len(data), draws=levels).these(data) for levels in factors if len(set(levels)) > 1]
     parts = [*shared, *(Variance(max(0.0, one.value - each.value), one.degrees) for one in clustered)]
-    sums = sum(t_quantile(one.degrees, level) ** 2 * one.value for one in [each, *parts])
-    half = max(math.sqrt(sums), *(t_quantile(one.degrees, level) * math.sqrt(one.value) for one in [each, *clustered]))
+    sums = sum(t_quantile(one.degrees) ** 2 * one.value for one in [each, *parts])
+    half = max(math.sqrt(sums), *(t_quantile(one.degrees) * math.sqrt(one.value) for one in [each, *clustered]))
     return Interval(float(data.mean()) - half, float(data.mean()) + half)

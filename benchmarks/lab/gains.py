@@ -1,8 +1,8 @@
 """The gains of rows of raw cells, with intervals that allow for what sets share: the tables of pages.
 
 Sets such as `embedded:upside-down+blur` share transformations, base pictures and seeds, so that they are no independent
-sample. The 95 % interval of a mean over sets is the one of the command's own table, with the sets as independent, plus
-the variance of each shared thing, with a quantile of its own: see `crossed_interval`. The four test pictures of a class
+sample. The 95 % interval of a mean over sets adds the variance of each shared thing, with a quantile of its own: see
+`crossed_interval`. The four test pictures of a class
 are of the same few drawings in all sets, so that base pictures are a class of drawings.
 """
 
@@ -72,12 +72,15 @@ def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: 
     def gain(row: str) -> str:
         if row not in gains:
             return ""
-        ends = gains[row]["like_these"] if scope == "average" else gains[row]
+        mean, low, high = (gains[row][name] for name in ("gain", "low", "high"))
         each = _gains(scores[row], scores["baseline"])
-        pictures = [] if len(each) < 2 else [_pictures(scores[row], scores["baseline"])]
-        half = _wider((ends["high"] - ends["low"]) / 2, list(each.values()), shared(list(each)), pictures)
-        mean = gains[row]["gain"]
-        return f"{mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+        if len(each) > 1:
+            ends = crossed_interval(
+                list(each.values()), shared(list(each)), [_pictures(scores[row], scores["baseline"])]
+            )
+            # Sets that agree by chance prove no more than their pictures do.
+            low, high = min(low, ends.low), max(high, ends.high)
+        return f"{mean:+.1f} [{low:.1f}, {high:.1f}]"
 
     return {
         one["method"]: Row(
@@ -102,15 +105,6 @@ def _of_column(outcome: dict[str, Any] | str, column: str) -> dict[str, Any] | s
     if isinstance(outcome, str) or column not in outcome["scores"]:
         return outcome if isinstance(outcome, str) else outcome["absent"] or "not run"
     return {**outcome, "scores": {column: outcome["scores"][column]}}
-
-
-def _wider(half: float, each: list[Any], factors: Any, pictures: list[Variance]) -> float:
-    """Return half of the interval of a mean over sets, given the half with the sets as independent."""
-    if len(each) < 2:
-        return half
-    with_, without = (crossed_interval(each, what, more) for what, more in ((factors, pictures), ([], [])))
-    more = (with_.high - with_.low) ** 2 - (without.high - without.low) ** 2
-    return float(np.sqrt(half**2 + more / 4))
 
 
 def together(ours: Sequence[Row], theirs: Sequence[Row]) -> str:

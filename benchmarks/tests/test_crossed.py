@@ -32,11 +32,3 @@ def test_what_two_factors_add_is_added():
     half = math.sqrt(t8**2 / 6 + t2**2 * (1 / 6 + 1 / 6))
     assert half > t2 * math.sqrt(1 / 3)
     assert crossed_interval([-2, -1, 0, -1, 0, 1, 0, 1, 2], [rows, columns]) == pytest.approx((-half, half))
-
-
-def test_the_level_holds_for_all_that_a_crossed_interval_adds():
-    rows, columns = list("aaabbb"), list("xyzxyz")
-    t1, t5, t4 = stats.t.ppf(0.9, [1, 5, 4])
-    wide = math.sqrt(t5**2 * 0.2 + t1**2 * 0.8 + t4**2 * 30)
-    found = crossed_interval([2, 2, 2, 0, 0, 0], [rows, columns], [Variance(30.0, 4.0)], level=0.8)
-    assert found == pytest.approx((1 - wide, 1 + wide))

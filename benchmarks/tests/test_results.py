@@ -69,8 +69,6 @@ def test_what_sets_share_widens_their_interval() -> None:
     ours, theirs = ({(name, 0): hits[key] for name in sets} for key in "ab")
     more = gains._pictures(ours, theirs)
     assert more == pytest.approx((625, 1))
-    assert gains._wider(1.0, [1.0, 3.0], [], []) == pytest.approx(1.0)
-    assert gains._wider(1.0, [1.0, 3.0], [], [more]) == pytest.approx((1 + 12.7062**2 * 625) ** 0.5, rel=1e-4)
     others = {(f"{SHIFTED}held-back/zoom+gray", 0): hits["a"], (sets[0], 0): hits["a"]}
     none = dict.fromkeys(others, hits["b"])
     assert gains._pictures(others, none).value == 0, "other drawings share nothing"

@@ -101,10 +101,11 @@ def search_template(
 
     ui = view(config, quiet=quiet)
     if dry_run:
-        from ipo_prompts.experiments.run.beforehand import estimate
+        from ipo_prompts.experiments.run.beforehand import estimate, tested_before
         from ipo_prompts.experiments.run.plan import plan
 
-        show(estimate(plan(config, ready=False, say=ui.say), folder), _forecast_text, as_json)
+        planned = plan(config, ready=False, say=ui.say)
+        show(estimate(planned) | {"tested_before": tested_before(planned)}, _forecast_text, as_json)
         return 0
     from dspy import LMError
 
@@ -176,13 +177,15 @@ def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str |
 
 
 def _forecast_text(forecast: dict[str, Any]) -> str:
+    from ipo_prompts.experiments.run.tested_before import told
+
     lines = [
         f"{role}: {part['name']}, about {part['calls']:,} calls if each answer can be used, with at most "
         f"{part['tokens_in']:,} tokens in and {part['tokens_out']:,} out, {at_most(part['usd'])}"
         for role in ("optimizer", "describer")
         if (part := forecast[role])
     ]
-    taken = [forecast["opened"]] if forecast["opened"] else []
+    taken = [told(forecast["tested_before"])] if forecast["tested_before"] else []
     texts = f"at most {forecast['texts']:,} texts"
     taken.append(f"{forecast['pictures']:,} pictures are encoded, the sealed ones included, and {texts}")
     if not lines:

@@ -79,10 +79,10 @@ def evaluate_templates(
     from ipo_prompts.experiments.run.prepared import offering_demo
     from ipo_prompts.experiments.tasks import REWARDS
     from ipo_prompts.experiments.tasks.base import check_fractions
-    from ipo_prompts.metrics.evidence import SAME, paired_difference
+    from ipo_prompts.metrics.evidence import SAME, paired_difference, score_interval
     from ipo_prompts.metrics.features import FeatureStore
     from ipo_prompts.metrics.reward import scale_of
-    from ipo_prompts.metrics.verdict import judge, score_interval
+    from ipo_prompts.metrics.verdict import judge
 
     task = REWARDS.build(config.reward)
     items = drawn.part(part)
@@ -104,7 +104,7 @@ def evaluate_templates(
     how = encoded.sampling(scores[0].n)
     first = scores[0]
     effects = {
-        i: SAME if score.template == first.template else paired_difference(first.hits, score.hits, how).these
+        i: SAME if score.template == first.template else paired_difference(first.hits, score.hits, how)
         for i, score in enumerate(scores)
     }
     verdicts = judge(effects, "with the first template")

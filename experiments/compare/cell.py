@@ -29,6 +29,7 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepared import Prepared, prepare
 from ipo_prompts.experiments.run.reading import allow_typed, build
+from ipo_prompts.experiments.run.tested_before import check_countable, count, name_of
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error
@@ -40,7 +41,7 @@ from ipo_prompts.programs.templates.settings import LIMITS
 FILE_NAME = "cell.json"
 """The name of a cell's file, which has one line, see `line_of`. A cell that is done again gives the same bytes."""
 
-SET_BY_THE_CELL = ("data", "classes", "seed", "preset", "patience", "opened", "head")
+SET_BY_THE_CELL = ("data", "classes", "seed", "preset", "patience", "head")
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     own.allow([cell.data, *cell.targets])
     config, method = shared_config(cell), METHODS.find(cell.method)
     check_writable(folder)
+    check_countable()
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
     # 1. Learn. The method cannot reach the test pictures: nothing that it is given contains them.
     others = tests[1:] if cell.protocol in TO_DATA else []
@@ -155,6 +157,9 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         fitted = method.fit(Lesson(prepared, dict(cell.settings), source.hand_written, folder))
         # 2. Evaluate only after learning.
         result = Result(**about, **_learnt(fitted), **_evaluated(fitted, tests, prepared))
+        # All cells of a grid are one test: the folder of a cell is GRID/cells/DATA/ROW/seed-N.
+        pictures = [item.picture for test in tests for item in test.items]
+        count(name_of(str(folder.resolve().parents[3])), prepared.store.contents(pictures))
     except Absent as reason:
         result = Result(**about, absent=str(reason))
     content = result.content()

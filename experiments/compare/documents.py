@@ -162,7 +162,6 @@ def to_json(table: Table) -> dict[str, Any]:
             **dict(zip(("scope", "method", "other", "column"), key, strict=True)),
             "seeds": gain.seeds,
             **_verdict(gain.verdict),
-            "like_these": gain.like_these and _verdict(gain.like_these),
         }
         for key, gain in table.gains.items()
     ]
@@ -225,11 +224,9 @@ def to_frame(table: Table) -> pandas.DataFrame:
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    """Return the numbers of a verdict by name; `detectable` is None if nothing was compared or could be shown."""
-    numbers = verdict.model_dump(exclude={"mean", "ci95", "detectable"})
+    """Return the numbers of a verdict by name."""
     low, high = verdict.ci95
-    detectable = verdict.detectable or None
-    return _rounded({"gain": verdict.mean, "low": low, "high": high, "detectable": detectable, **numbers})
+    return _rounded({"gain": verdict.mean, "low": low, "high": high, **verdict.model_dump(exclude={"mean", "ci95"})})
 
 
 def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:

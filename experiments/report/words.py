@@ -83,7 +83,7 @@ def _row(span: Span, chosen: Score, score: Score, sampling: Sampling) -> tuple[W
     Returns:
         The row of the change, and the uncorrected p-value of the change of the value.
     """
-    value = paired_difference(chosen.hits, score.hits, sampling).these
+    value = paired_difference(chosen.hits, score.hits, sampling)
     loss = score.losses - chosen.losses
     row = WordChange(
         span=span,

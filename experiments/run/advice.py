@@ -10,6 +10,7 @@ from ipo_prompts.experiments.data.load import check_command
 from ipo_prompts.experiments.run.plan import held_back_shots
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.experiments.run.sealed import SealedTest
+from ipo_prompts.experiments.run.tested_before import told
 from ipo_prompts.metrics.blend import FEWEST
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import several
@@ -20,6 +21,8 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 def advice(prepared: Prepared, program: TemplateClassifier, test: SealedTest) -> str:
     """Return the first advice that applies; empty if there is nothing to do."""
     drawn, config = prepared.plan.drawn, prepared.config
+    if test.tested_before:
+        return told(test.tested_before)
     tested = {item.label for item in drawn.test}
     untested = [repr(str(name)) for label, name in enumerate(drawn.class_names) if label not in tested]
     if untested:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.experiments.data.dataset import in_threads
-from ipo_prompts.experiments.run.openings import cost_of_opening
 from ipo_prompts.experiments.run.plan import Plan
+from ipo_prompts.experiments.run.tested_before import times_before
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.surrogate import texts_for
@@ -26,14 +24,13 @@ REMOTE_SECONDS = 3.0
 """The seconds of one call of a server that answers in a few lines; assumed, not measured."""
 
 
-def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
+def estimate(planned: Plan) -> dict[str, Any]:
     """Forecast the calls of the language models in a run, and the most that they can cost.
 
     Calls that are repeated after unusable answers are not forecast: only a budget limits their number.
 
     Args:
         planned: the plan of the run.
-        folder: the run directory; None leaves earlier openings uncounted: `opened` is then None.
 
     Returns:
         A dictionary with these keys:
@@ -43,7 +40,6 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
         `usd`, `seconds`: the price and the waiting time of both models together.
         `pictures`: the number of pictures of the run, the sealed ones included.
         `texts`: the most texts that are encoded: a template with a class name each.
-        `opened`: the effect of earlier openings of the sealed pictures on p, in words; None if there were none.
     """
     drawn = planned.drawn
     roles = {
@@ -58,19 +54,19 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
         "seconds": seconds,
         "pictures": sum(map(len, (drawn.search, drawn.selection, drawn.test, drawn.new_test))),
         "texts": _texts(planned),
-        "opened": _opened(planned, folder) if folder else None,
     }
 
 
-def _opened(planned: Plan, folder: Path) -> str | None:
-    """Say what it costs to open the sealed pictures once more, see `cost_of_opening`; no CLIP is loaded for this.
+def tested_before(planned: Plan) -> int:
+    """Return how many tests had at least half of the sealed pictures of a run; no CLIP is loaded for this.
 
-    Return None if the pictures cannot be read yet.
+    Return 0 if the pictures cannot be read yet: they are still to be fetched, or the run will refuse them.
     """
+    sealed = [item.picture for item in (*planned.drawn.test, *planned.drawn.new_test)]
     try:
-        return cost_of_opening(planned, partial(in_threads, Picture.content), folder)
-    except InputError:  # pictures that are still to be fetched, or that the run will refuse
-        return None
+        return times_before(in_threads(Picture.content, sealed))
+    except InputError:
+        return 0
 
 
 def _texts(planned: Plan) -> int:

@@ -26,7 +26,7 @@ from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
 from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
 
-FREE_KEYS = LIMITS | {"track", "device", "opened"}
+FREE_KEYS = LIMITS | {"track", "device"}
 """The settings that may change when a run is resumed, such as a limit or the device."""
 
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
@@ -107,13 +107,6 @@ class JobSettings(BaseModel):
     )
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
-    )
-    opened: int = Field(
-        0,
-        ge=0,
-        le=1_000_000,
-        description="how many tests elsewhere used these test pictures or some of them. IPO itself counts runs in the "
-        "same folder",
     )
     track: Literal["none", "wandb"] = Field("none", description="wandb: log the run in Weights & Biases")
 

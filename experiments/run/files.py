@@ -104,10 +104,15 @@ def read_model(form: type[Form], file: Path, fix: str = "restore it, or start a 
         raise InputError(f"{file} {wrong}; {fix}.") from error
 
 
-def check_writable(folder: Path) -> None:
-    """Refuse a run directory that cannot be made or written, before hours go into encoding.
+def check_writable(folder: Path, what: str = "run directory", fix: str = "choose another --out") -> None:
+    """Refuse a folder that cannot be made or written, before hours go into encoding.
 
     The check leaves no file behind.
+
+    Args:
+        folder: the folder.
+        what: the name of the folder in messages.
+        fix: what to do about it, for messages.
 
     Raises:
         InputError: the directory cannot be made; the message names the folder that prevents it.
@@ -118,7 +123,7 @@ def check_writable(folder: Path) -> None:
             return
     except OSError as error:
         why = f"{there} is a file" if there and there.is_file() else f"{there} cannot be written"
-        raise InputError(f"cannot make the run directory {folder}: {why}; choose another --out.") from error
+        raise InputError(f"cannot make the {what} {folder}: {why}; {fix}.") from error
 
 
 PACKAGES = (

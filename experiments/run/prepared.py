@@ -25,8 +25,8 @@ from ipo_prompts.experiments.data.load import cannot_be_read, check_command
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import Content, event_as
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.openings import DIGITS
 from ipo_prompts.experiments.run.plan import Plan
+from ipo_prompts.experiments.run.tested_before import DIGITS
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Unreachable

@@ -19,19 +19,15 @@ PROGRAM = "program.json"
 
 
 class Sealed(Content):
-    """The sealed units of a run, and how often they were opened.
+    """The sealed units of a run, and how often they were tested.
 
     Attributes:
         digest: the digest of the sealed pictures and their labels.
-        opened: the number of this opening of the sealed units, or of some of them; p is corrected for it.
-        elsewhere: how many of the openings were made elsewhere, as `opened=N` says.
-        renamed_in: the names of the runs beside this one that opened the units with other classes or class names.
+        tested_before: how many tests had at least half of the units before; only the first test has a verdict.
     """
 
     digest: str
-    opened: int
-    elsewhere: int
-    renamed_in: tuple[str, ...] = ()
+    tested_before: int
 
 
 class Chosen(Content):

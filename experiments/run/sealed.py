@@ -9,7 +9,6 @@ from typing import Any
 from ipo_prompts.experiments.data import Item, fresh
 from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.openings import DIGITS, Openings, count, names_after, names_digest, opening_of
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable
 from ipo_prompts.experiments.run.scores import AnyPart, PartName, Row
@@ -23,6 +22,7 @@ from ipo_prompts.experiments.run.steps import (
     steps_of,
     word_steps,
 )
+from ipo_prompts.experiments.run.tested_before import count, name_of
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward
@@ -60,13 +60,13 @@ class SealedTest:
         parts: each part of the pictures, with the scores before the first step and after the last step.
         rows: the rows of the result.
         copies: how many test pictures are also search or selection pictures, compared by their bytes.
-        opening: this opening of the sealed pictures, with the earlier openings.
+        tested_before: how many tests had at least half of the sealed pictures before.
     """
 
     parts: dict[AnyPart, Compared]
     rows: tuple[Row, ...]
     copies: int
-    opening: Openings
+    tested_before: int
 
 
 def open_test(
@@ -109,9 +109,9 @@ def open_test(
         new_steps = word_steps(prepared, template, new_reward, start)
         encoded = encode("new", new_reward, drawn.new_test)
         _record(journal, "new", template, score("new", new_reward, encoded, new_steps, start))
-    this = opening(prepared, searched, test, template, journal)
+    times = count(name_of([template, _hits(test)]), prepared.contents(*SEALED))
     balanced = prepared.config.verdict == "balanced"
-    rows = rows_of(scored, task.measure, opening=this.number, tests=this.tests, balanced=balanced)
+    rows = rows_of(scored, task.measure, tested_before=times, balanced=balanced)
     for measure, other in task.other_measures(prepared.clip, reward.class_names, prepared.store).items():
         encoded = encode("test", other, drawn.test)
         before = score_before(prepared, other, encoded.units)
@@ -126,13 +126,13 @@ def open_test(
         else:
             now = searched.reward.score([template], encoded.units)[0]
             parts["fresh"] = Compared.of(encoded, searched.reward, Scored([], [now], encoded.sampling(now.n)))
-    return SealedTest(parts, rows, copies_of(prepared), this)
+    return SealedTest(parts, rows, copies_of(prepared), times)
 
 
 def copies_of(prepared: Prepared) -> int:
     """Return how many sealed pictures are also search or selection pictures, compared by their bytes."""
-    seen = {content[:DIGITS] for content in prepared.contents(*SHOWN)}
-    return sum(content[:DIGITS] in seen for content in prepared.contents(*SEALED))
+    seen = {*prepared.contents(*SHOWN)}
+    return sum(content in seen for content in prepared.contents(*SEALED))
 
 
 def _record(journal: Journal, name: PartName, template: str, part: Scored) -> None:
@@ -140,17 +140,6 @@ def _record(journal: Journal, name: PartName, template: str, part: Scored) -> No
     hits = _hits(part)
     if not journal.find(name, template=template, hits=hits):
         journal.append(name, template=template, hits=hits)
-
-
-def opening(prepared: Prepared, searched: Searched, test: Scored, template: str, journal: Journal) -> Openings:
-    """Record this opening of the sealed pictures in the journal, and return it.
-
-    The digest of each sealed picture is recorded, so that runs with only some of these pictures count the opening.
-    """
-    data = prepared.plan.data
-    pictures = {content[:DIGITS] for content in prepared.contents(*SEALED)}
-    names = names_digest(data.answers), names_digest(names_after(data, searched.named))
-    return count(opening_of(template, _hits(test)), pictures, names, prepared.config.opened, journal)
 
 
 def _hits(part: Scored) -> dict[str, Any]:

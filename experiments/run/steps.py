@@ -17,24 +17,25 @@ from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.data.names import changed_names
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.experiments.run.scores import PartName, Row, SealedPart, Value, What
+from ipo_prompts.experiments.run.tested_before import told
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
-from ipo_prompts.metrics.evidence import SAME, Effect, paired_difference
-from ipo_prompts.metrics.reward import Reward, Score, Units
-from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.verdict import (
+from ipo_prompts.metrics.evidence import (
+    SAME,
+    Effect,
     class_mean_interval,
     difference_over_classes,
-    judge,
-    no_test,
+    paired_difference,
     score_interval,
 )
+from ipo_prompts.metrics.reward import Reward, Score, Units
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.verdict import judge, no_test
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.running import Searched
 
 FLATTERED = "these units shaped the template or chose it"
 SEALED = "steps on sealed units in this run"
-RENAMED = "these sealed units were opened before with other classes or class names"
 TOGETHER = "the steps are tested, and not their sum"
 SEALED_PARTS: tuple[SealedPart, ...] = ("test", "new")
 LOPSIDED = 3
@@ -181,8 +182,7 @@ def rows_of(
     parts: Mapping[PartName, Scored],
     measure: str,
     *,
-    opening: int | None = None,
-    tests: bool = True,
+    tested_before: int = 0,
     balanced: bool = False,
 ) -> tuple[Row, ...]:
     """Return the rows of all parts. The p-values of all steps on sealed parts are corrected together.
@@ -190,8 +190,7 @@ def rows_of(
     Args:
         parts: name → the scored part.
         measure: the measure.
-        opening: the number of this opening of the sealed parts; None if openings are not counted.
-        tests: whether sealed parts give p-values; False if their units may have led to the classes of the run.
+        tested_before: how often the sealed parts were tested before; only the first test gives p-values.
         balanced: whether each class counts the same in the differences, whatever its size.
     """
     effects: dict[tuple[PartName, What], Effect] = {}
@@ -201,10 +200,10 @@ def rows_of(
             effects[name, step.what] = SAME if same else _effect(part, part.scores[i], part.scores[i + 1], balanced)
     sealed = {key: effect for key, effect in effects.items() if key[0] in SEALED_PARTS}
     verdicts = {key: no_test(effect, FLATTERED) for key, effect in effects.items()}
-    if tests:
-        verdicts |= judge(sealed, SEALED, opening)
+    if tested_before:
+        verdicts |= {key: no_test(effect, told(tested_before)) for key, effect in sealed.items()}
     else:
-        verdicts |= {key: no_test(effect, RENAMED) for key, effect in sealed.items()}
+        verdicts |= judge(sealed, SEALED)
     rows = []
     for name, part in parts.items():
         values = [_value(score, part.sampling) for score in part.scores]
@@ -247,7 +246,7 @@ def in_all(name: PartName, measure: str, part: Scored, balanced: bool = False) -
 def _effect(part: Scored, before: Score, after: Score, balanced: bool) -> Effect:
     if balanced and part.sampling.classes is not None:
         return difference_over_classes(before.hits, after.hits, part.sampling)
-    return paired_difference(before.hits, after.hits, part.sampling).these
+    return paired_difference(before.hits, after.hits, part.sampling)
 
 
 def _value(score: Score, sampling: Sampling) -> Value:

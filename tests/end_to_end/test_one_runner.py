@@ -20,7 +20,7 @@ from ipo_prompts.programs.record.journal import read
 from support.runs import answered, ipo, program
 
 RECORDED = Path(__file__).parents[1] / "recorded"
-PUBLISHED = {"start", "drawn", "opened", "test", "end"}
+PUBLISHED = {"start", "drawn", "test", "end"}
 """Beside the search: the beginning of each session, and what the command writes at the end."""
 
 

@@ -47,7 +47,7 @@ def searched(folder: Path) -> dict[Any, dict[str, Any]]:
 
     Without the clock.
     """
-    found = events(folder, "descriptions", "scored_only", "scores", "test", "new", "opened")
+    found = events(folder, "descriptions", "scored_only", "scores", "test", "new")
     facts = [{key: value for key, value in event.items() if key != "seconds"} for event in found]
     return {(fact["type"], fact.get("kind"), fact.get("step"), str(fact.get("rows"))): fact for fact in facts}
 

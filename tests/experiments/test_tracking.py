@@ -21,8 +21,8 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.result import LanguageModels, Used
 from ipo_prompts.experiments.tracking import Tracker, tracking
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.evidence import score_interval
 from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.search import Step

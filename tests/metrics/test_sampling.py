@@ -1,4 +1,4 @@
-"""What is independent of what: variances worked by hand, for classes as given and for classes like these."""
+"""What is independent of what: variances worked by hand."""
 
 import math
 
@@ -13,19 +13,12 @@ from ipo_prompts.metrics.sampling import Sampling, Variance, combine
 def test_pictures_alone_have_the_variance_of_a_mean():
     values = np.array([0.0, 1.0, 2.0, 5.0])  # around 2: squares 14 over 3 over 4
     assert Sampling(4).these(values) == pytest.approx((14 / 12, 3))
-    assert Sampling(4).like_these(values) is None
 
 
 def test_within_classes_only_what_differs_within_them_counts():
     # Classes of 2 and 3 around 1.5 and 6: squares 0.5, times 2/1, and 2, times 3/2; over 5².
     values = np.array([1.0, 2.0, 5.0, 6.0, 7.0])
     assert Sampling.of(5, list("aabbb")).these(values) == pytest.approx(((0.5 * 2 + 2 * 1.5) / 25, 3))
-
-
-def test_classes_like_these_vary_with_their_sums():
-    # Around the mean 4.2: sums -5.4 and 5.4; 2/1 * 2 * 5.4² over 5².
-    values = np.array([1.0, 2.0, 5.0, 6.0, 7.0])
-    assert Sampling.of(5, list("aabbb")).like_these(values) == pytest.approx((4 * 5.4**2 / 25, 1))
 
 
 def test_variants_of_a_picture_are_one_draw():
@@ -39,7 +32,6 @@ def test_variants_of_a_picture_are_one_draw():
 def test_classes_of_one_picture_are_one_stratum():
     """Their variance holds what the classes differ by: rather too large than too small."""
     sampling = Sampling.of(4, list("aabc"))
-    assert sampling.singles == 2
     # a: squares 2 around 1, times 2/1; b and c: squares 8 around 5, times 2/1.
     assert sampling.these(np.array([0.0, 2.0, 3.0, 7.0])) == pytest.approx(((2 * 2 + 8 * 2) / 16, 2))
 
@@ -59,12 +51,10 @@ def test_a_draw_with_pictures_of_several_classes_leaves_no_strata():
     crossing = Sampling.of(4, list("abab"), list("xxyy"))
     assert crossing.strata.tolist() == [0, 0, 0, 0]
     assert crossing.these(np.array([0.0, 1.0, 2.0, 5.0])) == pytest.approx((2 * (9 + 9) / 16, 1))
-    assert crossing.like_these(np.array([0.0, 1.0, 2.0, 5.0])) is None  # classes that share draws are no sample
 
 
 def test_one_draw_bounds_nothing():
     assert Sampling.of(2, draws=["a", "a"]).these(np.array([0.0, 1.0])) == (math.inf, 1.0)
-    assert Sampling.of(2, ["a", "a"]).like_these(np.array([0.0, 1.0])) == (math.inf, 1.0)
 
 
 def test_labels_that_are_not_one_a_unit_are_no_classes():
@@ -82,7 +72,7 @@ def test_order_and_names_do_not_matter(rows, random):
     def variance(rows, name):
         sampling = Sampling.of(len(rows), [name(c) for c, _, _ in rows], [name((c, d)) for c, d, _ in rows])
         values = np.array([float(hit) for _, _, hit in rows])
-        return sampling.these(values).value, (sampling.like_these(values) or Variance(0, 0)).value
+        return sampling.these(values).value
 
     shuffled = list(rows)
     random.shuffle(shuffled)
@@ -92,7 +82,6 @@ def test_order_and_names_do_not_matter(rows, random):
 def test_what_is_added_is_added_to_the_squares():
     values, sampling = np.array([1.0, 2.0, 5.0, 6.0, 7.0]), Sampling.of(5, list("aabbb"))
     assert sampling.these(values, 2.0).value == pytest.approx(sampling.these(values).value + 2 / 25)
-    assert sampling.like_these(values, 2.0).value == pytest.approx(sampling.like_these(values).value + 2 / 25)
 
 
 def test_nothing_to_combine():
@@ -105,7 +94,3 @@ def test_satterthwaite_by_hand():
     assert combine([Variance(2.0, 4), Variance(1.0, 2)]) == pytest.approx((3.0, 9 / (4 / 4 + 1 / 2)))
     assert combine([Variance(2.0, 4), Variance(0.0, 2)]) == pytest.approx((2.0, 4))
     assert combine([Variance(2.0, 4), Variance(2.0, 4)], divisor=2) == pytest.approx((1.0, 8))
-
-
-def test_a_class_has_one_picture_where_all_of_it_are_variants_of_one() -> None:
-    assert Sampling.of(4, list("aabb"), ["p", "p", "q", "r"]).singles == 1

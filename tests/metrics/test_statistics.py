@@ -37,13 +37,6 @@ def test_standard_errors_by_hand():
     assert standard_error([0, 1], ["a", "a"]) == standard_error([3]) == math.inf
 
 
-@pytest.mark.parametrize("level", [0.8, 0.99])
-def test_the_level_is_that_of_the_interval(level):
-    values = np.random.default_rng(13).normal(size=8)
-    t_interval = stats.t.interval(level, 7, values.mean(), stats.sem(values))
-    assert mean_interval(values, level=level) == pytest.approx(t_interval)
-
-
 def test_one_picture_says_nothing_about_a_loss():
     assert mean_interval([0.3]) == Interval(-math.inf, math.inf)
 

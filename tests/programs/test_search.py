@@ -15,10 +15,10 @@ import pytest
 
 from ipo_prompts.metrics.clock import BudgetReached, Clock, check_clock, keeping
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.evidence import score_interval
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import BASELINE
-from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs import scoring_only
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal

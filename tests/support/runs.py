@@ -43,7 +43,6 @@ EVENTS = (
     "new",
     "names",
     "drawn",
-    "opened",
     "end",
 )
 
@@ -150,11 +149,11 @@ def change_settings(folder: Path, **values: Any) -> None:
 
 
 def result(folder: Path) -> Any:
-    """Return `result.json` without the times, and without what other openings of the same sealed pictures change."""
+    """Return `result.json` without the times, and without what other tests of the same sealed pictures change."""
     content: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    del content["seconds"], content["sealed"]["opened"]
+    del content["seconds"], content["sealed"]["tested_before"], content["advice"]
     for row in content["rows"]:
-        for name in ("outcome", "opening", "p_corrected", "detectable", "within"):
+        for name in ("outcome", "p", "p_corrected", "comparisons", "family"):
             del row["difference"][name]
     return content
 

@@ -1,7 +1,7 @@
 """A table as Markdown that can be read unrendered (values, gains, costs, verdicts, notes), and a short form of it.
 
-For several data sets, the Markdown begins with the means and their intervals for data sets like these. Then it has one
-number for each data set. `details` has all other numbers. The short form is for a terminal.
+For several data sets, the Markdown begins with the means and their intervals. Then it has one number for each data
+set. `details` has all other numbers. The short form is for a terminal.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def to_markdown(table: Table) -> str:
     blocks: list[Block] = []
     for scope in table.averages:
         means: list[Line] = [*overview(table, scope, marks), *_published(table, scope, _overviewed(table), marks)]
-        blocks += [f"Means over {_number_of(scope)}; intervals, p and * are for data sets like these:", means]
+        blocks += [f"Means over {_number_of(scope)}:", means]
     return _page(table, [*blocks, *_by_data_set(table), *_searches(table, table.averages), *_verdicts(table)], marks)
 
 
@@ -83,7 +83,7 @@ def on_terminal(table: Table, width: int) -> Iterator[RenderableType]:
     marks = Footnotes()
     yield safe_line(heading(table), "bold")
     for scope in table.averages or table.scopes:
-        means = f"means over {_number_of(scope)}; intervals are for data sets like these"
+        means = f"means over {_number_of(scope)}"
         yield ""
         yield safe_line(means if scope.is_average else scope_name(scope), "bold")
         places = _by_importance(table)
@@ -117,7 +117,7 @@ def overview(table: Table, scope: Scope, marks: Footnotes) -> Iterator[Line]:
     for method in table.methods:
         row, search = table.rows[scope.name, method], table.searches.get((scope.name, method), {})
         mark = f" {marks[row.absent]}" if row.absent else ""
-        values = [_value(row.scores.get(column), scope, column == table.headline) for column in columns]
+        values = [_value(row.scores.get(column), column == table.headline) for column in columns]
         has = sum(bool(table.rows[data, method].scores) for data in scope.data)
         yield [
             method,
@@ -152,11 +152,11 @@ def _compared(table: Table, scope: Scope, method: str, other: str) -> str | Text
     A gain over IPO is the table's gain of IPO over the method, with its sign reversed.
     """
     if other == SUBJECT and (turned := table.over(scope, SUBJECT, method)):
-        verdict = turned.for_scope(scope)
+        verdict = turned.verdict
         low, high = verdict.ci95
         return verdict_text(verdict.model_copy(update={"mean": -verdict.mean, "ci95": (-high, -low)}))
     found = table.over(scope, method, other)
-    return verdict_text(found.for_scope(scope) if found else None)
+    return verdict_text(found.verdict if found else None)
 
 
 def verdict_text(verdict: Verdict | None) -> str | Text:
@@ -184,11 +184,10 @@ def scope_name(scope: Scope) -> str:
     return scope.name + ("†" if why_different(scope.split) else "")
 
 
-def _value(score: ColumnScore | None, scope: Scope, with_interval: bool) -> str:
+def _value(score: ColumnScore | None, with_interval: bool) -> str:
     if score is None:
         return EMPTY
-    low, high = (score.low_like_these, score.high_like_these) if scope.is_average else (score.low, score.high)
-    interval = "" if low is None or high is None or not with_interval else f" [{100 * low:.1f}, {100 * high:.1f}]"
+    interval = f" [{100 * score.low:.1f}, {100 * score.high:.1f}]" if with_interval else ""
     return f"{100 * score.value:.2f}{interval}"
 
 
@@ -295,11 +294,6 @@ def _gains(table: Table) -> list[Line]:
         found = [table.over(scope, method, other) for other in others]
         if any(found):
             lines.append([scope_name(scope), method, *(verdict_text(gain.verdict if gain else None) for gain in found)])
-        general = [gain.like_these if gain else None for gain in found]
-        covers = next((verdict.covers for verdict in general if verdict), None)
-        # In a table with averages, only the JSON says what the row of one data set means for classes like these.
-        if covers and (scope.is_average or len(table.scopes) == 1):
-            lines.append([f"… {covers}", method, *map(verdict_text, general)])
     return lines and [["data", "method", *(f"over {other}" for other in others)], *lines]
 
 

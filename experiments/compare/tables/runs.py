@@ -1,8 +1,9 @@
 """The runs of a method on a data set, and the numbers of a column: values, intervals and differences.
 
 A column shows one side of the protocol (base, new, test, source, a target), or it combines several sides: H, the mean
-of the H of the data sets, or the mean over the targets. H is not linear in the values. Its variance is computed from a
-linear approximation at the observed means (the delta method): dH = (2 new² dbase + 2 base² dnew) / (base + new)².
+of the H of the data sets, or the mean over the targets. All are sums of weighted means of sides. H is not linear in the
+values: its weights are its slopes at the observed means (the delta method), which for a difference are the means of
+both methods: dH = (2 new² dbase + 2 base² dnew) / (base + new)².
 
 Values are fractions in [0, 1]; differences are differences of fractions. A group is the runs of one method: one `Runs`
 for each data set.
@@ -21,16 +22,15 @@ from ipo_prompts.experiments.compare.published import data_key
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.evidence import (
     SAME,
-    Crossed,
-    Scopes,
-    Spread,
+    THESE_CLASSES,
+    THESE_DATA_SETS,
+    Effect,
+    Part,
+    accuracy_interval,
     effect_of,
-    over_data_sets,
-    paired_effect,
-    split_variance,
+    spread,
 )
 from ipo_prompts.metrics.sampling import Sampling, harmonic_mean
-from ipo_prompts.metrics.verdict import accuracy_interval
 
 H = "H"
 MEAN_OF_H = "mean of H"
@@ -105,7 +105,6 @@ class ColumnScore(NamedTuple):
 
     `sd` is the standard deviation over seeds. It is None for one seed, or where the data sets have different seeds.
     `n` counts units. `draws` counts independent units: variants of one picture count once.
-    `low_like_these` and `high_like_these` are the interval for data sets like these; None for a single data set.
     """
 
     value: float
@@ -114,8 +113,6 @@ class ColumnScore(NamedTuple):
     sd: float | None
     n: int
     draws: int
-    low_like_these: float | None = None
-    high_like_these: float | None = None
 
 
 def sides(column: str, runs: Runs) -> list[str]:
@@ -147,35 +144,33 @@ def value(column: str, group: Sequence[Runs]) -> float:
 
 
 def column_score(column: str, group: Sequence[Runs]) -> ColumnScore:
-    """Return the value of a column with its intervals: for the data sets as given, and for data sets like these."""
+    """Return the value of a column with its interval, for the classes and data sets as given."""
     found, seeds = value(column, group), group[0].seeds
-    parts = [_parts(share) for share in _shares(column, group)]
-    like_these: tuple[float, float] | tuple[None, None] = None, None
-    if len(parts) > 1:
-        effect, general = over_data_sets([_spread(one, added=0) for one in parts], found, shared_seeds=column in MEANS)
-        if general is not None:
-            like_these = max(0.0, general.low), general.high
-        low, high = max(0.0, effect.low), effect.high
-    elif all("hits" in cell["scores"].get(column, ()) for cell in group[0].cells):
-        low, high = accuracy_interval(parts[0][0])
+    weights = _weights(column, [(runs,) for runs in group])
+    searches = [
+        [Part(runs.values[side], runs.sampling[side], weight) for side, weight in of_sides.items()]
+        for runs, of_sides in zip(group, weights, strict=True)
+    ]
+    parts = [part for search in searches for part in search]
+    if len(parts) == 1 and all("hits" in cell["scores"].get(column, ()) for cell in group[0].cells):
+        low, high = accuracy_interval(parts[0])
     else:
-        spread = _spread(parts[0], added=0)
-        effect = effect_of(found, [spread.units, spread.seeds])
+        effect = effect_of(found, spread(searches, added=0))
         low, high = max(0.0, effect.low), effect.high
     sd = None
     if len(seeds) > 1 and all(runs.seeds == seeds for runs in group):
         sd = float(np.std([value(column, [runs.at([seed]) for runs in group]) for seed in seeds], ddof=1))
-    units = [part.sampling for one in parts for part in one]
-    return ColumnScore(found, low, high, sd, sum(one.n for one in units), sum(one.size for one in units), *like_these)
+    n, draws = (sum(getattr(part.sampling, name) for part in parts) for name in ("n", "size"))
+    return ColumnScore(found, low, high, sd, n, draws)
 
 
-def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> tuple[Scopes, int] | None:
+def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> tuple[Effect, int] | None:
     """Compare two methods on the same data sets. Both groups list the data sets in the same order.
 
     Returns:
         A pair, or None when the methods have no common seed on some data set. First: the value of the first method
-        minus that of the second, for the classes or data sets as given, and for classes or data sets like these.
-        Second: the number of common seeds, the smallest over the data sets.
+        minus that of the second, for the classes and data sets as given. Second: the number of common seeds, the
+        smallest over the data sets.
     """
     pairs = [pair for pair in map(align, ours, theirs) if pair]
     if len(pairs) < len(ours):
@@ -183,51 +178,37 @@ def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> tup
     group_a, group_b = zip(*pairs, strict=True)
     seeds = min(len(runs.seeds) for runs in group_a)
     if all(a.same_templates(b) for a, b in pairs):
-        return Scopes(SAME, None), seeds
-    mean = value(column, group_a) - value(column, group_b)
-    parts = [_parts(a, b) for a, b in zip(_shares(column, group_a), _shares(column, group_b), strict=True)]
-    if len(parts) == 1:
-        return paired_effect(parts[0], mean), seeds
-    return over_data_sets([_spread(one) for one in parts], mean, column in MEANS), seeds
-
-
-def _spread(parts: Sequence[Crossed], added: int = 2) -> Spread:
-    found = split_variance(parts, added=added)
-    assert found is not None  # only the interval for classes like these may be missing
-    return found
+        return SAME, seeds
+    weights = _weights(column, pairs)
+    searches = [
+        [Part(a.values[side] - b.values[side], a.sampling[side], weight) for side, weight in of_sides.items()]
+        for (a, b), of_sides in zip(pairs, weights, strict=True)
+        if not a.same_templates(b)  # the same templates cannot differ anywhere
+    ]
+    covers = THESE_DATA_SETS if len(pairs) > 1 or (len(weights[0]) > 1 and column in MEANS) else THESE_CLASSES
+    return effect_of(value(column, group_a) - value(column, group_b), spread(searches), covers), seeds
 
 
 def _average(side: str, group: Sequence[Runs]) -> float:
     return float(np.mean([runs.means[side] for runs in group]))
 
 
-_Share = tuple[Runs, dict[str, float]]
-"""The share of one data set in a column: its runs, and side → the weight of the side."""
+def _weights(column: str, data_sets: Sequence[Sequence[Runs]]) -> list[dict[str, float]]:
+    """Return the weight of each side of each data set in a column.
 
-
-def _shares(column: str, group: Sequence[Runs]) -> list[_Share]:
-    if column not in (H, MEAN_OF_H):
-        return [(runs, {side: 1.0}) for runs in group for side in sides(column, runs)]
-    return [(runs, _slopes(group if column == H else [runs])) for runs in group]
+    `data_sets` are the runs on each data set: of one method, or of the two that are compared.
+    """
+    count, every = len(data_sets), [runs for one in data_sets for runs in one]
+    if column == H:
+        found = [_slopes(every)] * count
+    elif column == MEAN_OF_H:
+        found = [_slopes(one) for one in data_sets]
+    else:
+        made_of = sides(column, every[0])
+        found = [dict.fromkeys(made_of, 1 / len(made_of))] * count
+    return [{side: weight / count for side, weight in one.items()} for one in found]
 
 
 def _slopes(group: Sequence[Runs]) -> dict[str, float]:
     base, new = (max(_average(side, group), 1e-3) for side in ("base", "new"))  # H has no slope at 0
     return {"base": 2 * new**2 / (base + new) ** 2, "new": 2 * base**2 / (base + new) ** 2}
-
-
-def _parts(ours: _Share, theirs: _Share | None = None) -> list[Crossed]:
-    """Return the weighted values of a share, one entry for each side.
-
-    If `theirs` is given, return the differences of the weighted values: `ours` minus `theirs`, on the same pictures.
-    """
-    runs, weights = ours
-    if theirs is None:
-        return [Crossed(weight * runs.values[side], runs.sampling[side], weight) for side, weight in weights.items()]
-    others, other_weights = theirs
-    same, parts = runs.same_templates(others), []
-    for side, weight in weights.items():
-        values = weight * runs.values[side] - other_weights[side] * others.values[side]
-        scale = 0.0 if same else max(weight, other_weights[side])  # the same templates cannot differ anywhere
-        parts.append(Crossed(values, runs.sampling[side], scale, runs.values[side] - others.values[side]))
-    return parts

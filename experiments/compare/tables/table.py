@@ -85,18 +85,12 @@ class MethodGain:
     """The gain of one method over another, in one column and scope.
 
     Attributes:
-        verdict: the main verdict: for the classes of a data set as given, or for the data sets of an average as given.
-        like_these: the verdict for classes like these, or for data sets like these; None where there can be none.
+        verdict: the verdict, for the classes of a data set as given, or for the data sets of an average as given.
         seeds: the number of seeds that both methods have, the smallest over the data sets.
     """
 
     verdict: Verdict
-    like_these: Verdict | None
     seeds: int
-
-    def for_scope(self, scope: Scope) -> Verdict:
-        """Return the verdict to show in a scope. For an average this is `like_these`, if there is one."""
-        return (self.like_these if scope.is_average else None) or self.verdict
 
 
 @dataclass(frozen=True)
@@ -370,12 +364,10 @@ def _gains(
             and sides(column, groups[method][0]) == sides(column, groups[other][0])
             and (compared := difference(column, groups[method], groups[other]))
         }
-        name = f"comparisons of {method} in this row and column"
-        here = judge({other: effects.these for other, (effects, _) in family.items()}, name)
-        general = {other: effects.like_these for other, (effects, _) in family.items()}
-        like_these = judge({other: effect for other, effect in general.items() if effect}, name)
+        effects = {other: effect for other, (effect, _) in family.items()}
+        verdicts = judge(effects, f"comparisons of {method} in this row and column")
         for other, (_, seeds) in family.items():
-            yield (scope.name, method, other, column), MethodGain(here[other], like_these.get(other), seeds)
+            yield (scope.name, method, other, column), MethodGain(verdicts[other], seeds)
 
 
 def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -> dict[str, float | None]:

@@ -43,9 +43,6 @@ def _verdicts(table: Table) -> Iterator[str]:
 def _sentence(gain: MethodGain, method: str, other: str) -> str:
     verb = "ended with" if gain.verdict.outcome == "same templates" else "shows"
     words = f"{method} {verb} {gain.verdict.against(other)}"
-    if gain.like_these is not None:
-        general = {"gain": "a gain", "loss": "a loss"}.get(gain.like_these.outcome, "no evidence of a gain")
-        words = f"{words}. For {gain.like_these.covers}: {general}, {gain.like_these.numbers}"
     return words + (". One seed: the luck of the search is not covered." if gain.seeds == 1 else ".")
 
 
@@ -55,8 +52,6 @@ def _control(gain: MethodGain, subject: str, control: Method) -> str:
         return f"{subject} is not shown to beat its control, {control.label}: no evidence that {control.shows}."
     if gain.seeds == 1:
         return f"{beats}, with one seed, which may be the luck of either search."
-    if gain.like_these is not None and gain.like_these.outcome != "gain":
-        return f"{beats}, for {gain.verdict.covers}, not as a claim about {gain.like_these.covers}."
     return f"{beats}: {control.shows}."
 
 
@@ -78,8 +73,7 @@ def notes(table: Table) -> list[str]:
     found: list[tuple[object, str]] = [  # whether the note applies, the note
         (
             table.averages,
-            "Means take the data sets as a sample: their intervals, p and * are for data sets like these. Those of one "
-            "data set are for its classes. A method that lacks a data set has no mean. The gain of a method over "
+            "A method that lacks a data set has no mean. The gain of a method over "
             f"{SUBJECT} is the comparison of {SUBJECT} with it, reversed, and corrected with all of that method's.",
         ),
         (
@@ -105,10 +99,9 @@ def notes(table: Table) -> list[str]:
         ),
         (
             True,
-            f"Gains: paired on the same test {unit} and seeds, for these classes and data sets. “Classes like these” "
-            "and “data sets like these” take them as a sample. p is Holm-corrected for that method's comparisons in "
-            "that row (their number in brackets); * marks a corrected p of at most 0.05. Intervals are not corrected, "
-            "and rows are not corrected for one another.",
+            f"Gains: paired on the same test {unit} and seeds, for these classes and data sets. p is Holm-corrected "
+            "for that method's comparisons in that row (their number in brackets); * marks a corrected p of at most "
+            "0.05. Intervals are not corrected, and rows are not corrected for one another.",
         ),
         (
             True,

@@ -51,7 +51,9 @@ def test_variants_count_once():
 def test_seeds_widen_an_interval_of_values():
     cells = _cells({**IOU, "ipo-default": [*IOU["ipo-default"], [0.32, 0.32, 0.52, 0.72]]})
     score = score_of(build_table(cells), "dtd", "ipo-default", "test")
-    # The same spread over scenes as with one seed; seeds 0.45 and 0.47: variance 0.0002 / 2, t with 1 degree.
-    half = (0.30470**2 + 12.70620**2 * 0.0001) ** 0.5
+    # The same spread over scenes as with one seed, t(3); seeds 0.45 and 0.47: variance 0.0002 / 2 with 1 degree.
+    scenes = (0.30470 / 3.182446) ** 2
+    degrees = (scenes + 0.0001) ** 2 / (scenes**2 / 3 + 0.0001**2 / 1)
+    half = stats.t.ppf(0.975, degrees) * (scenes + 0.0001) ** 0.5
     assert (score.value, score.sd) == pytest.approx((0.46, 0.0002**0.5))
     assert (score.low, score.high) == pytest.approx((0.46 - half, 0.46 + half), abs=1e-5)

@@ -12,14 +12,9 @@ def test_a_clear_winner_is_detected_and_a_control_that_is_as_good_is_named():
     table = build_table(make_cells(("a1", "a2", "a3", "a4")))
     assert gain_of(table, "a1", "ipo-default", "baseline", "H").verdict.outcome == "gain"
     assert verdicts(table)[0].startswith("average of 4 data sets, H: IPO shows a gain over the baseline template of +")
-    assert "For data sets like these: a gain, +" in verdicts(table)[0]
     assert verdicts(table)[-1].endswith(
         "IPO beats its control, compositions of the vocabulary's phrases: the language model's words help."
     )
-    two = build_table(make_cells())
-    assert "IPO shows a gain over the baseline template" in verdicts(two)[0]
-    assert "For data sets like these: no evidence of a gain, +" in verdicts(two)[0]
-    assert "for these data sets, not as a claim about data sets like these" in verdicts(two)[-1]
     lost = build_table(make_cells(skills={**SKILLS, "phrases": 1.5}))
     assert (
         "IPO is not shown to beat its control, compositions of the vocabulary's phrases: no evidence that the language "

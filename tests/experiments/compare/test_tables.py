@@ -7,9 +7,8 @@ from ipo_prompts.experiments.compare.published import published_rows
 from ipo_prompts.experiments.compare.tables.markdown import details, to_markdown
 from ipo_prompts.experiments.compare.tables.table import build_table
 from ipo_prompts.experiments.compare.tables.words import notes, verdicts
-from ipo_prompts.metrics.evidence import Crossed, paired_effect
+from ipo_prompts.metrics.evidence import paired_difference, score_interval
 from ipo_prompts.metrics.sampling import Sampling, harmonic_mean
-from ipo_prompts.metrics.verdict import score_interval
 from support.scored_cells import CLASSES, PER_CLASS, SKILLS, gain_of, make_cell, make_cells, score_of
 
 
@@ -25,10 +24,9 @@ def test_one_seed_on_one_data_set_is_the_plain_comparison():
     assert (found.low, found.high) == pytest.approx(score_interval(ours, drawn))
     assert found.value == pytest.approx(scores["ipo-default"]["value"], abs=1e-6)
     gain = gain_of(table, "embedded:a", "ipo-default", "baseline", "test")
-    these, like_these = paired_effect([Crossed((ours * 1.0 - baseline)[None], drawn)])
-    for verdict, expected in ((gain.verdict, these), (gain.like_these, like_these)):
-        assert (verdict.mean, *verdict.ci95) == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-6)
-        assert verdict.p == pytest.approx(expected.p, abs=1e-6)
+    verdict, expected = gain.verdict, paired_difference(baseline, ours, drawn)
+    assert (verdict.mean, *verdict.ci95) == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-6)
+    assert verdict.p == pytest.approx(expected.p, abs=1e-6)
     assert any("One seed" in note for note in notes(table))
     assert all("One seed" in sentence for sentence in verdicts(table) if "IPO shows" in sentence)
 
@@ -99,7 +97,7 @@ def test_cross_dataset_has_a_column_per_target_and_their_mean():
     assert score_of(table, "imagenet", "ipo-default", "mean without EuroSAT").value == pytest.approx(
         (values[1] + values[3]) / 2
     )
-    assert gain_of(table, "imagenet", "ipo-default", "baseline", "mean").like_these.covers == "data sets like these"
+    assert gain_of(table, "imagenet", "ipo-default", "baseline", "mean").verdict.covers == "these data sets"
     assert [scope.name for scope in table.scopes] == ["imagenet"]
     line = next(line for line in to_markdown(table).splitlines() if "*IPO, published*" in line)
     assert [cell.strip() for cell in line.split("|")][3:8] == ["72.15", "47.01", "48.56", "69.23", "67.36"]

@@ -8,7 +8,7 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 
-AGAIN = "the same sealed pictures once more, so its p is corrected for the earlier openings."
+AGAIN = "the same sealed pictures again: if it ends with other answers, it has no p."
 
 
 def test_one_run_has_its_page_beside_its_files(analysed: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,20 +65,12 @@ def test_the_steps_of_all_sealed_parts_are_corrected_together_and_others_are_no_
     assert found["test"].p is not None and found["test"].p_corrected == pytest.approx(2 * found["test"].p, abs=2e-6)
 
 
-def test_a_later_opening_corrects_every_sealed_row() -> None:
-    """By hand: a fifth opening has 0.15 / 20 of the 5 %, so that p of each of two rows counts 2 · 20 / 0.15 times."""
-    gain = scored(step("template", [1] * 15 + [0] * 45 + [1] * 40))
-    for row in rows_of({"test": gain, "new": gain}, "accuracy", opening=5):
-        if row.what == "template":
-            assert row.difference.p is not None and row.difference.opening == 5
-            assert row.difference.p_corrected == pytest.approx(row.difference.p * 2 * 20 / 0.15, abs=2e-4)
-
-
-def test_under_classes_that_sealed_pictures_may_have_chosen_there_is_a_difference_and_no_p() -> None:
+def test_pictures_that_were_tested_before_give_a_difference_and_no_verdict() -> None:
     part = {"test": scored(*ALL)}
-    tested, untested = (rows_of(part, "accuracy", opening=2, tests=tests)[0].difference for tests in (True, False))
-    assert (untested.outcome, untested.p, untested.p_corrected) == ("no test", None, None)
-    assert (untested.mean, untested.ci95) == (tested.mean, tested.ci95)
+    fresh, again = (rows_of(part, "accuracy", tested_before=times)[0].difference for times in (0, 2))
+    assert (again.outcome, again.p, again.p_corrected) == ("no test", None, None)
+    assert (again.mean, again.ci95) == (fresh.mean, fresh.ci95)
+    assert again.family == "these test pictures were tested 2 times before; new pictures can tell"
 
 
 def test_of_lopsided_classes_the_mean_over_classes_stands_beside_the_accuracy() -> None:
