@@ -25,6 +25,7 @@ from ipo_prompts.experiments.tracking import tracking
 from ipo_prompts.metrics.clock import Limit, now
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, silent
+from ipo_prompts.metrics.features import contents
 from ipo_prompts.metrics.reward import scale_of
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.record.journal import Journal
@@ -106,8 +107,7 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
     ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
     if config.strategy["name"] == "compose" and (whole := kept_whole(config.initial_template)):
         ui.say(whole)
-    contents, folder = prepared.store.contents, journal.path.parent
-    if told := cost_of_opening(prepared.plan, contents, folder):
+    if told := cost_of_opening(prepared.plan, contents, journal.path.parent):
         ui.say(told)
     ui.say(f"if it is interrupted: {resume_command(journal.path.parent, config.model_dump())}")
 

@@ -167,13 +167,13 @@ class IPO(Teleprompter):
         searched, others = with_pictures(trainset), with_pictures(valset or ())
         if not searched:
             raise InputError("there are no examples to search on.")
-        check_apart(searched, others, student.clip)
+        check_apart(searched, others)
         identity = self._identity(student, reward, settings, lm)
         with nullcontext() if self.log_dir is None else closing(Journal(Path(self.log_dir))) as journal:
             if journal:
                 sets = {
-                    "trainset": examples_digest(searched, student.clip),
-                    "valset": examples_digest(others, student.clip),
+                    "trainset": examples_digest(searched),
+                    "valset": examples_digest(others),
                 }
                 begin(journal, {**identity, **sets})
             more = f"{len(others)} more choose the winner" if others else "they choose the winner, too"

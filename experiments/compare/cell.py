@@ -181,7 +181,7 @@ def _evaluated(fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> dict
     for test in tests:
         try:
             found["scores"][test.name] = _tested(fitted, test, prepared)
-            found["picture_ids"][test.name] = picture_ids(prepared.store, test.items)
+            found["picture_ids"][test.name] = picture_ids(test.items)
         except Absent as reason:
             found["gaps"][test.name] = str(reason)
     if not found["scores"]:

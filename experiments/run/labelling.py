@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.head import Head
 from ipo_prompts.metrics.pictures import Picture
@@ -19,7 +17,6 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
 
 BATCH = 32
 """The most pictures that are encoded at once. As many again are decoded ahead.
@@ -47,15 +44,11 @@ def label_files(classifier: TemplateClassifier, files: Iterator[Path]) -> Iterat
     size = 1
     while True:
         while len(ahead) < 2 * size and (file := next(files, None)):
-            ahead.append((file, clip.decoding(partial(_open, file, classifier.background))))
+            ahead.append((file, clip.decoding(Picture.from_path(file).image)))
         if not ahead:
             return
         yield from _label(clip, head, [ahead.popleft() for _ in range(min(size, len(ahead)))])
         size = min(2 * size, BATCH)
-
-
-def _open(file: Path, background: Background) -> Image:
-    return Picture.from_path(file).on(background).image()
 
 
 def _label(clip: Clip, head: Head, batch: Sequence[tuple[Path, Future[torch.Tensor]]]) -> list[Row]:

@@ -18,7 +18,6 @@ def program_of(prepared: Prepared, searched: Searched) -> TemplateClassifier:
     answers = data.answers[: len(program.class_names)]
     if answers != program.class_names:
         program.state = replace(program.state, labels=answers)
-    program.background = prepared.plan.drawn.search[0].picture.background
     parts = [units for part in (prepared.search, prepared.selection) if (units := _pictures(part))]
     if parts:
         accuracy = scores_accuracy(prepared.reward)

@@ -6,17 +6,15 @@ import base64
 import io
 import re
 import threading
-from collections.abc import MutableMapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import dspy
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.decoding import AS_VIEWED, Background, to_rgb
+from ipo_prompts.metrics.decoding import AS_STORED, AS_VIEWED, Background, to_rgb
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import BASELINE, MAX_CHARACTERS, SLOT, normalise
@@ -96,16 +94,14 @@ def with_feedback(
 
 # Pictures from users of DSPy, in any form. Each picture is encoded once for all templates.
 
-FILES = 65_536
-"""The most files whose features are stored: 200 MB if features have 768 numbers."""
+MOST = 65_536
+"""The most pictures whose features are stored: 200 MB if features have 768 numbers."""
 
 
 class KeptFeatures:
-    """A store of the features of pictures. With it, only texts have to be encoded for a new template.
+    """A store of the features of pictures, by the digest of their bytes: a new template only has to encode texts.
 
-    A file is recognised by its stamp (`pictures.stamp_of`), also if the path is given again. Any other `Picture`, and a
-    `dspy.Image`, is recognised as long as the same object exists. The features of bytes and of PIL images, which can
-    change, are not stored. The copies of a program share one store.
+    The copies of a program share one store.
 
     Attributes:
         lock: a lock that is held while the texts of a template are encoded, so that only one thread encodes them.
@@ -114,8 +110,7 @@ class KeptFeatures:
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
         self.lock = threading.Lock()
-        self._files: dict[Any, tuple[Background, Floats]] = {}
-        self._objects: WeakKeyDictionary[Any, tuple[Background, Floats]] = WeakKeyDictionary()
+        self._known: dict[str, Floats] = {}
         self._writing = threading.Lock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> KeptFeatures:
@@ -128,16 +123,15 @@ class KeptFeatures:
             InputError: the image has no usable form, see `to_picture`; or it cannot be decoded.
         """
         picture = to_picture(image, background)
-        kept: MutableMapping[Any, tuple[Background, Floats]] = self._files if picture.stamp else self._objects
-        key = picture.stamp or (image if isinstance(image, (Picture, dspy.Image)) else picture)
-        found = kept.get(key)
-        if found is None or found[0] != picture.background:
-            found = (picture.background, self.clip.encode_pictures([picture]))
+        key = picture.key(picture.content())
+        found = self._known.get(key)
+        if found is None:
+            found = self.clip.encode_pictures([picture])
             with self._writing:
-                if kept is self._files and len(kept) >= FILES:
-                    self._files.pop(next(iter(self._files)))
-                kept[key] = found
-        return found[1]
+                if len(self._known) >= MOST:
+                    self._known.pop(next(iter(self._known)))
+                self._known[key] = found
+        return found
 
 
 def to_picture(image: Any, background: Background = AS_VIEWED) -> Picture:
@@ -163,7 +157,7 @@ def to_picture(image: Any, background: Background = AS_VIEWED) -> Picture:
         return Picture.from_bytes("given as bytes", image).on(background)
     if hasattr(image, "save") and hasattr(image, "convert"):  # a PIL image
         buffer = io.BytesIO()
-        to_rgb(image, "the picture given as a PIL image", background).save(buffer, format="PNG")
+        to_rgb(image, "the picture given as a PIL image", stored=background == AS_STORED).save(buffer, format="PNG")
         return Picture.from_bytes("given as a PIL image", buffer.getvalue()).on(background)
     raise InputError(
         f"cannot take a picture from {type(image).__name__}; give a path, bytes, a PIL image or a dspy.Image."

@@ -422,9 +422,6 @@ def test_a_picture_is_encoded_once(form: Callable[[Path], Any], clip: Clip, file
     program.set_templates("a dark <CLASS>.")
     program(image=given)
     assert clip.seconds["image"] == spent
-    program.background = "as-is"  # other pixels, of a file or a `dspy.Image`; a `Picture` says itself how it is read
-    program(image=given)
-    assert (clip.seconds["image"] == spent) == isinstance(given, Picture)
 
 
 def test_a_file_that_was_just_written_is_read_again(clip: Clip, tmp_path: Path) -> None:
