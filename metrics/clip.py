@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, refuse_code
-from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.device import AUTO, Precision, Unreachable, announce, find_device, halving
 from ipo_prompts.metrics.errors import InputError, nearest, one_line, silent
 from ipo_prompts.metrics.pictures import Picture
@@ -106,7 +105,6 @@ class Clip:
         """
         import torch
 
-        check_clock()
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         with self.timed("image"), torch.inference_mode(), exact:
             yield

@@ -1,19 +1,20 @@
 """The clock of a search: it limits the time of the search. The test and the files of a run come on top.
 
-The code that searches puts the clock in force (`keeping`). After the limit, no batch of pictures or texts, no question
-and no scoring begins: each calls `check_clock` first. What is `due`, such as the choice, is never cut short.
+While the bench of a search scores templates, the clock is in force (`keeping`), and each batch of texts calls
+`check_clock` first. So after the limit no batch begins. Nor does a question: the ledger asks the clock.
 """
 
 from __future__ import annotations
 
 import contextvars
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from ipo_prompts.metrics.errors import in_force
@@ -43,45 +44,34 @@ def now() -> float:
     return time.monotonic()
 
 
-@dataclass
 class Clock:
-    """The time of one search.
+    """The deadline of a search.
 
-    Attributes:
+    Args:
         limit: the seconds that the search may take in all; None if there is no limit.
-        started: the time when this session began, in the seconds of `now`.
         before: the seconds that earlier sessions of the search took.
     """
 
-    limit: float | None = None
-    started: float = field(default_factory=lambda: now())
-    before: float = 0.0
-    _due: int = 0
+    def __init__(self, limit: float | None = None, before: float = 0.0) -> None:
+        self.limit = limit
+        self._ends = math.inf if limit is None else now() + limit - before
 
     @classmethod
     def of(cls, minutes: float | None, before: float = 0.0) -> Clock:
-        """Return a clock that starts now, with a limit in minutes (None: no limit).
-
-        Earlier sessions took `before` seconds.
-        """
-        return cls(None if minutes is None else 60 * minutes, before=before)
-
-    @property
-    def seconds(self) -> float:
-        """The seconds that the search has taken so far."""
-        return self.before + now() - self.started
+        """Return a clock with a limit in minutes (None: no limit). Earlier sessions took `before` seconds."""
+        return cls(None if minutes is None else 60 * minutes, before)
 
     def left(self) -> float | None:
         """Return how many seconds are left: at least 0; None if there is no limit."""
-        return None if self.limit is None else max(0.0, self.limit - self.seconds)
+        return None if self.limit is None else max(0.0, self._ends - now())
 
     def check_time(self) -> None:
-        """Raise an error if the time is used up, even inside `due`.
+        """Raise an error if the time is used up.
 
         Raises:
             BudgetReached: the time is used up.
         """
-        if self.limit is not None and self.left() == 0:
+        if self.limit is not None and now() >= self._ends:
             raise BudgetReached(f"the time limit of {self.limit / 60:g} minutes is reached")
 
 
@@ -97,25 +87,12 @@ def keeping(one: Clock) -> Iterator[Clock]:
 
 
 def check_clock() -> None:
-    """Raise an error if the time is used up and the present part is not due. Call it before each batch.
+    """Raise an error if the time of the clock in force is used up. Call it before each batch.
 
     Raises:
         BudgetReached: the time is used up.
     """
-    one = _in_force.get()
-    if not one._due:
-        one.check_time()
-
-
-@contextmanager
-def due() -> Iterator[None]:
-    """Let the block run to its end, even if the time is used up: inside, `check_clock` raises no error."""
-    one = _in_force.get()
-    one._due += 1
-    try:
-        yield
-    finally:
-        one._due -= 1
+    _in_force.get().check_time()
 
 
 # Waiting for a language model or the hub. Every wait ends at its deadline, and the screen shows what is waited for.

@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from ipo_prompts.metrics.errors import InputError, reason
 
@@ -33,16 +33,6 @@ FORMATS = {
 }
 """Pillow's name of each allowed format → the endings of its files. Some other formats run programs (EPS)."""
 ENDINGS = frozenset(ending for endings in FORMATS.values() for ending in endings)
-
-Background = Literal["white", "as-is"]
-"""How a picture is read.
-
-"white": as viewers show it. The picture is turned as its EXIF says, and transparent pixels are put on white.
-"as-is": as it is stored. The picture is not turned, and transparent pixels show the colour stored beneath them. The
-pipelines behind published numbers read pictures like this.
-"""
-AS_VIEWED: Background = "white"
-AS_STORED: Background = "as-is"
 
 LIMIT_VARIABLE = "IPO_MAX_MEGAPIXELS"
 LIMIT_MEGAPIXELS = 64
@@ -65,8 +55,13 @@ def megapixels() -> float:
     return number
 
 
-def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[Image, bool]:
+def decode(data: bytes, name: str, *, stored: bool = False) -> tuple[Image, bool]:
     """Decode a picture, or the first frame of an animated one.
+
+    Args:
+        data: the encoded bytes.
+        name: the name of the picture in messages.
+        stored: whether the pixels are read as they are stored; see `to_rgb`.
 
     Returns:
         The picture in RGB, and whether any pixel is not opaque.
@@ -75,13 +70,16 @@ def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[
         InputError: the picture is empty, cut short, too large or not of `FORMATS`; the message has `name`.
     """
     with _one_sentence(name):
-        stored = _opened(data, name)
-        stored.load()
-        return to_rgb(stored, f"the picture {name}", background), _is_transparent(stored)
+        image = _opened(data, name)
+        image.load()
+        return to_rgb(image, f"the picture {name}", stored=stored), _is_transparent(image)
 
 
-def to_rgb(image: Image, what: str, background: Background = AS_VIEWED) -> Image:
-    """Convert a loaded picture to RGB. Values of 16 bits are scaled to 8 bits, because Pillow would clip them to white.
+def to_rgb(image: Image, what: str, *, stored: bool = False) -> Image:
+    """Convert a loaded picture to RGB, as viewers show it: turned as its EXIF says, with transparent pixels on white.
+
+    Values of 16 bits are scaled to 8 bits, because Pillow would clip them to white. With `stored`, the picture is not
+    turned, and transparent pixels show the colour stored beneath them, as in the pipelines behind published numbers.
 
     Raises:
         InputError: the pixels are decimal numbers, so that it is not known which number is white; the message begins
@@ -95,7 +93,7 @@ def to_rgb(image: Image, what: str, background: Background = AS_VIEWED) -> Image
     if image.mode.startswith("I;16"):
         image = image.point(lambda value: value * (1 / 256)).convert("L")
         image.info.pop("transparency", None)  # a value of 16 bits
-    if background == AS_STORED:
+    if stored:
         alpha = image.mode == "P" and "transparency" in image.info
         return (image.convert("RGBA") if alpha else image).convert("RGB")
     if image.mode == "I" and cast("int", image.getextrema()[1]) > 255:  # such as a PGM file of 16 bits

@@ -5,144 +5,204 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import sqlite3
+import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import KeptFile, Result, cache_dir, checksum
-from ipo_prompts.metrics.pictures import Exchanged, Picture
+from ipo_prompts.metrics.files import cache_dir
+from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import written
 
-# A file of vectors, each found by its key. Vectors are expensive to encode, and are kept to the last bit.
-#
-# Every entry of the file is checked by its checksum. A damaged entry is made again, with a warning.
-
-
-_DAMAGED = re.compile("not a database|malformed|no such column|has no column|columns but")
-"""The texts of SQLite's errors for a file that is no database, a broken database, or one with other tables."""
+WAIT = 60
+"""The seconds to wait for other processes that are writing to the file."""
+PAGE = 2**15
+"""The bytes of a page of the file. A vector of 512 numbers would leave half of SQLite's usual page empty."""
 
 DAMAGED_ENTRIES = "the store %s has damaged entries, which are made again"
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS vectors (content TEXT PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS vectors
+(clip TEXT, content TEXT, vector BLOB NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (clip, content))
 """
 
 _log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 
-class VectorFile(KeptFile):
-    """A file of float32 vectors, each with its checksum.
+class VectorTable:
+    """A table of float32 vectors in a SQLite file that is kept between runs: (CLIP, content) → vector.
+
+    Vectors are expensive to encode, and are kept to the last bit. Several processes may use the file at once, and a
+    killed process leaves it whole. A damaged file, and a vector whose checksum is wrong, are made again with a warning.
+    A file that this user may not write is only read.
 
     Args:
         path: the path of the file, which is made when first used.
-        schema: the SQL of further tables beside the table of vectors.
+        clip: the fingerprint of the CLIP that encodes.
+
+    Attributes:
+        read_only: whether the file, when last used, could be read but not written.
     """
 
-    unusable = (
-        "cannot use the feature store %s (%s); make room, or point IPO_CACHE_DIR to a folder that can be written."
-    )
-
-    def __init__(self, path: Path, schema: str = "") -> None:
-        super().__init__(path, _SCHEMA + schema)
+    def __init__(self, path: Path, clip: str) -> None:
+        self.path = path
+        self.clip = clip
+        self.read_only = False
         self._said: set[str] = set()
 
-    def warn(self, said: str, *values: object) -> None:
-        """Tell the user what happened to the store, each text only once; its first `%s` is the path of the store."""
-        if said not in self._said:
-            self._said.add(said)
-            _log.warning(said, self.path, *values, extra={"progress": True})
-
-    def use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    def use(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
         """Return the result of `work` on the open file. If the file is damaged, `work` runs again on a new, empty file.
 
         Raises:
             InputError: the disk is full, or the folder cannot be written.
         """
         try:
-            return super().use(work)
-        except InputError as error:
-            cause = error.__cause__
-            if self.read_only or not (isinstance(cause, sqlite3.Error) and _DAMAGED.search(str(cause))):
-                raise
-            self.warn("the store %s was damaged (%s); what it held is made again", cause)
-        try:
+            try:
+                return self._use(work)
+            except sqlite3.DatabaseError as error:
+                # An OperationalError is about the disk or a lock, unless the file has another table of the same name.
+                if self.read_only or (isinstance(error, sqlite3.OperationalError) and "column" not in str(error)):
+                    raise
+                self._warn("the store %s was damaged (%s); what it held is made again", error)
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(self.unusable % (self.path, error)) from error
-        return super().use(work)
+            return self._use(work)
+        except (sqlite3.Error, OSError) as error:
+            raise InputError(
+                f"cannot use the feature store {self.path} ({error}); make room, or point IPO_CACHE_DIR to a folder "
+                "that can be written."
+            ) from error
 
-    def get(self, database: sqlite3.Connection, key: str, size: int) -> Floats | None:
-        """Return the vector of a key: float32 (size,); None if it is missing or damaged and must be made again."""
-        row = database.execute("SELECT vector, crc FROM vectors WHERE content = ?", (key,)).fetchone()
+    def _use(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        """Return the result of `work` on the file, opened to write; if it cannot be written, opened to read."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.read_only = False
+        with closing(sqlite3.connect(self.path, timeout=WAIT)) as database:
+            try:
+                database.execute(f"PRAGMA page_size={PAGE}")  # must come first in a new file
+                _write_ahead(database)
+                database.execute(_SCHEMA)
+            except sqlite3.OperationalError as error:
+                refused = "readonly" in str(error) or "unable to open" in str(error)
+                if not refused or not self.path.is_file():
+                    raise
+                self.read_only = True
+            if not self.read_only:
+                return work(database)
+        # `immutable`, because reading with write-ahead logging makes files beside the file.
+        address = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            return work(database)
+
+    def get(self, database: sqlite3.Connection, content: str, size: int) -> Floats | None:
+        """Return the vector of a content: float32 (size,); None if it is missing or damaged and must be made again."""
+        query = "SELECT vector, crc FROM vectors WHERE clip = ? AND content = ?"
+        row = database.execute(query, (self.clip, content)).fetchone()
         if row is None:
             return None
         vector, crc = row
-        if not isinstance(vector, bytes) or len(vector) != 4 * size or checksum(key, vector) != crc:
-            self.warn(DAMAGED_ENTRIES)
+        if not isinstance(vector, bytes) or len(vector) != 4 * size or self._checksum(content, vector) != crc:
+            self._warn(DAMAGED_ENTRIES)
             return None
         return np.frombuffer(vector, dtype="<f4").astype(np.float32)
 
     def put(
-        self, database: sqlite3.Connection, keys: Sequence[str], vectors: Sequence[Floats] | Floats
+        self, database: sqlite3.Connection, contents: Sequence[str], vectors: Sequence[Floats] | Floats
     ) -> list[Floats]:
-        """Store one vector for each key, all vectors or none; return the vector that the file now has for each key.
+        """Store one vector for each content, all or none; return the vector that the file now has for each.
 
-        If another process has already stored a vector for a key, that vector stays and is returned. So all processes
-        compute with the same bits. A file that can only be read stores nothing; the vectors are returned as given.
+        If another process has already stored a vector, that vector stays and is returned. So all processes compute
+        with the same bits. A file that can only be read stores nothing; the vectors are returned as given.
         """
         if self.read_only:
-            self.warn("the store %s cannot be written: missing entries are made, and not kept")
+            self._warn("the store %s cannot be written: missing entries are made, and not kept")
             return list(vectors)
         kept = []
         with database:
             database.execute("BEGIN IMMEDIATE")
-            for key, vector in zip(keys, vectors, strict=True):
-                there = self.get(database, key, vector.size)
+            for content, vector in zip(contents, vectors, strict=True):
+                there = self.get(database, content, vector.size)
                 if there is None:
                     blob = vector.astype("<f4").tobytes()
-                    row = (key, blob, checksum(key, blob))
-                    database.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", row)
+                    row = (self.clip, content, blob, self._checksum(content, blob))
+                    database.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", row)
                 kept.append(vector if there is None else there.reshape(vector.shape))
         return kept
 
+    def _checksum(self, content: str, vector: bytes) -> int:
+        return zlib.crc32(vector, zlib.crc32(f"{self.clip}|{content}".encode()))
+
+    def _warn(self, said: str, *values: object) -> None:
+        """Tell the user what happened to the store, each text only once; its first `%s` is the path of the store."""
+        if said not in self._said:
+            self._said.add(said)
+            _log.warning(said, self.path, *values, extra={"progress": True})
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Switch a file to write-ahead logging.
+
+    If another process locks the file, wait for it, up to `WAIT` seconds: SQLite itself does not wait here.
+    """
+    until = time.monotonic() + WAIT
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
 
 # Features of pictures. A feature depends on the picture's bytes, how they are read, the picture transform and the
-# weights; the file and the key stand for all four.
+# weights; the content and the CLIP's fingerprint stand for all four.
 
 
 BATCH = 32
 """How many pictures each forward pass and each commit has; a smaller batch is padded: see `FeatureStore.encode`."""
-
-STAMPS = """
-CREATE TABLE IF NOT EXISTS stamps (stamp TEXT PRIMARY KEY, content TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
-"""
+THREADS = 8
+"""Threads that read pictures. More threads were no faster on a local disk."""
 
 Progress = Callable[[int, int], None]
+
+
+def contents(pictures: Sequence[Picture]) -> list[str]:
+    """Return the content of each picture (`Picture.key`): the SHA-256 of its bytes, and how they are read.
+
+    A picture is read if it was not read before.
+
+    Raises:
+        InputError: a picture cannot be read; the message names it.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(Picture.content, [picture for picture in pictures if picture.known is None]))
+    return [picture.key(picture.content()) for picture in pictures]
 
 
 class FeatureStore:
     """The features of pictures that one CLIP has encoded.
 
     Args:
-        clip: the CLIP that encodes; the file is named after its fingerprint.
-        folder: the folder of the file; None means `features` in the cache folder.
+        clip: the CLIP that encodes.
+        folder: the folder of the file, which all CLIPs share; None means `features` in the cache folder.
     """
 
     def __init__(self, clip: Clip, folder: Path | None = None) -> None:
         self.clip = clip
-        self.path = (folder or cache_dir() / "features") / f"{clip.fingerprint[:32]}.sqlite"
-        self._file = VectorFile(self.path, STAMPS)
+        self.path = (folder or cache_dir() / "features") / "pictures.sqlite"
+        self._table = VectorTable(self.path, clip.fingerprint)
         self.encoded = 0
         """The number of pictures that this object had to encode; the others came from the file."""
 
@@ -160,81 +220,39 @@ class FeatureStore:
             InputError: a picture cannot be decoded, or the folder cannot be written; the message names the picture or
                 the folder.
         """
-        return self._file.use(partial(self._encode, pictures=pictures, progress=progress))
+        keys = contents(pictures)
+        return self._table.use(partial(self._encode, pictures=pictures, keys=keys, progress=progress))
 
-    def _encode(self, database: sqlite3.Connection, pictures: Sequence[Picture], progress: Progress | None) -> Floats:
+    def _encode(
+        self,
+        database: sqlite3.Connection,
+        pictures: Sequence[Picture],
+        keys: Sequence[str],
+        progress: Progress | None,
+    ) -> Floats:
         rows = np.empty((len(pictures), self.clip.width), dtype=np.float32)
         missing: dict[str, list[int]] = {}
-        for place, content in enumerate(self._contents(database, pictures)):
-            vector = self._file.get(database, content, self.clip.width)
+        for place, key in enumerate(keys):
+            vector = self._table.get(database, key, self.clip.width)
             if vector is None:
-                missing.setdefault(content, []).append(place)
+                missing.setdefault(key, []).append(place)
             else:
                 rows[place] = vector
         done = len(pictures) - sum(map(len, missing.values()))
-        contents = list(missing)
-        groups = [contents[start : start + BATCH] for start in range(0, len(contents), BATCH)]
-        batches = ([pictures[missing[content][0]] for content in group] for group in groups)
+        lacking = list(missing)
+        groups = [lacking[start : start + BATCH] for start in range(0, len(lacking), BATCH)]
+        batches = ([pictures[missing[key][0]] for key in group] for group in groups)
         made = self.clip.encode_batches(batches, batch=BATCH)
-        for group in groups:
-            try:
-                fresh = next(made)
-            except Exchanged as error:
-                with (
-                    suppress(sqlite3.OperationalError),
-                    database,
-                ):  # a stamp that was wrong must not be trusted again
-                    database.execute("DELETE FROM stamps WHERE stamp = ?", (error.stamp,))
-                raise
+        for group, fresh in zip(groups, made, strict=True):
             self.encoded += len(group)
-            for content, vector in zip(group, self._file.put(database, group, fresh), strict=True):
-                rows[missing[content]] = vector
-                done += len(missing[content])
+            for key, vector in zip(group, self._table.put(database, group, fresh), strict=True):
+                rows[missing[key]] = vector
+                done += len(missing[key])
             if progress:
                 progress(done, len(pictures))
-        if progress and not contents:
+        if progress and not groups:
             progress(done, len(pictures))
         return rows
-
-    def contents(self, pictures: Sequence[Picture]) -> list[str]:
-        """Return the key of each picture (`Picture.key`): the SHA-256 of its bytes, and how they are read.
-
-        A file that was hashed before and has not changed since is not opened.
-
-        Raises:
-            InputError: a picture cannot be read; the message names it.
-        """
-        return self._file.use(partial(self._contents, pictures=pictures))
-
-    def _contents(self, database: sqlite3.Connection, pictures: Sequence[Picture]) -> list[str]:
-        """Return the key of each picture. A file whose stamp is in the store is not opened: see `pictures.stamp_of`."""
-        new = [
-            one for one in pictures if not one.is_known() and not (one.known is None and self._recall(database, one))
-        ]
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            hashes = list(pool.map(Picture.content, new))
-        stamped = [
-            (picture.stamp, content, checksum(picture.stamp, content.encode()))
-            for picture, content in zip(new, hashes, strict=True)
-            if picture.stamp and not self._file.read_only
-        ]
-        with database:
-            database.executemany("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?)", stamped)
-        return [picture.key(picture.known or picture.content()) for picture in pictures]
-
-    def _recall(self, database: sqlite3.Connection, picture: Picture) -> bool:
-        """Set the picture's hash to the hash that the store has for its stamp; return whether the store has it."""
-        if picture.stamp is None:
-            return False
-        row = database.execute("SELECT content, crc FROM stamps WHERE stamp = ?", (picture.stamp,)).fetchone()
-        if row is None:
-            return False
-        content, crc = row
-        if not isinstance(content, str) or checksum(picture.stamp, content.encode(errors="replace")) != crc:
-            self._file.warn(DAMAGED_ENTRIES)
-            return False
-        picture.know(content, picture.stamp)
-        return True
 
 
 # Class embeddings of a template with a list of class names. They are computed once and kept in memory and on disk.
@@ -248,7 +266,7 @@ class FeatureStore:
 IN_MEMORY = 256 * 2**20
 """The most bytes of embeddings that are kept in memory."""
 ON_DISK = 2**30
-"""The most bytes of embeddings that are kept on disk for each CLIP; the oldest embeddings are deleted first."""
+"""The most bytes of embeddings that are kept on disk; the oldest embeddings are deleted first."""
 
 
 class TextStore:
@@ -261,7 +279,7 @@ class TextStore:
 
     def __init__(self, clip: Clip, path: Path) -> None:
         self.clip = clip
-        self._file = VectorFile(path)
+        self._table = VectorTable(path, clip.fingerprint)
         self._recent: dict[str, Floats] = {}
         self.encoded = 0
         """The number of templates that this object had to encode; the others came from the file."""
@@ -275,7 +293,7 @@ class TextStore:
         keys = [_key(template, class_names) for template in templates]
         found = {key: self._recent[key] for key in keys if key in self._recent}
         if lacking := {key: one for key, one in zip(keys, templates, strict=True) if key not in found}:
-            found |= self._file.use(partial(self._all, templates=lacking, class_names=class_names))
+            found |= self._table.use(partial(self._all, templates=lacking, class_names=class_names))
         self._recent = {key: one for key, one in self._recent.items() if key not in found} | found
         while len(self._recent) > 1 and sum(one.nbytes for one in self._recent.values()) > IN_MEMORY:
             del self._recent[next(iter(self._recent))]  # the first entry is the one used longest ago
@@ -292,15 +310,15 @@ class TextStore:
 
         shape, found, made = (len(class_names), self.clip.width), dict[str, Floats](), dict[str, Floats]()
         for key, template in templates.items():
-            if (flat := self._file.get(database, key, shape[0] * shape[1])) is not None:
+            if (flat := self._table.get(database, key, shape[0] * shape[1])) is not None:
                 found[key] = flat.reshape(shape)
                 continue
             self.encoded += 1
             with self.clip.timed("text"):
                 made[key] = encode_templates(self.clip.model, self.clip.tokenizer, [template], class_names)[0]
         if made:
-            found.update(zip(made, self._file.put(database, list(made), list(made.values())), strict=True))
-            if not self._file.read_only:
+            found.update(zip(made, self._table.put(database, list(made), list(made.values())), strict=True))
+            if not self._table.read_only:
                 _bound(database)
         for embeddings in found.values():
             embeddings.setflags(write=False)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, files of bounded size to read, and files that are kept between runs."""
+"""Files that are written whole or not at all, files of bounded size to read, and the cache folder."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import gzip
 import io
 import json
 import os
-import re
 import secrets
-import sqlite3
 import stat
-import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO
 
 import yaml
 
@@ -224,110 +221,3 @@ def read_text(file: Path, what: str, most: int, form: str, fix: str = "save it a
 def _writable(content: Any) -> Any:
     json.dumps(content, ensure_ascii=False, default=str).encode()
     return content
-
-
-# A SQLite file that is kept between commands.
-#
-# Several processes may write to the file, a killed process leaves it whole, and damage is noticed. The file is mapped
-# into memory, so that a file of a million entries opens without being read. A file that this user may not write to can
-# still be read.
-
-PAGE = 2**15
-"""The bytes of a page of the file.
-
-A vector of 512 numbers would fill half of SQLite's usual page, and the other half would stay empty.
-"""
-WAIT = 60
-"""The seconds to wait for other processes that are writing to the file."""
-MAPPED = 2**31
-"""The most bytes of the file that SQLite maps into memory; it reads the rest page by page."""
-
-_NOT_WRITABLE = re.compile("readonly|read-only|unable to open")
-"""The texts of SQLite's errors if it may not write the file, or may not make the files that it needs beside it."""
-
-Result = TypeVar("Result")
-
-
-class KeptFile:
-    """A SQLite file that is kept between runs.
-
-    Args:
-        path: the path of the file, which is made when first used.
-        schema: the SQL of its tables.
-
-    Attributes:
-        read_only: whether the file, when last used, could be read but not written.
-        unusable: the message if the file cannot be used; its two `%s` are the path and the error.
-    """
-
-    unusable = "cannot use %s (%s)"
-
-    def __init__(self, path: Path, schema: str) -> None:
-        self.path = path
-        self.read_only = False
-        self._schema = schema
-
-    def use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Return the result of `work` on the open file.
-
-        Raises:
-            InputError: the file is damaged, the disk is full, or there is no file and none can be made.
-        """
-        try:
-            with closing(self._open()) as database:
-                database.execute(f"PRAGMA mmap_size={MAPPED}")
-                return work(database)
-        except (sqlite3.Error, OSError) as error:
-            raise InputError(self.unusable % (self.path, error)) from error
-
-    def _open(self) -> sqlite3.Connection:
-        """Open the file to write; if it cannot be written, open it to read."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self.path, timeout=WAIT)
-        try:
-            database.execute(f"PRAGMA page_size={PAGE}")  # must come first in a new file
-            _write_ahead(database)
-            database.executescript(self._schema)
-            self.read_only = False
-            return database
-        except sqlite3.Error as error:
-            database.close()
-            if not _NOT_WRITABLE.search(str(error)) or not self.path.is_file():
-                raise
-            self.read_only = True
-            return self._open_to_read()
-
-    def _open_to_read(self) -> sqlite3.Connection:
-        # The first way sees what another process writes meanwhile; the second needs no further files beside the file.
-        for way in ("mode=ro", "mode=ro&immutable=1"):
-            database = sqlite3.connect(f"{self.path.absolute().as_uri()}?{way}", uri=True, timeout=WAIT)
-            try:
-                database.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens it
-                return database
-            except sqlite3.Error as error:
-                database.close()
-                failed = error
-                if not isinstance(error, sqlite3.OperationalError):
-                    break
-        raise failed
-
-
-def _write_ahead(database: sqlite3.Connection) -> None:
-    """Switch a file to write-ahead logging.
-
-    If another process locks the file, wait for it, up to `WAIT` seconds: SQLite itself does not wait here.
-    """
-    until = time.monotonic() + WAIT
-    while True:
-        try:
-            database.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(0.01)
-
-
-def checksum(key: str, content: bytes) -> int:
-    """Return the CRC-32 of the key and the content of an entry."""
-    return zlib.crc32(content, zlib.crc32(key.encode()))

@@ -16,7 +16,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.features import FeatureStore, contents
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of, indices
 from ipo_prompts.metrics.template import refuse_synonyms
 
@@ -115,7 +115,7 @@ class RetrievalReward(EmbeddingReward):
         )
         pictures = [example.image for example in examples]
         # A picture with five captions is one picture, even if its copies are in files of different names.
-        _, first, place = np.unique(self.store.contents(pictures), return_index=True, return_inverse=True)
+        _, first, place = np.unique(contents(pictures), return_index=True, return_inverse=True)
         if len(first) <= self.k:
             raise InputError(
                 f"recall@{self.k} over {len(first)} different pictures is always 1; give more pictures or a smaller k."

@@ -214,7 +214,7 @@ class EmbeddingReward(ABC):
         self.class_names = tuple(class_names)
         self.also_fit = tuple(also_fit)
         self.store = store or FeatureStore(clip)
-        self.texts = TextStore(clip, self.store.path.with_suffix(".texts.sqlite"))
+        self.texts = TextStore(clip, self.store.path.with_name("texts.sqlite"))
 
     def renamed(self, class_names: Sequence[str]) -> Self:
         """Return a copy of the reward with other names for the same classes, in the same order."""

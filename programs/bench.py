@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.arrays import spread
+from ipo_prompts.metrics.clock import keeping
 from ipo_prompts.metrics.evidence import score_interval
 from ipo_prompts.metrics.reward import Reward, Units, by_embeddings, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
@@ -163,15 +165,12 @@ class Bench:
         surrogate = self._surrogate if promising_only else None
         at_once = max(1, len(new)) if surrogate else AT_ONCE
         for start in range(0, len(new), at_once):
-            self._check_limits()
             chunk = new[start : start + at_once]
             self._tries += len(chunk)
-            if surrogate:
-                scores = surrogate.promising(chunk)
-            else:
-                if promising_only:  # nothing is predicted: a part that is spread evenly is scored
-                    chunk = [chunk[i] for i in spread(len(chunk), -(-len(chunk) // WITHOUT_SURROGATE))]
-                scores = score_together(self._reward, chunk, self._units)
+            if promising_only and not surrogate:  # nothing is predicted: a part that is spread evenly is scored
+                chunk = [chunk[i] for i in spread(len(chunk), -(-len(chunk) // WITHOUT_SURROGATE))]
+            with self._in_time():
+                scores = surrogate.promising(chunk) if surrogate else score_together(self._reward, chunk, self._units)
             made = [Tried(one.template, one.value, one.loss, self.step) for one in scores]
             known.update({one.template: one for one in made})
             found += made
@@ -186,8 +185,8 @@ class Bench:
         found = []
         for template in templates:
             if self.admits(template, [one.template for one in self.proposed], self.count):
-                self._check_limits()
-                (made,) = score(self._reward, [template], self._units)
+                with self._in_time():
+                    (made,) = score(self._reward, [template], self._units)
                 found.append(Proposed(made, self.step, self._source))
                 self.proposed.append(found[-1])
                 self.everything.add(found[-1])
@@ -227,17 +226,12 @@ class Bench:
     # For the search.
 
     def begin(self, step: int, source: str) -> None:
-        """Begin a step. `source` says what proposes its templates, see `Proposed`.
-
-        Raises:
-            BudgetReached: the time is used up.
-        """
+        """Begin a step. `source` says what proposes its templates, see `Proposed`."""
         self.step, self._source = step, source
         seed = hashlib.sha256(f"{self._settings.seed}|{step}".encode()).digest()
         self.seed = int.from_bytes(seed[:4], "big") >> 1
         self.proposed, self.refused = [], []
         self._first_try = len(self.everything.tried)
-        self._check_limits()
 
     def end(self) -> Step:
         """End the step: record its scores, and return what happened in it."""
@@ -256,10 +250,12 @@ class Bench:
         self.proposed = []
         return step
 
-    def _check_limits(self) -> None:
-        """Stop if the time is up. But a step that an earlier session has recorded is done again whatever the time."""
-        if not (self._journal and self._journal.find("scores", kind="search", step=self.step)):
-            self._ledger.clock.check_time()
+    def _in_time(self) -> AbstractContextManager[object]:
+        """Stop if the time is up, now and between batches of texts. But a recorded step is done whatever the time."""
+        if self._journal and self._journal.find("scores", kind="search", step=self.step):
+            return nullcontext()
+        self._ledger.clock.check_time()
+        return keeping(self._ledger.clock)
 
     @cached_property
     def _surrogate(self) -> Surrogate | None:

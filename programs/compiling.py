@@ -6,15 +6,14 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import dspy
 import numpy as np
 from pydantic import ValidationError
 
-from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
-from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import check_members, own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -129,7 +128,7 @@ def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:
     return [e.copy(image=to_picture(e.image)) if "image" in e else e for e in given]
 
 
-def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example], clip: Clip) -> None:
+def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]) -> None:
     """Refuse examples that stand in both sets: examples that were searched on cannot measure what the search gained.
 
     Two examples with an `image` are the same if their pictures are the same. Two examples without an `image` are the
@@ -138,8 +137,8 @@ def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]
     Raises:
         InputError: says how many stand in both sets.
     """
-    searched = set(_identities(trainset, clip))
-    both = sum(identity in searched for identity in _identities(valset, clip))
+    searched = set(_identities(trainset))
+    both = sum(identity in searched for identity in _identities(valset))
     if both:
         raise InputError(
             f"{both} of the {len(valset)} examples in valset stand in trainset too; give each picture to one of the "
@@ -147,23 +146,20 @@ def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]
         )
 
 
-def examples_digest(examples: Sequence[dspy.Example], clip: Clip) -> str:
+def examples_digest(examples: Sequence[dspy.Example]) -> str:
     """Return the SHA-256 of the contents of examples, in their order. It is the same in every process."""
-    pairs = zip(_pictures(examples, clip), examples, strict=True)
-    texts = [f"{picture} {_held(example, opaque=lambda value: type(value).__name__)}" for picture, example in pairs]
+    held = partial(_held, opaque=lambda value: type(value).__name__)
+    texts = [f"{_picture(example)} {held(example)}" for example in examples]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def _identities(examples: Sequence[dspy.Example], clip: Clip) -> list[str]:
-    pairs = zip(_pictures(examples, clip), examples, strict=True)
-    return [picture or _held(example, opaque=id) for picture, example in pairs]
+def _identities(examples: Sequence[dspy.Example]) -> list[str]:
+    return [_picture(example) or _held(example, opaque=id) for example in examples]
 
 
-def _pictures(examples: Sequence[dspy.Example], clip: Clip) -> list[str | None]:
-    """Return the digest of each example's picture; None for an example without a picture."""
-    # The store hashes each file once. The reward reads the same pictures later, and finds their hashes in the store.
-    contents = iter(FeatureStore(clip).contents([example.image for example in examples if "image" in example]))
-    return [next(contents).partition("|")[0] if "image" in example else None for example in examples]
+def _picture(example: dspy.Example) -> str | None:
+    """Return the digest of an example's picture; None for an example without a picture."""
+    return example.image.content() if "image" in example else None
 
 
 def _held(example: dspy.Example, opaque: Callable[[Any], object]) -> str:

@@ -165,15 +165,15 @@ class IPO(Teleprompter):
         searched, others = with_pictures(trainset), with_pictures(valset or ())
         if not searched:
             raise InputError("there are no examples to search on.")
-        check_apart(searched, others, classifier.clip)
+        check_apart(searched, others)
         self._check_describer(model)
         units = reward.examples(searched)
         held_back = reward.examples(others) if others else None
         with nullcontext() if self.log_dir is None else closing(Journal(Path(self.log_dir))) as journal:
             if journal:
                 sets = {
-                    "trainset": examples_digest(searched, classifier.clip),
-                    "valset": examples_digest(others, classifier.clip),
+                    "trainset": examples_digest(searched),
+                    "valset": examples_digest(others),
                 }
                 begin(journal, {**self._identity(classifier, reward, settings, strategy, model), **sets})
             more = f"{len(others)} more choose the winner" if others else "they choose the winner, too"

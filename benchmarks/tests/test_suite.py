@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,6 @@ from ipo_prompts.experiments.compare.protocols import picture_ids
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded.shifts import canonical, name_of_set, transformations_of
-from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.features import FeatureStore
 from support.pages import DOCS
 from tools.embedded.__main__ import OUT, main
 from tools.embedded.suite import KNOWN, LEAST, PAIRS, RULE, chosen, half, measure
@@ -88,9 +85,8 @@ def test_the_halves_of_the_suite_are_sets_of_two_and_share_none() -> None:
         assert len(transformations_of(spec.removeprefix("embedded:"))) == 2
 
 
-def test_the_pictures_of_claims_are_those_of_the_recorded_cells_on_any_processor(clip: Clip, tmp_path: Path) -> None:
+def test_the_pictures_of_claims_are_those_of_the_recorded_cells_on_any_processor() -> None:
     _, entries, outcomes = unpack(DOCS / "evidence/cells/claims-embedded.jsonl.gz")
-    store = FeatureStore(clip, tmp_path)
     recorded = {
         entry.cell.data: outcome["picture_ids"]["test"]
         for entry, outcome in zip(entries, outcomes, strict=True)
@@ -98,4 +94,4 @@ def test_the_pictures_of_claims_are_those_of_the_recorded_cells_on_any_processor
     }
     assert len(recorded) == 18
     for spec, pictures in recorded.items():
-        assert picture_ids(store, load_data(spec, seed=0).test) == pictures, spec
+        assert picture_ids(load_data(spec, seed=0).test) == pictures, spec

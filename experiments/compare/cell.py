@@ -33,7 +33,7 @@ from ipo_prompts.experiments.run.tested_before import check_countable, count, na
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error
-from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.features import FeatureStore, contents
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
 from ipo_prompts.programs.record.journal import line_of
 from ipo_prompts.programs.templates.settings import LIMITS
@@ -159,7 +159,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         result = Result(**about, **_learnt(fitted), **_evaluated(fitted, tests, prepared))
         # All cells of a grid are one test: the folder of a cell is GRID/cells/DATA/ROW/seed-N.
         pictures = [item.picture for test in tests for item in test.items]
-        count(name_of(str(folder.resolve().parents[3])), prepared.store.contents(pictures))
+        count(name_of(str(folder.resolve().parents[3])), contents(pictures))
     except Absent as reason:
         result = Result(**about, absent=str(reason))
     content = result.content()
@@ -186,7 +186,7 @@ def _evaluated(fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> dict
     for test in tests:
         try:
             found["scores"][test.name] = _tested(fitted, test, prepared)
-            found["picture_ids"][test.name] = picture_ids(prepared.store, test.items)
+            found["picture_ids"][test.name] = picture_ids(test.items)
         except Absent as reason:
             found["gaps"][test.name] = str(reason)
     if not found["scores"]:

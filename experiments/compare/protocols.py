@@ -30,7 +30,6 @@ from ipo_prompts.experiments.run.prepared import labelled_contents
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.clip import Clip, check_name
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
 from ipo_prompts.metrics.template import as_read
 from ipo_prompts.programs.scoring import units_of
@@ -98,7 +97,7 @@ def _of_other_data(protocol: str, test: TestSet, targets: Sequence[str], config:
     """
     if not targets:
         raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
-    others = [load_data(spec, seed=SPLIT_SEED, background=config.background) for spec in targets]
+    others = [load_data(spec, seed=SPLIT_SEED) for spec in targets]
     names = [test.data.name, "source", *(other.name for other in others)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -134,7 +133,6 @@ def laid_out(
         data,
         seed=SPLIT_SEED,
         task=config.task,
-        background=config.background,
         class_names=config.class_names,
         exclude=config.exclude,
     )
@@ -207,6 +205,6 @@ def tested(fitted: Fitted, test: TestSet, reward: Reward, encoded: Encoded) -> d
     }
 
 
-def picture_ids(store: FeatureStore, items: Sequence[Item]) -> str:
+def picture_ids(items: Sequence[Item]) -> str:
     """Return a digest of the pictures: of their content, labels and order."""
-    return hashlib.sha256(json.dumps(labelled_contents(store, items)).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(labelled_contents(items)).encode()).hexdigest()

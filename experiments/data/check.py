@@ -25,7 +25,7 @@ from ipo_prompts.experiments.data.draw import PARTS as DRAWN
 from ipo_prompts.experiments.data.draw import Draw
 from ipo_prompts.experiments.data.names import names_in_words
 from ipo_prompts.metrics.blend import FEWEST
-from ipo_prompts.metrics.decoding import AS_VIEWED, decode
+from ipo_prompts.metrics.decoding import decode
 from ipo_prompts.metrics.errors import InputError, printable, several
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import BASELINE, TokenCounter, too_long
@@ -141,8 +141,8 @@ def _look(picture: Picture) -> _Look:
     content = unreadable_content(picture)
     try:
         data = picture.bytes()
-        content = picture.known or content
-        _, transparent = decode(data, picture.name, picture.background)
+        content = picture.content()
+        _, transparent = decode(data, picture.name, stored=picture.stored)
     except InputError as error:
         return _Look(content, str(error))
     return _Look(content, None, transparent)
@@ -174,8 +174,8 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
     yield from _table(names, heads, counts)
     if drawn:
         yield from _notes(data, names, counts)
-    if report.transparent and items[0].picture.background == AS_VIEWED:
-        yield f"transparent, and read on white: {report.transparent:,} (background=as-is: as stored)"
+    if report.transparent and not items[0].picture.stored:
+        yield f"transparent, and read on white: {report.transparent:,}"
     if data.stray:
         yield from _wrapped(f"left out: {several(data.stray)}")
     if report.without:

@@ -22,7 +22,6 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
-from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.errors import InputError, did_you_mean, one_line, several
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, as_read, named, names_of, problem, tidy, written
@@ -133,22 +132,12 @@ class DataSet:
         """Yield all items, each with its part."""
         return ((part, item) for part in PARTS for item in self.part(part))
 
-    def on(self, background: Background) -> DataSet:
-        """Return the same data set, with its pictures read on `background`."""
-        if all(item.picture.background == background for _, item in self.items()):
-            return self
-        parts = {
-            part: tuple(replace(item, picture=item.picture.on(background)) for item in self.part(part))
-            for part in PARTS
-        }
-        return replace(self, train=parts["train"], val=parts["val"], test=parts["test"])
-
     @cached_property
     def fingerprint(self) -> str:
         """64 hex digits that identify the data set.
 
-        They depend on the class names, and on each picture's bytes, background, labels, group and part. They also
-        depend on the order of the pictures, as the few-shot draw does, but not on the names and paths of the pictures.
+        They depend on the class names, on each picture's bytes, labels, group and part, and on how it is read. They
+        also depend on the order of the pictures, as the few-shot draw does, but not on their names and paths.
         Every file is read once, test pictures included, and not decoded. The fingerprint is computed once and stored.
         For an unreadable picture, its file name is used in place of its bytes.
         """

@@ -22,7 +22,6 @@ from ipo_prompts.experiments.data.dataset import (
 from ipo_prompts.experiments.data.names import read_labels
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder
 from ipo_prompts.experiments.data.wordnet import read_codes
-from ipo_prompts.metrics.decoding import AS_VIEWED, Background
 from ipo_prompts.metrics.errors import InputError, did_you_mean, several
 from ipo_prompts.metrics.files import read_json, read_yaml
 from ipo_prompts.metrics.template import tidy
@@ -38,7 +37,6 @@ def load_data(
     *,
     seed: int = 0,
     task: str | None = None,
-    background: Background = AS_VIEWED,
     class_names: Mapping[Any, Any] | str | None = None,
     exclude: Sequence[str] = (),
     whole: bool = True,
@@ -53,8 +51,6 @@ def load_data(
         seed: the seed with which missing parts are cut (draw.py); without effect if the source has train, val and test.
         task: a sentence that says what the pictures are, for the language model. None takes the registered task, or
             makes a sentence from a few class names.
-        background: the background on which transparent pictures are read. Registered data are always read as stored,
-            because the published numbers were measured so.
         class_names: a table, in place of `classes.yaml`: class → its name in prompts, or a list of name and synonyms.
             Instead of a table, the path of a file that holds it.
         exclude: names of classes to leave out, as the source or `classes.yaml` spells them. The pictures of the other
@@ -89,7 +85,7 @@ def load_data(
     gone = [row for row in gathered.rows if row.fault]
     if whole and gone:
         raise cannot_be_read([row.picture.name for row in gone], str(gone[0].fault), check_command(spec, exclude))
-    data = assemble(gathered, seed, task).on(background)
+    data = assemble(gathered, seed, task)
     where = "class_names" if names else gathered.where
     data = _called(data, names or gathered.names or {}, where, clean=clean and kind in LABELLED)
     data = without(data, exclude) if exclude else data

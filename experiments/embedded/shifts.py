@@ -232,8 +232,6 @@ def canonical(spec: str) -> str:
 def shifted(clean: Picture, key: str, transformations: Collection[str]) -> Picture:
     """Return a transformed picture. It is rendered each time it is read, which takes about half a millisecond.
 
-    The picture has no stamp: its bytes also depend on the renderer, so caches must read the picture to identify it.
-
     Args:
         clean: a shipped picture of 48 by 48 pixels, on white.
         key: the path of the picture within its set; the seed of the random transformations is made from it.

@@ -15,7 +15,6 @@ import yaml
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.device import AUTO, Precision
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.registry import Registry, is_own
@@ -49,11 +48,6 @@ class JobSettings(BaseModel):
         "in the folder of pictures",
     )
     exclude: list[str] = Field([], description="classes to leave out, such as '[dog, n02084071]'")
-    background: Background = Field(
-        "white",
-        description="white: pictures are turned as their EXIF says, and transparent parts become white; as-is: "
-        "pictures are read as stored. The paper's data sets are always read as stored",
-    )
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
     device: str = Field(
         AUTO,

@@ -141,7 +141,6 @@ def data_of(config: RunConfig) -> DataSet:
         config.data,
         seed=SPLIT_SEED,
         task=config.task,
-        background=config.background,
         class_names=config.class_names,
         exclude=config.exclude,
         clean=config.names != "as-is",

@@ -31,7 +31,7 @@ from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Unreachable
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.features import FeatureStore, contents
 from ipo_prompts.metrics.pictures import Exchanged
 from ipo_prompts.metrics.reward import Reward, Units, scale_of
 from ipo_prompts.metrics.template import check_template, written
@@ -78,11 +78,11 @@ class Prepared:
         Raises:
             InputError: a picture is gone, or has changed since it was encoded.
         """
-        return self.store.contents([item.picture for part in parts for item in getattr(self.plan.drawn, part)])
+        return contents([item.picture for part in parts for item in getattr(self.plan.drawn, part)])
 
     def digest(self, *parts: str) -> str:
         """Return one digest of the named parts of the draw; see `digest_of`."""
-        return digest_of(self.store, self.plan.drawn, *(getattr(self.plan.drawn, part) for part in parts))
+        return digest_of(self.plan.drawn, *(getattr(self.plan.drawn, part) for part in parts))
 
     @property
     def shown(self) -> list[Units]:
@@ -151,15 +151,15 @@ def offering_demo() -> Iterator[None]:
         raise InputError(f"{said}, or type --clip embedded, the demo CLIP that ships with IPO (for trials).") from error
 
 
-def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int]]:
+def labelled_contents(items: Sequence[Item]) -> list[tuple[str, int]]:
     """Return, for each picture in order, the digest of its bytes and its label."""
-    contents = store.contents([item.picture for item in items])
-    return [(content, item.label) for content, item in zip(contents, items, strict=True)]
+    digests = contents([item.picture for item in items])
+    return [(digest, item.label) for digest, item in zip(digests, items, strict=True)]
 
 
-def digest_of(store: FeatureStore, drawn: Draw, *parts: Sequence[Item]) -> str:
+def digest_of(drawn: Draw, *parts: Sequence[Item]) -> str:
     """Return a digest of the class names and of the pictures of each part: their bytes and labels, not their paths."""
-    used = [labelled_contents(store, items) for items in parts]
+    used = [labelled_contents(items) for items in parts]
     names = [written(drawn.class_names), written(drawn.new_class_names)]
     return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()
 

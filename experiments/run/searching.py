@@ -100,7 +100,9 @@ def search_in(
     choice = found.result.choice
     if why := why_not_best(choice, found.result.history):  # the view has shown another template as the best
         ui.say(f"chosen is {choice.template!r}, and not the best so far: {why}")
-    prepared.contents(*SHOWN)  # refuses pictures that have changed
+    for part in SHOWN:
+        for item in getattr(planned.drawn, part):
+            item.picture.bytes()  # refuses pictures that have changed
     return found
 
 

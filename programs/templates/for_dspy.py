@@ -123,7 +123,7 @@ class KeptFeatures:
             InputError: the image has no usable form, see `to_picture`; or it cannot be decoded.
         """
         picture = to_picture(image)
-        key = picture.content()
+        key = picture.key(picture.content())
         found = self._known.get(key)
         if found is None:
             found = self.clip.encode_pictures([picture])

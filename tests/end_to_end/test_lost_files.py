@@ -190,9 +190,9 @@ def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_res
 @pytest.mark.parametrize("what", ["features", "class embeddings"])
 def test_a_disk_that_is_full_for_a_store_is_one_sentence(what: str, clip: Any, tmp_path: Path) -> None:
     from ipo_prompts.metrics.errors import InputError
-    from ipo_prompts.metrics.features import VectorFile
+    from ipo_prompts.metrics.features import VectorTable
 
-    file = VectorFile(tmp_path / "store.sqlite")
+    file = VectorTable(tmp_path / "store.sqlite", "clip")
     file.use(lambda database: None)
 
     def fill(database: Any) -> None:

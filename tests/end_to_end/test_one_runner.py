@@ -43,7 +43,7 @@ def told(folder: Path) -> list[dict[str, Any]]:
 def compiled(folder: Path, clip: Clip, words: dict[str, Any]) -> Any:
     """Compile what the configuration of a run says."""
     config = load_config(folder / "config.yaml")
-    data = load_data(config.data, seed=SPLIT_SEED, background=config.background)
+    data = load_data(config.data, seed=SPLIT_SEED)
     drawn = draw(data, config.shots, config.selection_shots, config.seed)
     made = IPO(strategy=config.strategy, task=data.task, settings=config.search, **words)
     sets = {"trainset": drawn.examples("search"), "valset": drawn.examples("selection") or None}

@@ -33,7 +33,7 @@ pictures = [Picture.from_bytes(name, Path(name).read_bytes()) for name in sys.ar
 if os.geteuid() == 0:
     os.seteuid({NOBODY})  # root may write everywhere
 store = FeatureStore(clip, folder)
-texts = TextStore(clip, store.path.with_suffix(".texts.sqlite"))
+texts = TextStore(clip, store.path.with_name("texts.sqlite"))
 print(store.encode(pictures).tobytes().hex(), store.encoded)
 print(texts.encode([{TEMPLATE!r}], {CLASSES!r})[0].tobytes().hex(), texts.encoded)
 print(texts.encode(["a new <CLASS>."], {CLASSES!r})[0].shape, texts.encoded)
@@ -54,7 +54,7 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs the permissions of POSIX")
 def test_a_complete_cache_that_somebody_else_made_is_read(clip: Clip, folder: Path) -> None:
     store = FeatureStore(clip, folder)
-    texts = TextStore(clip, store.path.with_suffix(".texts.sqlite"))
+    texts = TextStore(clip, store.path.with_name("texts.sqlite"))
     features: Any = store.encode([Picture.from_path(file) for file in PICTURES])
     classes = texts.encode([TEMPLATE], CLASSES)[0]
     for file in folder.iterdir():

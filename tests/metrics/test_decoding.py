@@ -19,7 +19,7 @@ from pillow_heif import register_heif_opener
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.decoding import ENDINGS, FORMATS, decode
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.features import FeatureStore, contents
 from ipo_prompts.metrics.pictures import Picture, read_file
 
 WRITTEN = {kind: endings for kind, endings in FORMATS.items() if kind != "HEIF"}
@@ -32,8 +32,8 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def pixels(data: bytes, background: Any = "white") -> np.ndarray[Any, Any]:
-    image, _ = decode(data, "given", background)
+def pixels(data: bytes, *, stored: bool = False) -> np.ndarray[Any, Any]:
+    image, _ = decode(data, "given", stored=stored)
     assert image.mode == "RGB"
     return np.asarray(image).astype(int)
 
@@ -85,15 +85,15 @@ def on_white(rgba: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 )
 def test_transparency_is_read_on_white_as_another_decoder_has_it(data: bytes) -> None:
     assert np.abs(pixels(data) - on_white(elsewhere(data))).max() <= 1
-    assert (pixels(data, "as-is") != pixels(data)).any()
+    assert (pixels(data, stored=True) != pixels(data)).any()
     assert decode(data, "given")[1]
 
 
-@pytest.mark.parametrize("background", ["white", "as-is"])
-def test_decimal_numbers_are_refused(background: Any) -> None:
+@pytest.mark.parametrize("stored", [False, True])
+def test_decimal_numbers_are_refused(stored: bool) -> None:
     data = encoded(Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)), "TIFF")
     with pytest.raises(InputError, match=r"^the picture a\.tif has decimal numbers .*; save it with 8 bits\.$"):
-        decode(data, "a.tif", background)
+        decode(data, "a.tif", stored=stored)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -105,11 +105,11 @@ def test_the_colour_that_stands_for_clear_is_white(mode: str) -> None:
     assert decode(data, "given")[1]
 
 
-def test_as_is_reads_what_lies_beneath(tmp_path: Path) -> None:
+def test_stored_pixels_are_those_that_lie_beneath() -> None:
     hidden = Image.new("RGBA", (8, 8), (200, 10, 10, 0))
     assert pixels(encoded(hidden)).min() == 255
-    assert pixels(encoded(hidden), "as-is")[0, 0].tolist() == [200, 10, 10]
-    assert np.array_equal(pixels(encoded(with_alpha()), "as-is"), np.asarray(RGB))
+    assert pixels(encoded(hidden), stored=True)[0, 0].tolist() == [200, 10, 10]
+    assert np.array_equal(pixels(encoded(with_alpha()), stored=True), np.asarray(RGB))
 
 
 def test_whether_a_picture_is_transparent_is_for_its_pixels_to_say() -> None:
@@ -128,7 +128,7 @@ def test_a_picture_is_turned_by_its_exif(orientation: int) -> None:
     turned = pixels(data)
     assert turned.shape == ((48, 32, 3) if orientation > 4 else (32, 48, 3))
     assert np.abs(turned - elsewhere(data)).max() <= 2
-    assert pixels(data, "as-is").shape == (32, 48, 3)
+    assert pixels(data, stored=True).shape == (32, 48, 3)
 
 
 def test_damaged_exif_turns_nothing() -> None:
@@ -273,17 +273,15 @@ def test_a_file_larger_than_any_picture_is_not_read(tmp_path: Path) -> None:
         Picture.from_path(tmp_path / "sparse.png").image()
 
 
-def test_the_feature_cache_tells_backgrounds_apart(clip: Clip, tmp_path: Path) -> None:
-    file = tmp_path / "a.png"
-    file.write_bytes(encoded(with_alpha()))
-    picture = Picture.from_path(file)
-    store = FeatureStore(clip, tmp_path / "store")
-    white, stored = store.encode([picture]), store.encode([picture.on("as-is")])
+def test_the_feature_cache_tells_apart_how_pictures_are_read(clip: Clip, tmp_path: Path) -> None:
+    data = encoded(with_alpha())
+    viewed, as_stored = (Picture("a.png", lambda: data, stored=stored) for stored in (False, True))
+    store = FeatureStore(clip, tmp_path)
+    white, stored = store.encode([viewed]), store.encode([as_stored])
     assert store.encoded == 2
     assert np.abs(white - stored).max() > 1e-3
-    assert np.array_equal(FeatureStore(clip, tmp_path / "store").encode([picture.on("as-is")]), stored)
-    (read_white,), (read_stored,) = store.contents([picture]), store.contents([picture.on("as-is")])
-    assert read_white != read_stored
+    assert np.array_equal(FeatureStore(clip, tmp_path).encode([as_stored]), stored)
+    assert contents([viewed]) != contents([as_stored])
     opaque = clip.encode_pictures([Picture.from_bytes("b", encoded(RGB))])
     assert np.allclose(opaque, stored, atol=1e-5)
 

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ipo_prompts.metrics import pictures
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 
@@ -78,52 +76,6 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(InputError, match=r"a\.png: No such file"):
         picture.image()
-
-
-def test_the_stamp_changes_with_the_file_and_needs_no_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "YOUNG", 0)
-    file = tmp_path / "a.png"
-    file.write_bytes(b"one")
-    before = Picture.from_path(file).stamp
-    assert before is not None and before == Picture.from_path(file).stamp
-    file.write_bytes(b"other")
-    assert Picture.from_path(file).stamp != before
-    assert Picture.from_bytes("given", b"one").stamp is None
-
-
-def test_two_files_that_change_places_change_stamps_though_their_times_are_set_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pictures, "YOUNG", 0)
-    first, second = tmp_path / "a.bmp", tmp_path / "b.bmp"
-    for file, content in ((first, b"cat"), (second, b"dog")):
-        file.write_bytes(content)
-        os.utime(file, ns=(10**18, 10**18))
-    before = Picture.from_path(first).stamp, Picture.from_path(second).stamp
-    second.rename(tmp_path / "c.bmp")
-    first.rename(second)
-    (tmp_path / "c.bmp").rename(first)
-    assert not {Picture.from_path(first).stamp, Picture.from_path(second).stamp} & {*before}
-    renamed = Picture.from_path(first).stamp
-    first.write_bytes(b"fox")
-    os.utime(first, ns=(10**18, 10**18))
-    assert Picture.from_path(first).stamp != renamed, "the same inode, size and time of change"
-
-
-def test_no_stamp_is_trusted_where_all_shall_be_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "YOUNG", 0)
-    file = tmp_path / "one.png"
-    file.write_bytes(b"1")
-    assert Picture.from_path(file).stamp
-    monkeypatch.setenv("IPO_VERIFY", "1")
-    assert Picture.from_path(file).stamp is None
-
-
-def test_a_file_that_has_just_changed_has_no_stamp_yet(tmp_path: Path) -> None:
-    file = tmp_path / "a.png"
-    file.write_bytes(b"one")
-    os.utime(file, ns=(10**18, 10**18))
-    assert Picture.from_path(file).stamp is None
 
 
 def test_what_is_in_no_file_is_read_once_to_know_it() -> None:

@@ -63,9 +63,9 @@ def test_a_damaged_entry_is_made_again(clip: Clip, file: Path) -> None:
     first = bits(TextStore(clip, file).encode(TEMPLATES, NAMES))
     with sqlite3.connect(file) as database:
         database.execute("UPDATE vectors SET vector = zeroblob(64) WHERE rowid = 2")
-        (key,) = database.execute("SELECT content FROM vectors WHERE rowid = 3").fetchone()
+        by, key = database.execute("SELECT clip, content FROM vectors WHERE rowid = 3").fetchone()
         wide = bytes(4 * len(NAMES) * (clip.width + 1))  # with the right checksum, and yet nothing to compare with
-        crc = zlib.crc32(wide, zlib.crc32(key.encode()))
+        crc = zlib.crc32(wide, zlib.crc32(f"{by}|{key}".encode()))
         database.execute("UPDATE vectors SET vector = ?, crc = ? WHERE rowid = 3", (wide, crc))
     database.close()
     store = TextStore(clip, file)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics import files
+from ipo_prompts.metrics import features
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.features import VectorFile
+from ipo_prompts.metrics.features import VectorTable
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def put_one(path: Path) -> list[Any]:
-    file = VectorFile(path)
+    file = VectorTable(path, "clip")
     return file.use(lambda database: file.put(database, ["key"], [np.ones(4, np.float32)]))
 
 
@@ -43,14 +43,14 @@ def test_a_file_that_others_make_at_the_same_time_is_waited_for(tmp_path: Path, 
 
 
 def test_but_not_for_ever(tmp_path: Path, locked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "WAIT", 0.05)
+    monkeypatch.setattr(features, "WAIT", 0.05)
     locked[0] = 10**9
     with pytest.raises(InputError, match="locked"):
         put_one(tmp_path / "new.sqlite")
 
 
 def test_a_vector_that_another_process_kept_first_stays_and_is_returned(tmp_path: Path) -> None:
-    file = VectorFile(tmp_path / "vectors.sqlite")
+    file = VectorTable(tmp_path / "vectors.sqlite", "clip")
 
     def put(number: float) -> list[float]:
         vectors = [np.full((2, 2), number, np.float32)]
@@ -63,7 +63,7 @@ def test_a_vector_that_another_process_kept_first_stays_and_is_returned(tmp_path
 
 
 def test_a_file_that_can_only_be_read_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file, nothing = VectorFile(tmp_path / "vectors.sqlite"), sqlite3.connect(":memory:")
+    file, nothing = VectorTable(tmp_path / "vectors.sqlite", "clip"), sqlite3.connect(":memory:")
     file.read_only = True
     for number in (1.0, 2.0):
         assert file.put(nothing, ["key"], [np.full(2, number, np.float32)])[0].tolist() == [number] * 2

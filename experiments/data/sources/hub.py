@@ -31,7 +31,7 @@ from ipo_prompts.experiments.data.sources.table import (
 from ipo_prompts.metrics.device import SECONDS, reach
 from ipo_prompts.metrics.errors import InputError, reason
 from ipo_prompts.metrics.files import open_regular, read_text
-from ipo_prompts.metrics.pictures import Picture, read_file, stamp_of
+from ipo_prompts.metrics.pictures import Picture, read_file
 
 _IMAGE_NAMES = ("image", "img")
 CLASS_NAMES = "classnames.txt"
@@ -361,9 +361,5 @@ def cell_pictures(table: Any, columns: Columns, of: str, beside: Path | None = N
     from datasets import Image
 
     lazy = table.select_columns([columns.image]).cast_column(columns.image, Image(decode=False))
-    stamps = [stamp_of(entry["filename"], os.stat(entry["filename"])) for entry in table.cache_files]  # noqa: PTH116
-    inside = len(lazy) and (lazy[0][columns.image] or {}).get("bytes") is not None  # bytes, not paths
-    stamp = "|".join(str(one) for one in stamps) if inside and None not in stamps else ""
     for i in range(len(lazy)):
-        read = partial(_encoded, lazy, columns.image, i, beside)
-        yield Picture(f"row {i} of {of}", read, f"{stamp}|{i}" if stamp else None)
+        yield Picture(f"row {i} of {of}", partial(_encoded, lazy, columns.image, i, beside))

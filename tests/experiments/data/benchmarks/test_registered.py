@@ -69,7 +69,7 @@ def test_split_files_and_lists_give_parts_labels_names_and_order(root, name):
     assert data.class_names == CLASSES[name]
     assert [len(data.part(part)) for part in SIZES] == [4 * size for size in SIZES.values()]
     assert (data.name, data.hand_written, data.task) == (name, REGISTRY[name].hand_written, REGISTRY[name].task)
-    assert not data.variants and {item.picture.background for _, item in data.items()} == {"as-is"}
+    assert not data.variants and all(item.picture.stored for _, item in data.items())
     assert check_data(data).ok
     if REGISTRY[name].rule == "split":
         file = root / REGISTRY[name].folder / REGISTRY[name].split_file

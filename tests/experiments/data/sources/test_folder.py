@@ -109,14 +109,6 @@ def test_what_is_wrong_is_said_in_one_sentence(folder, tmp_path, counts, message
     assert "\n" not in str(caught.value)
 
 
-def test_a_background_is_of_every_picture_and_counts_in_the_fingerprint(folder):
-    root = folder({"cat": 3, "dog": 3})
-    white, stored = load_data(f"folder:{root}", seed=0), load_data(f"folder:{root}", seed=0, background="as-is")
-    assert {item.picture.background for _, item in white.items()} == {"white"}
-    assert {item.picture.background for _, item in stored.items()} == {"as-is"}
-    assert white.fingerprint != stored.fingerprint
-
-
 def test_classes_of_one_and_two_pictures_are_used_for_what_they_can_be(folder):
     data = load_data(f"folder:{folder({'cat': 30, 'dog': 1, 'bus': 2})}", seed=0)
     sizes = {part: [sum(i.label == c for i in data.part(part)) for c in range(3)] for part in ("train", "val", "test")}

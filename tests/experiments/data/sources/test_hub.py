@@ -6,8 +6,6 @@ import pytest
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.check import check_data
-from ipo_prompts.experiments.data.sources.hub import Columns, cell_pictures
-from ipo_prompts.metrics import pictures
 from ipo_prompts.metrics.errors import InputError
 
 datasets = pytest.importorskip("datasets")
@@ -38,31 +36,14 @@ SPLIT = {"split": datasets.Value("string")}
 LABELS = {"label": datasets.ClassLabel(names=["zebra", "ant"])}
 
 
-def test_class_labels_keep_their_order_and_pictures_are_read_when_asked(write, monkeypatch):
-    monkeypatch.setattr(pictures, "YOUNG", 0)  # the table was written just now
+def test_class_labels_keep_their_order_and_pictures_are_read_when_asked(write):
     data = load_data(f"parquet:{write({'label': [0, 1] * 5}, LABELS)}", seed=0)
     assert data.class_names == ("zebra", "ant")
     assert data.name == "parquet:made"
     assert [len(data.train), len(data.val), len(data.test)] == [4, 2, 4]
     assert data.train[0].picture.image().size == (6, 5)
-    assert data.train[0].picture.stamp
-    assert len({i.picture.stamp for _, i in data.items()}) == 10
     assert data.train[0].picture.name.startswith("row ")
     assert check_data(data).ok
-
-
-def test_pictures_in_files_beside_the_table_have_no_stamp(tmp_path, monkeypatch, encoded):
-    monkeypatch.setattr(pictures, "YOUNG", 0)  # the table's own stamp would not change with them
-    (tmp_path / "a.png").write_bytes(encoded(1))
-    cells = [{"bytes": None, "path": str(tmp_path / "a.png")}]
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
-    table = datasets.Dataset.from_dict({"image": cells, "label": ["cat"]}, features)
-    table.to_parquet(str(tmp_path / "table.parquet"))
-    loaded = datasets.load_dataset("parquet", data_files=str(tmp_path / "table.parquet"), split="train")
-    assert loaded.cache_files
-    (picture,) = cell_pictures(loaded, Columns("image", "label"), "table")
-    assert picture.stamp is None
-    assert picture.bytes() == encoded(1)
 
 
 def test_text_labels_and_groups(write):
