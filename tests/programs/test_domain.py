@@ -111,8 +111,8 @@ def test_a_small_local_model_answers_with_a_line_each(small_weights: None) -> No
     engine, name = local_lm("local/small")
     lm = dspy.LM(name, engine=engine, temperature=1.0, cache=False)
     birds = ["sparrow", "robin", "eagle", "swan", "owl"]
-    found = ask_for_domain(lm, "pictures", birds, seed=0, small=True)
-    assert found == ask_for_domain(lm, "pictures", birds, seed=0, small=True)
+    found = ask_for_domain(lm, "pictures", birds, seed=0)
+    assert found == ask_for_domain(lm, "pictures", birds, seed=0)
     assert 1 <= len(found) <= 4 and all(word.source == "language model" and word.kind == "thing" for word in found)
     assert all(re.fullmatch(r"[a-z ]+", word.text) and word.text not in birds for word in found)
 
