@@ -45,7 +45,6 @@ from cosmic_ray.plugins import get_operator, operator_names
 STRATEGIES = (
     "tests/programs/strategies/test_controls.py",
     "tests/programs/strategies/test_history_strategy.py",
-    "tests/programs/strategies/test_small_strategy.py",
 )
 EVIDENCE = ("tests/metrics/test_evidence.py", "tests/metrics/test_verdict.py", "tests/metrics/test_coverage.py")
 OPTIMIZER = ("tests/programs/test_optimizer.py",)
@@ -68,19 +67,21 @@ GUARDS = {
     "programs/record/journal.py": ("tests/programs/record/test_journal.py", *OPTIMIZER),
     "programs/record/redaction.py": ("tests/programs/record/test_redaction.py",),
     "programs/record/trust.py": ("tests/programs/record/test_trust.py",),
-    "programs/record/score_keeper.py": ("tests/programs/test_search.py",),
-    "programs/templates/admission.py": ("tests/programs/test_search.py",),
-    "programs/scoring_only.py": ("tests/programs/test_search.py",),
+    "programs/scoring.py": ("tests/programs/test_scoring.py", "tests/programs/test_search.py"),
+    "programs/bench.py": ("tests/programs/test_search.py",),
     "programs/search.py": ("tests/programs/test_search.py",),
     "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_search.py"),
-    "programs/templates/history.py": ("tests/programs/templates/test_history.py", "tests/programs/test_search.py"),
+    "programs/history.py": ("tests/programs/test_history.py", "tests/programs/test_search.py"),
     "programs/strategies/history.py": STRATEGIES,
     "programs/strategies/base.py": (
         *STRATEGIES,
         "tests/programs/test_search.py",
         "tests/end_to_end/test_own_classes.py",
     ),
-    "programs/strategies/compose.py": ("tests/programs/strategies/test_compose.py",),
+    "programs/strategies/compose.py": (
+        "tests/programs/strategies/test_compose.py",
+        "tests/programs/strategies/test_synthetic_searches.py",
+    ),
     "programs/templates/phrases.py": (
         "tests/programs/templates/test_phrases.py",
         "tests/programs/templates/test_wording.py",

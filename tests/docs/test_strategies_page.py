@@ -18,6 +18,7 @@ PAGE = DOCS / "how-to/strategies.md"
 
 def test_the_strategy_of_the_page_searches(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     dry, own, command, use = (block.text for block in blocks(PAGE))
+    assert "import" not in own and len(own.strip().splitlines()) <= 10
     Path("add_words.py").write_text(own, encoding="utf-8")
     for line in [*dry.splitlines(), *command.splitlines()]:
         assert ipo(capfd, *line.split()[1:]).code == 0

@@ -108,9 +108,8 @@ class Words:
     def __init__(self, word):
         self.word = word
 
-    def ask(self, known, desk):
-        desk.admit(f"a {self.word} photo of a <CLASS>.")
-        desk.admit(f"the {self.word} <CLASS>.")
+    def ask(self, bench):
+        bench.propose([f"a {self.word} photo of a <CLASS>.", f"the {self.word} <CLASS>."])
 
 
 class Asks(Words):

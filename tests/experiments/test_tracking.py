@@ -23,10 +23,9 @@ from ipo_prompts.experiments.tracking import Tracker, tracking
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.evidence import score_interval
 from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.programs.bench import Rejection, Step
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, begin
-from ipo_prompts.programs.search import Step
-from ipo_prompts.programs.templates.admission import Rejection
 from support.results import made_result, rows_with
 from support.scored import scored
 from support.wandb_files import recorded, segments, table

@@ -19,7 +19,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Judged, Score, pseudo_values
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import imagenet_templates
-from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.scoring import score_together
 from ipo_prompts.programs.templates.phrases import Vocabulary
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to/own-reward.md"
@@ -127,7 +127,7 @@ def lopsided(drawn: Draw) -> list[Any]:
 
 
 def check_scoring_is_alike(reward: Any, units: Any, templates: list[str]) -> list[Score]:
-    looked, scored = ScoreKeeper(None, reward).score_only(0, templates, units), reward.score(templates, units)
+    looked, scored = score_together(reward, templates, units), reward.score(templates, units)
     assert [score.template for score in looked] == [score.template for score in scored] == templates
     for look, score in zip(looked, scored, strict=True):
         assert look.hits.dtype == score.hits.dtype

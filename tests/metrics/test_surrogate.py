@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,14 +18,12 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.surrogate import BEST, FEWEST, FIRST, LAST, Surrogate, few_of
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import SearchResult, search
 from ipo_prompts.programs.strategies import compose
-from ipo_prompts.programs.strategies.base import Known
-from ipo_prompts.programs.strategies.compose import Compose, ComposeSettings
-from ipo_prompts.programs.templates.admission import Desk
+from ipo_prompts.programs.strategies.compose import Compose
 from ipo_prompts.programs.templates.phrases import Vocabulary
 from ipo_prompts.programs.templates.settings import SearchSettings
+from support.scored import events
 
 
 class Counting(ClipReward):
@@ -169,46 +166,27 @@ def test_the_changes_that_are_kept_are_those_of_the_first_and_the_last_templates
     assert sorted(small._ranked(templates[:5])) == sorted(templates[:5])
 
 
-class Watching(Compose):
-    """Keeps what is known before each step."""
-
-    def ask(self, known: Known, desk: Desk) -> None:
-        self.known = known
-        super().ask(known, desk)
-
-
-def searched(
-    bed: tuple[Counting, EncodedPictures], journal: Journal | None, steps: int = 2
-) -> tuple[SearchResult, Watching]:
+def searched(bed: tuple[Counting, EncodedPictures], folder: Path, steps: int = 3) -> SearchResult:
     reward, units = bed
-    strategy = Watching(ComposeSettings(words=0, scored_templates=40))
     settings = SearchSettings(steps=steps, candidates_per_step=2)
-    return search(settings, reward, strategy, units, record=ScoreKeeper(journal, reward)), strategy
+    with closing(Journal(folder)) as journal:
+        return search(settings, reward, Compose(words=0, scored_templates=40), units, journal=journal)
 
 
 def test_a_search_with_many_classes_scores_only_promising_compositions_and_resumes_to_the_same_result(
     bed: tuple[Counting, EncodedPictures], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    every = searched(bed, tmp_path / "every", steps=1)
+    assert compose.SENTENCES > 40 * 68 and every.steps[1].scored_only > 5 * 40 - 20
     monkeypatch.setattr(compose, "SENTENCES", 40 * 67)
     reward, units = bed
-    whole, strategy = searched(bed, Journal(tmp_path / "whole"), steps=3)
-    tried = [one for one in strategy.known.scored_only if one.step == 1]
-    scored = [one for one in tried if one.is_scored]
-    assert len(tried) == 40 and whole.steps[2].scored_only == len(scored) <= 40 // BEST + 6
-    assert all(not np.isinf(score.score.value) for score in whole.history)
-    again = reward.score([entry.template for entry in whole.history], units)
-    assert [entry.value for entry in whole.history] == [score.value for score in again]
-    events = [json.loads(line) for line in (tmp_path / "whole" / "journal.jsonl").read_text().splitlines()]
-    rows = [row for event in events if event["type"] == "scored_only" for row in event["rows"]]
-    assert len(rows) == whole.scored_only, "what was predicted is not written down as a score"
-    assert sum(event["tried"] for event in events if event["type"] == "scored_only") > 3 * len(rows)
-    with closing(Journal(tmp_path / "cut")) as journal:
-        searched(bed, journal, steps=1)
-    resumed, _ = searched(bed, Journal(tmp_path / "cut"), steps=3)
-    assert [entry.template for entry in resumed.history] == [entry.template for entry in whole.history]
+    whole = searched(bed, tmp_path / "whole")
+    assert 0 < whole.steps[2].scored_only <= 40 // BEST + 6
+    again = reward.score([one.template for one in whole.history], units)
+    assert [one.value for one in whole.history] == [score.value for score in again]
+    rows = [row for event in events(tmp_path / "whole", "scored_only") for row in event["rows"]]
+    assert len(rows) == whole.scored_only < every.scored_only / 2, "what was predicted is not recorded as a score"
+    searched(bed, tmp_path / "cut", steps=1)
+    resumed = searched(bed, tmp_path / "cut")
+    assert [one.template for one in resumed.history] == [one.template for one in whole.history]
     assert resumed.choice.template == whole.choice.template
-
-
-def test_with_few_classes_every_composition_is_scored(bed: tuple[Counting, EncodedPictures]) -> None:
-    _, strategy = searched(bed, None)
-    assert compose.SENTENCES > 40 * 68 and all(one.is_scored for one in strategy.known.scored_only)

@@ -21,12 +21,9 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs import naming
+from ipo_prompts.programs.bench import Bench
 from ipo_prompts.programs.describers.multimodal import ImageDescriber
 from ipo_prompts.programs.record.journal import Journal, line_of, read
-from ipo_prompts.programs.strategies.base import Known
-from ipo_prompts.programs.strategies.compose import Compose
-from ipo_prompts.programs.strategies.history import HistoryStrategy, NoHistory
-from ipo_prompts.programs.templates.admission import Desk
 from support.dspy_cache import forget
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
 from support.runs import answered, unanswered
@@ -109,16 +106,6 @@ class Two(dspy.Module):  # type: ignore[misc]
         return dspy.Prediction(descriptions=[self.look(task=task).look, self.more[0](task=task).words])
 
 
-class Replaces(Two):
-    """Replaces what arises below it by an error of its own."""
-
-    def forward(self, pictures: Any, labels: Any, class_names: Any, task: str) -> dspy.Prediction:
-        try:
-            return super().forward(pictures, labels, class_names, task)
-        except Exception:
-            raise RuntimeError("no description") from None
-
-
 class Own:
     """A strategy of someone's own, with a predictor that asks its own language model or that of the context."""
 
@@ -126,9 +113,9 @@ class Own:
         self.write = dspy.Predict("task -> template")
         self.write.lm = lm
 
-    def ask(self, known: Known, desk: Desk) -> None:
-        desk.admit(f"a picture of <CLASS>, number {known.step}.")
-        self.write(task=known.task, config={"rollout_id": known.seed})
+    def ask(self, bench: Bench) -> None:
+        bench.propose([f"a picture of <CLASS>, number {bench.step}."])
+        self.write(task=bench.task, config={"rollout_id": bench.seed})
 
 
 # Limits
@@ -164,8 +151,7 @@ def test_dollars_need_a_price_of_every_language_model(compiled: Compiled, lm: An
         {"lm": unknown},
         {"lm": lm(), "describer": ImageDescriber(unknown, limit=1)},
         {"lm": lm(), "describer": Two(lm(), unknown)},
-        {"strategy": HistoryStrategy(unknown)},
-        {"lm": lm(), "strategy": Own(unknown)},
+        {"lm": lm(), "strategy": lambda: Own(unknown)},
     ):
         with pytest.raises(
             InputError, match=r"^the price of openai/my-model is not known, so --budget-usd cannot be kept"
@@ -201,7 +187,7 @@ def test_what_earlier_sessions_did_is_done_again_though_the_time_is_up(compiled:
 
 
 def test_a_limit_inside_someones_own_strategy_keeps_what_it_handed_in(compiled: Compiled, lm: Any) -> None:
-    program = compiled(strategy=Own(), lm=lm(), budget_tokens=1_300)
+    program = compiled(strategy=Own, lm=lm(), budget_tokens=1_300)
     assert "limit of 1,300 tokens" in program.search.stopped
     assert len(program.search.history) == len(program.search.steps) > 1
 
@@ -232,7 +218,7 @@ def test_errors_keep_their_kind_and_the_words_of_the_server(
     compiled: Compiled, lm: Any, server: OpenAIServer, tmp_path: Path
 ) -> None:
     server.behave = lambda asked: error(401, "that key is from yesterday")
-    for words in ({"lm": lm()}, {"lm": lm(), "describer": ImageDescriber(limit=2)}, {"strategy": Own(lm())}):
+    for words in ({"lm": lm()}, {"lm": lm(), "describer": ImageDescriber(limit=2)}, {"strategy": lambda: Own(lm())}):
         with pytest.raises(dspy.LMError, match="that key is from yesterday") as caught:
             compiled(**words)
         assert type(caught.value).__name__ == "LMAuthError"
@@ -269,16 +255,17 @@ def test_pictures_that_come_too_fast_are_asked_one_by_one(compiled: Compiled, lm
 @pytest.mark.parametrize(
     "words",
     [
-        lambda lm: {"strategy": HistoryStrategy(lm())},
-        lambda lm: {"strategy": NoHistory(HistoryStrategy(lm()))},
-        lambda lm: {"strategy": Compose(writer=HistoryStrategy(lm())), "steps": 2},
-        lambda lm: {"strategy": Own(lm())},
-        lambda lm: {"strategy": Own(lm("openai/gpt-4o")), "lm": lm(), "describer": Two(lm("openai/gpt-4.1"), lm())},
+        lambda lm: {"strategy": "compose", "lm": lm(), "steps": 2},
+        lambda lm: {"strategy": lambda: Own(lm())},
+        lambda lm: {
+            **{"strategy": lambda: Own(lm("openai/gpt-4o")), "lm": lm()},
+            "describer": Two(lm("openai/gpt-4.1"), lm()),
+        },
         lambda lm: {"lm": lm(), "describer": ImageDescriber(lm("openai/gpt-4o"), limit=3)},
         lambda lm: {"lm": lm(), "describer": Two(None, None)},
         lambda lm: {"in_context": lm(), "describer": ImageDescriber(limit=2)},
     ],
-    ids=["strategy", "no history", "compose", "own", "three", "describer", "described by the optimizer's", "context"],
+    ids=["compose", "own", "three", "describer", "described by the optimizer's", "context"],
 )
 def test_a_language_model_is_recorded_bounded_and_replayed_wherever_it_is_held(
     words: Any, compiled: Compiled, lm: Any, server: OpenAIServer, tmp_path: Path

@@ -12,6 +12,7 @@ import pytest
 
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.programs.history import History, Proposed
 from ipo_prompts.programs.selection import (
     AS_GOOD,
     BEST_SEARCHED,
@@ -26,7 +27,6 @@ from ipo_prompts.programs.selection import (
     shortest,
     shrunken_gain,
 )
-from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 
 Hits = Sequence[float] | np.ndarray[Any, Any]
 
@@ -58,9 +58,9 @@ def choose(
 ) -> Choice:
     """Choose among the scores of each part, the initial template's first."""
     initial, *others = search.values()
-    history = PromptHistory(ScoredTemplate(initial, -1, "initial"))
+    history = History(Proposed(initial, -1, "initial"))
     for other in others:
-        history.add(ScoredTemplate(other, 0, "list"))
+        history.add(Proposed(other, 0, "list"))
     scored = None
     if selection is not None:
         scored = HeldBack(held_back, lambda templates: [selection[template] for template in templates])

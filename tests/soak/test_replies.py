@@ -1,4 +1,4 @@
-"""Replies made to break whoever reads them, through the real strategies, admission, scoring and a second question."""
+"""Replies made to break whoever reads them, through the real strategies, bench, scoring and a second question."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import dspy
 import hypothesis
 import hypothesis.strategies as st
 import pytest
@@ -16,8 +17,7 @@ from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.programs.search import search
-from ipo_prompts.programs.strategies.base import Models
-from ipo_prompts.programs.strategies.history import HistorySettings, HistoryStrategy
+from ipo_prompts.programs.strategies.history import HistoryStrategy
 from ipo_prompts.programs.templates.settings import SearchSettings
 from support import soak
 
@@ -109,8 +109,9 @@ def test_no_reply_stops_a_search_and_no_invalid_template_is_scored(
         counts["tried"] += len(texts)
         record_property("tried", counts["tried"])
         lm, engine = scripted(*texts)
-        strategy = HistoryStrategy.build(HistorySettings(one_by_one=kind == "one by one"), Models(lm, small))
-        found = search(settings, scorer, strategy, units)
+        lm.model = "local/scripted" if small else lm.model
+        with dspy.context(lm=lm):
+            found = search(settings, scorer, HistoryStrategy(one_by_one=kind == "one by one"), units)
         templates = [entry.template for entry in found.history]
         counts["scored"] += len(templates) - 1
         assert oracle.faults(templates) == []

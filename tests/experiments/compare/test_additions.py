@@ -23,9 +23,8 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import Registry
+from ipo_prompts.programs.bench import Bench
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.strategies.base import Known, Models
-from ipo_prompts.programs.templates.admission import Desk
 from support.runs import Ended, copy_pictures, ipo
 
 PAGE = Path(__file__).parents[3] / "CONTRIBUTING.md"
@@ -40,13 +39,9 @@ class Repeating:
     def __init__(self, word: str) -> None:
         self.word = word
 
-    @classmethod
-    def build(cls, settings: Any, models: Models) -> Repeating:
-        return cls(settings.word)
-
-    def ask(self, known: Known, desk: Desk) -> None:
-        desk.admit(f"a {self.word} of a <CLASS>.")
-        desk.finish("it knows one template")
+    def ask(self, bench: Bench) -> str:
+        bench.propose([f"a {self.word} of a <CLASS>."])
+        return "it knows one template"
 
 
 class Misses(Classification):

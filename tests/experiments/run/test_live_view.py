@@ -8,9 +8,8 @@ from rich.console import Console
 
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.metrics.sampling import Interval
+from ipo_prompts.programs.bench import Rejection, Step
 from ipo_prompts.programs.lm.ledger import Ledger, Question
-from ipo_prompts.programs.search import Step
-from ipo_prompts.programs.templates.admission import Rejection
 from support.scored import scored
 
 HOSTILE = "[red]x[/red] :cat: [/] \\ <CLASS>"
