@@ -86,11 +86,13 @@ def run(
             ledger.clock.check_time()
 
     def described() -> Sequence[str]:
+        if describe is None:
+            return ()
         check_time("descriptions")
-        return describe() if describe else ()
+        return describe()
 
     def domain() -> Sequence[DomainWord]:
-        if not room:
+        if room == 0:
             return ()
         check_time("domain")
         found = find_domain(reward, search_units, (*called, task), lm, task, settings.seed)

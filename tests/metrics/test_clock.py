@@ -1,11 +1,11 @@
-"""One clock: what is left of a limit, and what is due all the same."""
+"""One clock: what is left of a limit, and when it is in force."""
 
 from __future__ import annotations
 
 import pytest
 
 from ipo_prompts.metrics import clock
-from ipo_prompts.metrics.clock import BudgetReached, Clock, check_clock, due, keeping
+from ipo_prompts.metrics.clock import BudgetReached, Clock, check_clock, keeping
 
 
 @pytest.fixture()
@@ -29,12 +29,10 @@ def test_what_is_left_is_less_what_was_used(seconds: list[float]) -> None:
     assert Clock.of(None).left() is None
 
 
-def test_what_is_due_within_what_is_due_ends_alone(seconds: list[float]) -> None:
+def test_batches_stop_while_the_clock_is_in_force(seconds: list[float]) -> None:
     with keeping(Clock.of(1)):
+        check_clock()
         seconds[0] = 61
-        with due():
-            with due():
-                check_clock()
-            check_clock()
         with pytest.raises(BudgetReached):
             check_clock()
+    check_clock()
