@@ -130,10 +130,6 @@ def test_every_template_is_scored_on_the_held_back_units_some_at_a_time_the_best
     ("units", "sampling"),
     [
         (Units("search"), Sampling(N)),
-        (  # a name for each picture is as good as none
-            Units("search", groups=[str(i) for i in range(N)], labels=np.arange(N) % 4),
-            Sampling.of(N, [i % 4 for i in range(N)]),
-        ),
         (
             Units("search", groups=["a", "b"] * (N // 2), labels=np.arange(N) % 4),
             Sampling.of(N, [i % 4 for i in range(N)], ["a", "b"] * (N // 2)),
