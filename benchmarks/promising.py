@@ -32,11 +32,11 @@ from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs import bench as bench_module
 from ipo_prompts.programs.bench import Bench
 from ipo_prompts.programs.domain import domain_of
+from ipo_prompts.programs.phrases import Wording
 from ipo_prompts.programs.search import search
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import compose
 from ipo_prompts.programs.strategies.compose import Compose
-from ipo_prompts.programs.templates.phrases import Wording
-from ipo_prompts.programs.templates.settings import SearchSettings
 
 SEEDS = (11, 12, 13, 14, 15)
 SETS = (

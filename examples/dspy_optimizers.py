@@ -36,11 +36,7 @@ from ipo_prompts.metrics.errors import InputError, silent
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import key
 from ipo_prompts.programs.bench import Bench
-from ipo_prompts.programs.lm import is_local
-from ipo_prompts.programs.lm.connect import options_of
-from ipo_prompts.programs.lm.ledger import explain
-from ipo_prompts.programs.strategies.base import Expected, Forecast
-from ipo_prompts.programs.templates.for_dspy import (
+from ipo_prompts.programs.for_dspy import (
     BETTER,
     NOTE,
     AboutTemplates,
@@ -48,6 +44,10 @@ from ipo_prompts.programs.templates.for_dspy import (
     template_in,
     with_feedback,
 )
+from ipo_prompts.programs.lm import is_local
+from ipo_prompts.programs.lm.connect import options_of
+from ipo_prompts.programs.lm.ledger import explain
+from ipo_prompts.programs.strategies.base import Expected, Forecast
 
 logger = logging.getLogger(__name__)
 

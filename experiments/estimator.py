@@ -30,10 +30,10 @@ from ipo_prompts.metrics.errors import InputError, reason, several, silent, to_i
 from ipo_prompts.metrics.features import FeatureStore, as_features
 from ipo_prompts.metrics.template import named, tidy
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.for_dspy import to_picture
 from ipo_prompts.programs.optimizer import IPO
 from ipo_prompts.programs.running import calibrate_words
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.templates.for_dspy import to_picture
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin

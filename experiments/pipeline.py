@@ -26,10 +26,10 @@ from ipo_prompts.metrics.clock import Limit, now
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, silent
 from ipo_prompts.metrics.reward import scale_of
+from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.lm.connect import REPLAY
-from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.record.trust import resume_command
 from ipo_prompts.programs.strategies.compose import kept_whole
+from ipo_prompts.programs.trust import resume_command
 
 
 def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:

@@ -36,8 +36,8 @@ from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import written
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.journal import Journal, read
 from ipo_prompts.programs.naming import NamesChosen
-from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Searched
 
 ENVIRONMENT = "environment.json"

@@ -29,10 +29,10 @@ from ipo_prompts.experiments.run.result import PROGRAM, RunResult
 from ipo_prompts.experiments.run.scores import PartName
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.bench import Step
+from ipo_prompts.programs.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.journal import read
 from ipo_prompts.programs.lm.ledger import Ledger, total_usd
-from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
-from ipo_prompts.programs.record.journal import read
-from ipo_prompts.programs.record.redaction import redacted
+from ipo_prompts.programs.redaction import redacted
 
 PROJECT = "ipo"
 LOGS = "wandb"

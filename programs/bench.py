@@ -23,13 +23,13 @@ from ipo_prompts.metrics.sampling import Interval, Sampling
 from ipo_prompts.metrics.surrogate import Surrogate
 from ipo_prompts.metrics.template import SLOT, key, normalise
 from ipo_prompts.programs.history import History, Proposed, Tried
+from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.scoring import note_scores, score, score_together
-from ipo_prompts.programs.templates.settings import SearchSettings
+from ipo_prompts.programs.search_settings import SearchSettings
 
 if TYPE_CHECKING:
-    from ipo_prompts.programs.templates.domain_words import DomainWord
+    from ipo_prompts.programs.domain_words import DomainWord
 
 logger = logging.getLogger(__name__)
 

@@ -13,17 +13,16 @@ import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.blend import Blend
-from ipo_prompts.metrics.calibration import expected_accuracy, matched_temperature
+from ipo_prompts.metrics.calibration import Head, expected_accuracy, matched_temperature
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, one_line, printable, several
-from ipo_prompts.metrics.head import Head
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import BASELINE, check_template, every_name, problem, too_long
+from ipo_prompts.programs.for_dspy import KeptFeatures, signature_of, template_in
 from ipo_prompts.programs.state import Pictures, State, read_file
-from ipo_prompts.programs.templates.for_dspy import KeptFeatures, signature_of, template_in
 
 
 class Prediction(dspy.Prediction):

@@ -17,12 +17,12 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.registry import check_members, own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.for_dspy import to_picture
 from ipo_prompts.programs.lm.connect import models_in
 from ipo_prompts.programs.running import Searched
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Strategy
-from ipo_prompts.programs.templates.for_dspy import to_picture
-from ipo_prompts.programs.templates.settings import SearchSettings
 
 # The arguments of `IPO(…)`. Each argument is checked when it is given. A message says in one sentence what is wrong.
 

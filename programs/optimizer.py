@@ -30,14 +30,14 @@ from ipo_prompts.programs.compiling import (
     named_with_models,
     with_pictures,
 )
-from ipo_prompts.programs.describers.multimodal import describe
+from ipo_prompts.programs.describe import describe
+from ipo_prompts.programs.journal import Journal, begin
 from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in
-from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.running import Searched, blend_in, check_head, check_naming, ledger_of, run, with_names
+from ipo_prompts.programs.search_settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, GivenTemplates, Strategy, forecast_of, needs_lm
-from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
 
 # A child of DSPy's logger: the progress of `compile` is shown and silenced with that of DSPy's own optimizers.
 progress = logging.getLogger("dspy.teleprompt.ipo")

@@ -11,7 +11,7 @@ import numpy as np
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings, scale_of
 from ipo_prompts.metrics.scale import Scale
-from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.programs.journal import Journal
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.bench import Rejection

@@ -23,8 +23,8 @@ from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error, several
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.template import check_count, check_template, every_name, named, usable, written
-from ipo_prompts.programs.record.journal import FILE_NAME
-from ipo_prompts.programs.record.trust import resume_command
+from ipo_prompts.programs.journal import FILE_NAME
+from ipo_prompts.programs.trust import resume_command
 
 FORMAT: Literal[3] = 3
 LARGEST = 1e6

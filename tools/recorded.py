@@ -34,13 +34,13 @@ from ipo_prompts.experiments.run.files import digest, write_bytes, write_json
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.describers import multimodal
+from ipo_prompts.programs import describe
+from ipo_prompts.programs.journal import FILE_NAME, Event, line_of, read
 from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend
 from ipo_prompts.programs.lm.engine import response_of
 from ipo_prompts.programs.lm.ledger import Question, read_questions, write_questions
-from ipo_prompts.programs.record.journal import FILE_NAME, Event, line_of, read
-from ipo_prompts.programs.templates.settings import LIMITS
+from ipo_prompts.programs.search_settings import LIMITS
 
 RECORDED = Path(__file__).parents[1] / "tests" / "recorded"
 PIXEL = (
@@ -116,7 +116,7 @@ def _answering(waiting: Mapping[str, deque[Question]]) -> Iterator[None]:
         lm = dspy.LM(model, engine=_InOrder(waiting[role]), cache=False, num_retries=0)
         return replace(find(name, role=role, api_base=api_base, ready=False), model=model, lm=lm)
 
-    with mock.patch.object(connect, "find_backend", found), mock.patch.object(multimodal, "THREADS", 1):
+    with mock.patch.object(connect, "find_backend", found), mock.patch.object(describe, "THREADS", 1):
         yield
 
 

@@ -32,12 +32,12 @@ from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.naming import search_names
+from ipo_prompts.programs.phrases import Vocabulary, Wording
 from ipo_prompts.programs.running import blend_in, calibrate_words
 from ipo_prompts.programs.search import search
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.selection import Choice
 from ipo_prompts.programs.strategies.compose import Compose
-from ipo_prompts.programs.templates.phrases import Vocabulary, Wording
-from ipo_prompts.programs.templates.settings import SearchSettings
 
 DRAWINGS = 10
 """The drawings of a class in each set of base pictures."""

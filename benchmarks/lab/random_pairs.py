@@ -8,7 +8,7 @@ from itertools import combinations
 
 from ipo_prompts.experiments.compare.methods.base import Lesson, Method, Templates
 from ipo_prompts.experiments.compare.methods.given import best_of, phrases
-from ipo_prompts.programs.templates.phrases import Phrase
+from ipo_prompts.programs.phrases import Phrase
 
 MANY = 1_400
 """The number of templates that `RandomPairsMany` tries.

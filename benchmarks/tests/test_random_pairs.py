@@ -14,7 +14,7 @@ from ipo_prompts.experiments.compare.methods.given import phrases
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import SLOT, problem
-from ipo_prompts.programs.templates.phrases import Vocabulary
+from ipo_prompts.programs.phrases import Vocabulary
 
 READABLE = re.compile(r"an? [a-z0-9 ,-]+ of a <CLASS>(, [a-z0-9 -]+){0,2}\.")
 

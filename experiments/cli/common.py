@@ -280,7 +280,7 @@ def _failure(error: Exception) -> str | None:
         return None
     from dspy import AdapterParseError, LMError
 
-    from ipo_prompts.programs.record.redaction import redact
+    from ipo_prompts.programs.redaction import redact
     from ipo_prompts.programs.search import NothingUsable
 
     if isinstance(error, NothingUsable):

@@ -67,8 +67,8 @@ def search_template(
 ) -> int:
     """Search for a better template, choose the winner with selection pictures, and test it once on test pictures."""
     from ipo_prompts.experiments.run.files import check_writable, default_folder, reserved
-    from ipo_prompts.programs.record.redaction import check_key
-    from ipo_prompts.programs.record.trust import resume_command
+    from ipo_prompts.programs.redaction import check_key
+    from ipo_prompts.programs.trust import resume_command
 
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
@@ -112,7 +112,7 @@ def search_template(
     from ipo_prompts.experiments.pipeline import run_job, stopped_early
     from ipo_prompts.experiments.run.answer import one_line, summary
     from ipo_prompts.experiments.run.files import content_of
-    from ipo_prompts.programs.record.journal import last
+    from ipo_prompts.programs.journal import last
 
     try:
         with nullcontext(folder) if resume or out else reserved(folder) as folder:

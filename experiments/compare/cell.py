@@ -35,8 +35,8 @@ from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.features import FeatureStore, contents
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
-from ipo_prompts.programs.record.journal import line_of
-from ipo_prompts.programs.templates.settings import LIMITS
+from ipo_prompts.programs.journal import line_of
+from ipo_prompts.programs.search_settings import LIMITS
 
 FILE_NAME = "cell.json"
 """The name of a cell's file, which has one line, see `line_of`. A cell that is done again gives the same bytes."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ipo_prompts.metrics.errors import InputError, printable, to_install
-from ipo_prompts.programs.record.redaction import redact
+from ipo_prompts.programs.redaction import redact
 
 RETRIES = 2
 """How often an item is tried again after its worker died."""

@@ -26,7 +26,7 @@ from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.reading import allow_typed, read_settings, read_words
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.registry import is_own
-from ipo_prompts.programs.record.trust import check_typed
+from ipo_prompts.programs.trust import check_typed
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
 GRID_FILE, CELLS = "grid.yaml", "cells"

@@ -26,7 +26,7 @@ from ipo_prompts.experiments.compare.methods.base import Recorded
 from ipo_prompts.experiments.run.files import Content, content_of, write_bytes
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
-from ipo_prompts.programs.record.journal import line_of
+from ipo_prompts.programs.journal import line_of
 
 FILE_NAME = "cells.jsonl.gz"
 ENDING = ".jsonl.gz"

@@ -27,7 +27,7 @@ from ipo_prompts.experiments.run.plan import backends
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError, money
 from ipo_prompts.programs.lm.ledger import read_questions, total_usd
-from ipo_prompts.programs.record.redaction import redact
+from ipo_prompts.programs.redaction import redact
 
 LOCK = "grid.lock"
 FAILURE_FILE_NAME = "failure.txt"

@@ -25,9 +25,8 @@ from ipo_prompts.experiments.data.draw import PARTS as DRAWN
 from ipo_prompts.experiments.data.draw import Draw
 from ipo_prompts.experiments.data.names import names_in_words
 from ipo_prompts.metrics.blend import FEWEST
-from ipo_prompts.metrics.decoding import decode
 from ipo_prompts.metrics.errors import InputError, printable, several
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import Picture, decode
 from ipo_prompts.metrics.template import BASELINE, TokenCounter, too_long
 
 WIDTH = 80

@@ -23,9 +23,9 @@ from ipo_prompts.experiments.export.target import (
     write_readme,
 )
 from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.calibration import Head
 from ipo_prompts.metrics.clip import open_clip_arguments
 from ipo_prompts.metrics.errors import InputError, to_install
-from ipo_prompts.metrics.head import Head
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 TENSORS, ABOUT, READ = "head.safetensors", "head.json", "read.py"

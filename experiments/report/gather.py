@@ -26,10 +26,10 @@ from ipo_prompts.experiments.run.files import Environment, read_model
 from ipo_prompts.experiments.run.reading import build, config_of
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.metrics.errors import InputError, as_cell
+from ipo_prompts.programs.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.journal import Event, read
 from ipo_prompts.programs.lm.ledger import Question, read_questions
-from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
-from ipo_prompts.programs.record.journal import Event, read
-from ipo_prompts.programs.record.trust import resume_command, to_type
+from ipo_prompts.programs.trust import resume_command, to_type
 
 
 class Program(BaseModel):

@@ -91,7 +91,7 @@ def _optimizer(planned: Plan, backend: Backend) -> dict[str, Any]:
 
 
 def _expected(planned: Plan) -> Expected:
-    from ipo_prompts.programs.describers.multimodal import MOST_CHARACTERS, QUESTIONS
+    from ipo_prompts.programs.describe import MOST_CHARACTERS, QUESTIONS
 
     config, drawn = planned.config, planned.drawn
     described = 0
@@ -107,7 +107,7 @@ def _expected(planned: Plan) -> Expected:
 def _describer(planned: Plan, backend: Backend) -> dict[str, Any]:
     import dspy
 
-    from ipo_prompts.programs.describers.multimodal import QUESTIONS
+    from ipo_prompts.programs.describe import QUESTIONS
     from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE
 
     asked = QUESTIONS[planned.config.describer_question]

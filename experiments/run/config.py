@@ -19,11 +19,11 @@ from ipo_prompts.metrics.device import AUTO, Precision
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.registry import Registry, is_own
 from ipo_prompts.metrics.template import BASELINE
-from ipo_prompts.programs.record.redaction import check_address
-from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
+from ipo_prompts.programs.redaction import check_address
+from ipo_prompts.programs.search_settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
-from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
+from ipo_prompts.programs.trust import CONFIG_FILE as CONFIG_FILE
 
 FREE_KEYS = LIMITS | {"track", "device"}
 """The settings that may change when a run is resumed, such as a limit or the device."""

@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_whole
-from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
-from ipo_prompts.programs.record.journal import MOST_BYTES
-from ipo_prompts.programs.record.trust import resume_command
+from ipo_prompts.programs.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.journal import MOST_BYTES
+from ipo_prompts.programs.trust import resume_command
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip

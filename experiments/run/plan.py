@@ -27,7 +27,7 @@ from ipo_prompts.programs.strategies.base import Expected, Strategy, forecast_of
 if TYPE_CHECKING:
     from ipo_prompts.experiments.tasks.base import Task
     from ipo_prompts.programs.lm.connect import Backend
-    from ipo_prompts.programs.templates.settings import SearchSettings
+    from ipo_prompts.programs.search_settings import SearchSettings
 
 SPLIT_SEED = 0
 """The seed of the split of data that come without parts.

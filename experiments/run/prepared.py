@@ -35,7 +35,7 @@ from ipo_prompts.metrics.features import FeatureStore, contents
 from ipo_prompts.metrics.pictures import Exchanged
 from ipo_prompts.metrics.reward import Reward, Units, scale_of
 from ipo_prompts.metrics.template import check_template, written
-from ipo_prompts.programs.record.journal import Journal, last
+from ipo_prompts.programs.journal import Journal, last
 
 SHOWN, SEALED = ("search", "selection"), ("test", "new_test")
 """The names of the parts of a draw that are used to search and choose, and of the parts that stay sealed."""

@@ -19,11 +19,11 @@ from ipo_prompts.experiments.run.files import holds_run
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics import files
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, nearest
-from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
-from ipo_prompts.programs.record.journal import last, read
-from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
-from ipo_prompts.programs.record.trust import check_typed, relative_places, resume_command, to_type
-from ipo_prompts.programs.templates.settings import preset
+from ipo_prompts.programs.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.journal import last, read
+from ipo_prompts.programs.search_settings import preset
+from ipo_prompts.programs.trust import CONFIG_FILE as CONFIG_FILE
+from ipo_prompts.programs.trust import check_typed, relative_places, resume_command, to_type
 
 _NUMBERS = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),

@@ -12,7 +12,7 @@ from ipo_prompts.experiments.run.scores import PartName, RewardNames, Row
 from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.verdict import Rounded, Verdict
-from ipo_prompts.programs.templates.domain_words import DomainWord
+from ipo_prompts.programs.domain_words import DomainWord
 
 RESULT = "result.json"
 PROGRAM = "program.json"

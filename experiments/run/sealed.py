@@ -27,7 +27,7 @@ from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.scoring import units_of
 

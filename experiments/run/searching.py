@@ -14,11 +14,11 @@ from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.programs import running
 from ipo_prompts.programs.bench import Step
+from ipo_prompts.programs.journal import Journal, begin, check_same
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.record.journal import Journal, begin, check_same
-from ipo_prompts.programs.record.trust import relative_places
 from ipo_prompts.programs.running import check_naming
 from ipo_prompts.programs.selection import why_not_best
+from ipo_prompts.programs.trust import relative_places
 
 _ONLY_SHOWN = "This file only shows the settings of the run; to run with others, copy it to another folder."
 """The first line of `config.yaml`: the settings are read from the journal."""
@@ -108,7 +108,7 @@ def search_in(
 
 def _descriptions(prepared: Prepared, journal: Journal, ledger: Ledger, ui: Ui) -> list[str]:
     """Describe the search pictures with the multimodal model of the run."""
-    from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber, describe
+    from ipo_prompts.programs.describe import QUESTIONS, ImageDescriber, describe
 
     config, described, asked = prepared.config, prepared.search, prepared.plan.describer
     assert asked is not None

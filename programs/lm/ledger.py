@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ipo_prompts.metrics.clock import BudgetReached, Clock, Wait
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_bytes
-from ipo_prompts.programs.record.redaction import redacted
+from ipo_prompts.programs.redaction import redacted
 
 FILE_NAME = "replies.jsonl"
 MOST_BYTES = 1 << 30

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import check_members
 from ipo_prompts.metrics.template import read_templates
-from ipo_prompts.programs.templates.settings import SearchSettings
+from ipo_prompts.programs.search_settings import SearchSettings
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.bench import Bench

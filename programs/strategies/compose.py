@@ -2,7 +2,7 @@
 
 To score a composition takes milliseconds; to ask a language model takes a request. Many candidates gain more than a
 history of scores, so the language model is asked without any history. Its templates are taken apart
-(`programs/templates/phrases.py`), and their parts are combined with each other and with the phrases of the vocabulary.
+(`programs/phrases.py`), and their parts are combined with each other and with the phrases of the vocabulary.
 
 Each step starts from the best composition so far. The step scores this composition with each promising part added, and
 with each of its own parts left out. Some phrases help only beside another phrase ("lying on its side" beside "faded");
@@ -20,11 +20,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.template import names_class, words
+from ipo_prompts.programs.domain_words import DomainWord, forms
+from ipo_prompts.programs.phrases import (
+    START,
+    Part,
+    Vocabulary,
+    Wording,
+    groups_of,
+    look,
+    read_back,
+    start_of,
+    unknown_words,
+)
 from ipo_prompts.programs.strategies.base import Expected, Forecast
 from ipo_prompts.programs.strategies.history import HistoryStrategy
-from ipo_prompts.programs.strategies.looks import START, groups_of, look, read_back, start_of
-from ipo_prompts.programs.templates.domain_words import DomainWord, forms
-from ipo_prompts.programs.templates.phrases import Part, Vocabulary, Wording, unknown_words
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score

@@ -18,9 +18,8 @@ from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT, normalise, with_slot
+from ipo_prompts.programs.phrases import LONGEST, MANY_CLASSES, Vocabulary, look_of
 from ipo_prompts.programs.strategies.base import Expected, Forecast
-from ipo_prompts.programs.strategies.looks import LONGEST, MANY_CLASSES, look_of
-from ipo_prompts.programs.templates.phrases import Vocabulary
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.bench import Bench, Rejection

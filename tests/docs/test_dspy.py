@@ -14,7 +14,7 @@ from dspy.utils import DummyLM
 from ipo_prompts import TemplateClassifier, draw, load_data
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import BASELINE, problem
-from ipo_prompts.programs.templates.for_dspy import PROPOSE, with_feedback
+from ipo_prompts.programs.for_dspy import PROPOSE, with_feedback
 from support.openai_server import OpenAIServer
 from support.pages import DOCS, follow
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.programs.lm.ledger import read_questions
-from ipo_prompts.programs.record.trust import resume_command
+from ipo_prompts.programs.trust import resume_command
 from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, good, listed, running, templates
 from support.runs import (

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from ipo_prompts.experiments.report.explain import thumbnail
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.programs.describers.multimodal import data_uri
+from ipo_prompts.programs.describe import data_uri
 
 
 @pytest.fixture

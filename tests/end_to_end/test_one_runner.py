@@ -15,8 +15,8 @@ from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.programs.journal import read
 from ipo_prompts.programs.lm.ledger import read_questions
-from ipo_prompts.programs.record.journal import read
 from support.runs import answered, ipo, program
 
 RECORDED = Path(__file__).parents[1] / "recorded"

@@ -18,8 +18,8 @@ from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.reading import config_of
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.record.trust import resume_command
 from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.trust import resume_command
 from support.runs import CLASSES, copy_pictures, events, ipo, lines_of, result
 
 SMALL = ["lm=none", "describer=none", "shots=1", "selection_shots=1", "steps=2", "candidates_per_step=2"]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.record.journal import line_of
+from ipo_prompts.programs.journal import line_of
 from support.openai_server import OpenAIServer, running
 from support.runs import Ended, ipo, resuming
 

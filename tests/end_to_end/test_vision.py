@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from ipo_prompts.programs.describers.multimodal import QUESTIONS
+from ipo_prompts.programs.describe import QUESTIONS
 from support.openai_server import Asked, OpenAIServer, Reply, description, error, good
 from support.runs import Ended, check_whole, events, result, scored
 

@@ -26,10 +26,10 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import BASELINE, problem
-from ipo_prompts.programs.record.journal import read
+from ipo_prompts.programs.journal import read
 from ipo_prompts.programs.search import SearchResult, search
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Expected
-from ipo_prompts.programs.templates.settings import SearchSettings
 from support import template_lm
 from support.openai_server import LOOKS, MEDIA, Asked, Reply
 from support.openai_server import running as running_server

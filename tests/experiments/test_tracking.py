@@ -24,8 +24,8 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.evidence import score_interval
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.programs.bench import Rejection, Step
+from ipo_prompts.programs.journal import Journal, begin
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.record.journal import Journal, begin
 from support.results import made_result, rows_with
 from support.scored import scored
 from support.wandb_files import recorded, segments, table

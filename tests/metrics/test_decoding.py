@@ -17,10 +17,9 @@ from PIL import Image
 from pillow_heif import register_heif_opener
 
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.decoding import ENDINGS, FORMATS, decode
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore, contents
-from ipo_prompts.metrics.pictures import Picture, read_file
+from ipo_prompts.metrics.pictures import ENDINGS, FORMATS, Picture, decode, read_file
 
 WRITTEN = {kind: endings for kind, endings in FORMATS.items() if kind != "HEIF"}
 """The formats that Pillow reads and writes without a further package."""

@@ -19,8 +19,8 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Judged, Score, pseudo_values
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import imagenet_templates
+from ipo_prompts.programs.phrases import Vocabulary
 from ipo_prompts.programs.scoring import score_together
-from ipo_prompts.programs.templates.phrases import Vocabulary
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to/own-reward.md"
 

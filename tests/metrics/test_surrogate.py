@@ -17,12 +17,12 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.surrogate import BEST, FEWEST, FIRST, LAST, Surrogate, few_of
 from ipo_prompts.metrics.template import BASELINE
-from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.programs.journal import Journal
+from ipo_prompts.programs.phrases import Vocabulary
 from ipo_prompts.programs.search import SearchResult, search
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import compose
 from ipo_prompts.programs.strategies.compose import Compose
-from ipo_prompts.programs.templates.phrases import Vocabulary
-from ipo_prompts.programs.templates.settings import SearchSettings
 from support.scored import events
 
 

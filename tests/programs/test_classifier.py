@@ -26,7 +26,7 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import ClassName
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.templates.for_dspy import clip_accuracy, to_picture
+from ipo_prompts.programs.for_dspy import clip_accuracy, to_picture
 from support.clips import changed
 
 NAMES = ("cat", "dog", "ice_cream")

@@ -17,7 +17,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import BASELINE, SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.templates.for_dspy import NOTE, AboutTemplates, clip_accuracy, with_feedback
+from ipo_prompts.programs.for_dspy import NOTE, AboutTemplates, clip_accuracy, with_feedback
 from support import template_lm
 from support.template_lm import PLANTED, USELESS, Writer, language_model, optimised
 

@@ -26,11 +26,11 @@ from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.bench import Bench, Rejection, Step
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.describers.multimodal import MOST_CHARACTERS, cut
+from ipo_prompts.programs.describe import MOST_CHARACTERS, cut
+from ipo_prompts.programs.for_dspy import clip_accuracy
+from ipo_prompts.programs.journal import read
 from ipo_prompts.programs.optimizer import IPO
-from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
-from ipo_prompts.programs.templates.for_dspy import clip_accuracy
 
 WORDS = ("drawing", "blurry", "the", "pixel art", "a dark", "many", "icon", "cartoon", "old", "toy", "painted", "one")
 TEMPLATES = [f"{word} <CLASS>." for word in WORDS]

@@ -22,8 +22,8 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs import naming
 from ipo_prompts.programs.bench import Bench
-from ipo_prompts.programs.describers.multimodal import ImageDescriber
-from ipo_prompts.programs.record.journal import Journal, line_of, read
+from ipo_prompts.programs.describe import ImageDescriber
+from ipo_prompts.programs.journal import Journal, line_of, read
 from support.dspy_cache import forget
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
 from support.runs import answered, unanswered

@@ -15,7 +15,7 @@ import pytest
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.scale import FRACTION, Scale
-from ipo_prompts.programs.record.journal import Journal, read
+from ipo_prompts.programs.journal import Journal, read
 from ipo_prompts.programs.scoring import note_scores, score
 
 THIRDS = np.array([1 / 3, 2 / 3, 1.0])

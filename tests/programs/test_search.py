@@ -21,11 +21,11 @@ from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import BASELINE, problem
 from ipo_prompts.programs import bench, scoring
 from ipo_prompts.programs.bench import Bench
+from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.search import MAX_EMPTY_STEPS, NothingUsable, SearchResult, search
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies.base import GivenTemplates, Strategy
-from ipo_prompts.programs.templates.settings import SearchSettings
 from support.scored import events, scored, templates
 
 N = 30

@@ -17,8 +17,8 @@ from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.programs.search import search
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies.history import HistoryStrategy
-from ipo_prompts.programs.templates.settings import SearchSettings
 from support import soak
 
 SECONDS = 60

@@ -14,9 +14,9 @@ import pytest
 from ipo_prompts.experiments.cli.app import app, main
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.template import key, problem
+from ipo_prompts.programs.journal import line_of
 from ipo_prompts.programs.lm.ledger import Question, read_questions
-from ipo_prompts.programs.record.journal import line_of
-from ipo_prompts.programs.record.trust import resume_command
+from ipo_prompts.programs.trust import resume_command
 from support.openai_server import OpenAIServer
 
 CLASSES = ("cat", "car", "bus", "key", "book", "fish")

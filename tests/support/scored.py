@@ -10,11 +10,11 @@ import numpy as np
 
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import problem
+from ipo_prompts.programs import journal
 from ipo_prompts.programs.bench import Bench
 from ipo_prompts.programs.history import History, Proposed
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.record import journal
-from ipo_prompts.programs.templates.settings import SearchSettings
+from ipo_prompts.programs.search_settings import SearchSettings
 
 
 def score(template: str, value: float, loss: float = 1.0, n: int = 100) -> Score:

@@ -14,7 +14,7 @@ from typing import Any
 import dspy
 
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.templates.for_dspy import (
+from ipo_prompts.programs.for_dspy import (
     PROPOSE,
     AboutTemplates,
     clip_accuracy,

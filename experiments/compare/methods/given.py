@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, Templates
 from ipo_prompts.experiments.compare.methods.search import winner
 from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates
+from ipo_prompts.programs.phrases import Phrase, Vocabulary
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.strategies.base import GivenTemplates
-from ipo_prompts.programs.templates.phrases import Phrase, Vocabulary
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from ipo_prompts.experiments.run.plan import Plan, backends, draw_for
 from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.run.reading import build, is_begun
 from ipo_prompts.experiments.run.result import Chosen
+from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.search import SearchResult
 from ipo_prompts.programs.strategies import STRATEGIES
 

@@ -29,10 +29,9 @@ from ipo_prompts.experiments.data.benchmarks import (
 )
 from ipo_prompts.experiments.data.dataset import PARTS, DataSet, Item, Part
 from ipo_prompts.experiments.data.sources.table import numbered_names
-from ipo_prompts.metrics.decoding import ENDINGS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import open_lines, read_json
-from ipo_prompts.metrics.pictures import Picture, read_file
+from ipo_prompts.metrics.pictures import ENDINGS, Picture, read_file
 
 SPLITS = "github.com/linzhiqiu/cross_modal_adaptation, folder splits (MIT)"
 WNID = re.compile(r"n\d{8}")

@@ -16,9 +16,9 @@ from typing import NoReturn
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part
 from ipo_prompts.experiments.data.draw import part_named, parts_named
-from ipo_prompts.metrics.decoding import ENDINGS
 from ipo_prompts.metrics.errors import InputError, meant, several
 from ipo_prompts.metrics.files import read_yaml
+from ipo_prompts.metrics.pictures import ENDINGS
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 """The endings of tables, for the advice to use the table beside a folder of pictures."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ipo_prompts.experiments.data.assemble import Gathered
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import blaming, is_own, load
-from ipo_prompts.programs.record.trust import OWN_DATA
+from ipo_prompts.programs.trust import OWN_DATA
 
 _allowed: set[str] = set()
 

@@ -20,8 +20,8 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import BASELINE
+from ipo_prompts.programs.journal import read
 from ipo_prompts.programs.lm.connect import Backend
-from ipo_prompts.programs.record.journal import read
 from support.runs import ipo
 
 SETTINGS = {

@@ -15,8 +15,8 @@ from ipo_prompts.experiments.run.reading import build
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates
 from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.phrases import Vocabulary
 from ipo_prompts.programs.selection import POOLED
-from ipo_prompts.programs.templates.phrases import Vocabulary
 
 NAMES = ["cat", "birthday cake", "hot_dog"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.programs.record.journal import read
+from ipo_prompts.programs.journal import read
 from support.openai_server import Asked, Reply, listed, running, templates
 from support.report_files import HOSTILE, analysis, change_json, poisoned
 from support.runs import KEY, lines_of

@@ -10,7 +10,7 @@ from ipo_prompts.experiments.run.beforehand import estimate
 from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.programs.lm.connect import Backend
-from ipo_prompts.programs.strategies.looks import LONGEST
+from ipo_prompts.programs.phrases import LONGEST
 
 
 def price(tokens_in: int, tokens_out: int) -> float | None:

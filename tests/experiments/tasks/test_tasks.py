@@ -18,7 +18,7 @@ from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend
-from ipo_prompts.programs.templates.phrases import Vocabulary
+from ipo_prompts.programs.phrases import Vocabulary
 from support.runs import copy_pictures
 
 SEGMENTATION = "examples.segmentation:Segmentation"

@@ -17,14 +17,14 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.programs.domain_words import DomainWord
+from ipo_prompts.programs.phrases import LONGEST, Vocabulary
+from ipo_prompts.programs.phrases import LONGEST as LONGEST_LOOK
 from ipo_prompts.programs.search import SearchResult, search
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Forecast
 from ipo_prompts.programs.strategies.compose import Compose, worth
-from ipo_prompts.programs.strategies.looks import LONGEST as LONGEST_LOOK
-from ipo_prompts.programs.templates.domain_words import DomainWord
-from ipo_prompts.programs.templates.phrases import LONGEST, Vocabulary
-from ipo_prompts.programs.templates.settings import SearchSettings
 from support.scored import Valued, score
 
 Make = Callable[..., tuple[Any, Any]]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Forecast, GivenTemplates, forecast_of
-from ipo_prompts.programs.templates.settings import SearchSettings
 from support.scored import bench, templates
 
 

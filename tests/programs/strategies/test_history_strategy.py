@@ -11,10 +11,10 @@ from dspy.lm15 import AuthError
 
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.bench import Bench
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, knows_history
 from ipo_prompts.programs.strategies.history import HistoryStrategy
-from ipo_prompts.programs.templates.settings import SearchSettings
 from support.scored import Valued, bench, scored, templates
 
 Make = Callable[..., tuple[Any, Any]]

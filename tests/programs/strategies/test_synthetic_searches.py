@@ -8,10 +8,10 @@ import random
 from typing import Any
 
 from ipo_prompts.metrics.template import content_words
+from ipo_prompts.programs.domain_words import DomainWord
 from ipo_prompts.programs.search import search
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies.compose import Compose
-from ipo_prompts.programs.templates.domain_words import DomainWord
-from ipo_prompts.programs.templates.settings import SearchSettings
 from support.scored import Valued
 
 WORDS = [("flower", "thing"), ("plant", "thing"), ("satellite", "picture"), ("sport", "doing"), ("x-ray", "picture")]

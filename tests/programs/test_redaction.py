@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.record.redaction import check_address, redact, redacted
+from ipo_prompts.programs.redaction import check_address, redact, redacted
 
 KEY = 'sk-test+0/9"é-abcdef012345'
 

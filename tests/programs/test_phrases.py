@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipo_prompts.metrics.template import SLOT, problem
-from ipo_prompts.programs.templates.phrases import Vocabulary, Wording
+from ipo_prompts.programs.phrases import Vocabulary, Wording
 
 
 def test_every_phrase_makes_a_valid_template_that_can_be_taken_apart() -> None:

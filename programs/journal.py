@@ -24,7 +24,7 @@ import filelock
 
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.record.redaction import redacted
+from ipo_prompts.programs.redaction import redacted
 
 FILE_NAME = "journal.jsonl"
 LOCK = ".lock"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ipo_prompts.metrics.template import fill
-from ipo_prompts.programs import interrogator
-from ipo_prompts.programs.interrogator import looks_like
-from ipo_prompts.programs.templates.phrases import Vocabulary
+from ipo_prompts.programs import domain
+from ipo_prompts.programs.domain import looks_like
+from ipo_prompts.programs.phrases import Vocabulary
 
 IGNORED = {"a", "an", "in", "of", "on", "at", "the", "with", "picture"}
 CLASSES = ["cat", "dog", "teapot", "fir_tree", "lamp"]
@@ -80,7 +80,7 @@ def test_pictures_that_the_bare_prompt_fits_have_no_look():
 
 
 def test_many_classes_are_thinned_to_a_bounded_number_of_texts(drawings, monkeypatch):
-    monkeypatch.setattr(interrogator, "MAX_CLASSES", 3)
+    monkeypatch.setattr(domain, "MAX_CLASSES", 3)
     clip, seen = BagOfWords(), []
     encode = clip.encode_texts
     monkeypatch.setattr(clip, "encode_texts", lambda texts: seen.extend(texts) or encode(texts))

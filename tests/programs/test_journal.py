@@ -7,7 +7,7 @@ import pytest
 
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.record.journal import Journal, last, read, seconds_of_search
+from ipo_prompts.programs.journal import Journal, last, read, seconds_of_search
 from support.runs import lines_of
 
 
@@ -71,7 +71,7 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
 def test_second_process_is_refused(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     code = (
-        "import sys; from pathlib import Path; from ipo_prompts.programs.record.journal import Journal\n"
+        "import sys; from pathlib import Path; from ipo_prompts.programs.journal import Journal\n"
         "try: Journal(Path(sys.argv[1]))\n"
         "except ValueError as e: print(e)"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from ipo_prompts.programs.templates.phrases import Part
+from ipo_prompts.programs.phrases import Part
 
 WordKind = Literal["thing", "place", "doing", "picture"]
 Source = Literal["names", "said", "pictures", "language model"]

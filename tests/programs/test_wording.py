@@ -8,7 +8,7 @@ import pytest
 
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.metrics.template import imagenet_templates, key
-from ipo_prompts.programs.templates.phrases import Part, Vocabulary, Wording, unknown_words
+from ipo_prompts.programs.phrases import Part, Vocabulary, Wording, unknown_words
 
 
 def test_every_phrase_of_the_vocabulary_comes_apart_and_together_again() -> None:

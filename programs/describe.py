@@ -17,10 +17,10 @@ from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean, silent
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.lm.replies import whole_characters
-from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.record.redaction import redact
+from ipo_prompts.programs.redaction import redact
 from ipo_prompts.signatures.propose import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ import dspy
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.decoding import to_rgb
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import Picture, to_rgb
 from ipo_prompts.metrics.template import BASELINE, MAX_CHARACTERS, SLOT, normalise
 
 FIELDS = dspy.Signature("image: dspy.Image -> label: str")

@@ -88,7 +88,7 @@ def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *wor
     "ipo optimize --resume 'my run' steps=3 reward=mine:Harsh"
     """
     if settings is None:
-        from ipo_prompts.programs.record.journal import last  # imports filelock, which `--help` does without
+        from ipo_prompts.programs.journal import last  # imports filelock, which `--help` does without
 
         settings = (last(folder, "start") or {}).get("config")
     typed = to_type(settings) if isinstance(settings, Mapping) else {}

@@ -1,1 +1,0 @@
-"""How a multimodal language model describes pictures."""

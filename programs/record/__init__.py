@@ -1,1 +1,0 @@
-"""Record a run: its journal and its scores, without secrets. Every event is on disk before it is used."""
