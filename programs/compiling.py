@@ -18,7 +18,6 @@ from ipo_prompts.metrics.registry import check_members, own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.for_dspy import to_picture
-from ipo_prompts.programs.lm.connect import models_in
 from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -104,13 +103,6 @@ def as_settings(taker: type, given: SearchSettings | None, changes: dict[str, An
         return SearchSettings(**{**(given.model_dump(exclude_unset=True) if given else {}), **changes})
     except ValidationError as error:
         raise input_error(error, "the settings of IPO") from error
-
-
-def named_with_models(thing: Any) -> str | None:
-    """Name a strategy or a describer, with the language models that it holds."""
-    if thing is None or isinstance(thing, str):
-        return thing
-    return " with ".join([kind(thing), *(lm.model for lm in models_in(thing))])
 
 
 # The examples of `compile`. Two examples are the same if their contents are. No example may stand in both sets.

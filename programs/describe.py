@@ -94,7 +94,7 @@ class ImageDescriber(dspy.Module):
         self._limit = limit
         self._question = QUESTIONS[question]
         self.describe = dspy.Predict(self._question.signature)
-        self._lm = lm
+        self.describe.lm = lm
 
     def forward(
         self,
@@ -124,7 +124,7 @@ class ImageDescriber(dspy.Module):
             pictures = [pictures[i * len(pictures) // self._limit] for i in range(self._limit)]
         pictures = [picture for picture in pictures if picture.name not in given_up]
         adapter = dspy.settings.adapter or dspy.ChatAdapter()
-        with dspy.context(adapter=adapter, **({"lm": self._lm} if self._lm else {})):
+        with dspy.context(adapter=adapter):
             inputs = self._question.signature.input_fields
             told = {"task": task} if "task" in inputs else {}
             examples = [

@@ -27,7 +27,6 @@ from ipo_prompts.programs.compiling import (
     compiled,
     examples_digest,
     kind,
-    named_with_models,
     with_pictures,
 )
 from ipo_prompts.programs.describe import describe
@@ -232,15 +231,13 @@ class IPO(Teleprompter):
             made = GivenTemplates(self.strategy)
         else:
             made = self.strategy()
-        if needs_lm(made) and lm is None and not models_in(made):
+        if needs_lm(made) and lm is None:
+            name = self.strategy["name"] if isinstance(self.strategy, dict) else kind(made)
             raise InputError(
-                f"the strategy {self._strategy_name(made)!r} asks a language model and none is set; give IPO(lm=…), "
+                f"the strategy {name!r} asks a language model and none is set; give IPO(lm=…), "
                 f"compile in dspy.context(lm=…), or leave strategy= out."
             )
         return made
-
-    def _strategy_name(self, made: Strategy) -> str:
-        return self.strategy["name"] if isinstance(self.strategy, dict) else kind(made)
 
     def _check_describer(self, lm: Backend | None) -> None:
         """Refuse a describer that asks a language model if there is none."""
@@ -262,7 +259,7 @@ class IPO(Teleprompter):
         lm: Backend | None,
     ) -> dict[str, Any]:
         """Return all that identifies a search except its examples, as plain JSON."""
-        named = self.strategy if isinstance(self.strategy, (dict, list)) else named_with_models(strategy)
+        named = self.strategy if isinstance(self.strategy, (dict, list)) else kind(strategy)
         return {
             **settings.model_dump(mode="json", exclude=set(LIMITS)),
             "strategy": named,
@@ -270,7 +267,8 @@ class IPO(Teleprompter):
             "classes": written(reward.class_names),
             "clip": student.clip.fingerprint,
             "lm": lm and lm.model,
-            "describer": named_with_models(self.describer),
+            "describer": self.describer
+            and " with ".join([kind(self.describer), *(own.model for own in models_in(self.describer))]),
             "task": self.task,
         }
 

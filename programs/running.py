@@ -25,7 +25,6 @@ from ipo_prompts.programs.domain import find_domain
 from ipo_prompts.programs.domain_words import DomainWord, domain_in_words
 from ipo_prompts.programs.journal import Journal, seconds_of_search
 from ipo_prompts.programs.lm import is_local
-from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.naming import NamesChosen, search_names
 from ipo_prompts.programs.search import SearchResult, search
@@ -65,8 +64,7 @@ def run(
     """Search for a template and choose the winner.
 
     Args:
-        settings, reward, strategy, search_units, selection_units, task, describe, on_step: see `search`. Language
-            models that the strategy holds itself are recorded, too.
+        settings, reward, strategy, search_units, selection_units, task, describe, on_step: see `search`.
         ledger: see `ledger_of`.
         lm: the language model, which the ledger records; None if there is none.
         journal: the journal into which scores are written.
@@ -76,9 +74,6 @@ def run(
     Raises:
         InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
     """
-
-    def recorded(own: dspy.BaseLM) -> dspy.BaseLM:
-        return own if own is lm else Backend.of(own).connect(ledger, "optimizer", None, None)
 
     def check_time(event: str) -> None:
         """Stop if the time is up. But what an earlier session found is found again whatever the time."""
@@ -107,7 +102,6 @@ def run(
         ledger.step = step.number + 1
         on_step(step)
 
-    strategy = asking(strategy, recorded)
     room = room_for_words(strategy)
     with showing(), dspy.context(lm=lm):  # with lm=None, too: then no language model is asked
         return search(

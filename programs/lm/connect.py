@@ -5,7 +5,6 @@ A model `local…` runs in this process. `replay/RUN_DIR` answers from a recorde
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -250,47 +249,17 @@ def _is_carried(name: str, value: Any) -> bool:
     return True
 
 
-def models_in(thing: Any) -> list[dspy.BaseLM]:
-    """Return all language models in a strategy or a describer, and in its parts. Each model is listed once."""
-    found: dict[int, dspy.BaseLM] = {}
-    waiting, seen = [thing], set[int]()
-    while waiting:
-        part = waiting.pop(0)
-        if isinstance(part, dspy.BaseLM):
-            found.setdefault(id(part), part)
-        elif id(part) not in seen:
-            seen.add(id(part))
-            waiting += _parts(part, outermost=part is thing).values()
-    return list(found.values())
+def models_in(describer: Any) -> list[dspy.BaseLM]:
+    """Return the language models that the predictors of a describer hold themselves."""
+    predictors = describer.predictors() if isinstance(describer, dspy.Module) else []
+    return [predictor.lm for predictor in predictors if getattr(predictor, "lm", None)]
 
 
-def asking(thing: Any, other: Callable[[dspy.BaseLM], dspy.BaseLM]) -> Any:
-    """Return a copy of a strategy or a describer in which each language model `lm` is replaced by `other(lm)`."""
-    models: dict[int, dspy.BaseLM] = {id(lm): other(lm) for lm in models_in(thing)}
-    copies: dict[int, Any] = {}
-
-    def changed(part: Any) -> Any:
-        if isinstance(part, dspy.BaseLM):
-            return models[id(part)]
-        if id(part) in copies or not models_in(part):
-            return copies.get(id(part), part)
-        if isinstance(part, (list, tuple)):
-            copies[id(part)] = type(part)([changed(one) for one in part])
-        elif isinstance(part, dict):
-            copies[id(part)] = {key: changed(one) for key, one in part.items()}
-        else:
-            copies[id(part)] = copied = copy.copy(part)
-            vars(copied).update({name: changed(one) for name, one in vars(part).items()})
-        return copies[id(part)]
-
-    return changed(thing)
-
-
-def _parts(thing: Any, *, outermost: bool) -> Mapping[Any, Any]:
-    """Return the parts of a strategy or a describer that may hold a language model."""
-    if isinstance(thing, dict):
-        return thing
-    if isinstance(thing, (list, tuple)):
-        return dict(enumerate(thing))
-    known = outermost or isinstance(thing, dspy.Module) or hasattr(thing, "ask")
-    return vars(thing) if known and hasattr(thing, "__dict__") and not isinstance(thing, type) else {}
+def asking(describer: Any, other: Callable[[dspy.BaseLM], dspy.BaseLM]) -> Any:
+    """Return a copy of a describer in which each of its language models `lm` is replaced by `other(lm)`."""
+    if not models_in(describer):
+        return describer
+    copied = describer.deepcopy()
+    for before, predictor in zip(describer.predictors(), copied.predictors(), strict=True):
+        predictor.lm = other(before.lm) if before.lm else None
+    return copied
