@@ -183,6 +183,25 @@ def read_bytes(file: Path, most: int) -> bytes:
         return opened.read(most)
 
 
+def read_record(file: Path, most: int) -> bytes:
+    """Return the bytes of a file to which a run appends; b"" if there is none.
+
+    Raises:
+        InputError: it is a link, and writing would change another file; or no regular file; or above `most` bytes.
+    """
+    if file.is_symlink():
+        raise InputError(f"{file} is a link, which no run makes; remove it, or name another run directory.")
+    try:
+        content = read_bytes(file, most + 1)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}; name another run directory.") from error
+    if len(content) > most:
+        raise InputError(f"{file} has more than {most:,} bytes, so it is no record of a run; name another run.")
+    return content
+
+
 def open_lines(file: Path) -> TextIO:
     """Open a table in UTF-8 to read line by line. Lines keep their line ends: the module `csv` and pandas need them.
 

@@ -4,15 +4,13 @@ The file `journal.jsonl` holds one JSON object on each line, and lines are only 
 file: recorded replies are used again, and scores are computed again. If a kill left an incomplete last line, that line
 is cut off. Any other damaged line is an error: its reply may have been paid for.
 
-A stranger may have made the file that is read. So links are not followed, only a regular file is read, and its size is
-bounded.
+A stranger may have made the file that is read. So it is no link, it is a regular file, and its size is bounded.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +22,7 @@ import filelock
 
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import read_record
 from ipo_prompts.programs.redaction import redacted
 
 FILE_NAME = "journal.jsonl"
@@ -70,12 +69,11 @@ class Journal:
         self._started = clock.now() if started is None else started
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _refuse_links(folder / LOCK, self.path)
             self._lock.acquire()
-            data = _bytes_of(self.path)
+            data = read_record(self.path, MOST_BYTES)
             self.events = list(_events(self.path, data))
             # Unbuffered: a buffer that cannot be written would fail a second time when the file is closed.
-            self._file = open(self.path, "ab", buffering=0, opener=_no_link)  # noqa: SIM115
+            self._file = self.path.open("ab", buffering=0)
             self._file.truncate(data.rfind(b"\n") + 1)
         except filelock.Timeout as error:
             raise InputError(
@@ -161,13 +159,13 @@ def read(folder: Path) -> list[Event]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{folder} is not a run directory: it has no {FILE_NAME}.")
-    return list(_events(path, _bytes_of(path)))
+    return list(_events(path, read_record(path, MOST_BYTES)))
 
 
 def last(folder: Path, type_: str) -> Event | None:
     """Return the latest event of one type in the journal of a run; None if there is none. Damaged lines are skipped."""
     try:
-        lines = _bytes_of(folder / FILE_NAME).split(b"\n")
+        lines = read_record(folder / FILE_NAME, MOST_BYTES).split(b"\n")
     except (InputError, OSError):
         return None
     start = json.dumps({"type": type_})[:-1].encode()
@@ -202,40 +200,6 @@ def _event(line: bytes) -> Event:
     if not isinstance(event["type"], str) or not isinstance(event["seconds"], (int, float)):
         raise TypeError("no event")
     return event
-
-
-def _refuse_links(*paths: Path) -> None:
-    """Raise an error if a path is a link or not a regular file. Writing to a link would change another file.
-
-    Raises:
-        InputError: a path exists and is not a regular file; the message names the path.
-    """
-    for path in paths:
-        with suppress(FileNotFoundError):
-            if not stat.S_ISREG(path.lstat().st_mode):
-                raise InputError(f"{path} is a link or no file, which no run makes; name another run directory.")
-
-
-def _no_link(path: str, flags: int) -> int:
-    """Open a file, as `opener` of `open`: a link is not followed, and a pipe does not make the call wait."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
-
-
-def _bytes_of(path: Path) -> bytes:
-    """Return the content of a file; b"" if there is no file.
-
-    Raises:
-        InputError: the path is not a regular file, or the file has more than `MOST_BYTES`.
-    """
-    _refuse_links(path)
-    try:
-        with open(path, "rb", opener=_no_link) as file:
-            content = file.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        return b""
-    if len(content) > MOST_BYTES:
-        raise InputError(f"{path} has more than {MOST_BYTES:,} bytes, so it is no record of a run; name another run.")
-    return content
 
 
 def seconds_of(events: Sequence[Event]) -> float:

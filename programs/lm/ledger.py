@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ipo_prompts.metrics.clock import BudgetReached, Clock, Wait
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import read_bytes
+from ipo_prompts.metrics.files import read_record
 from ipo_prompts.programs.redaction import redacted
 
 FILE_NAME = "replies.jsonl"
@@ -82,11 +82,7 @@ def read_questions(folder: Path) -> list[Question]:
 
 
 def _whole_lines(path: Path) -> bytes:
-    if path.is_symlink():  # what is written would change another file
-        raise InputError(f"{path} is a link, which no run makes; remove it, or name another run directory.")
-    if not path.exists():
-        return b""
-    data = read_bytes(path, MOST_BYTES)
+    data = read_record(path, MOST_BYTES)
     return data[: data.rfind(b"\n") + 1]
 
 
