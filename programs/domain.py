@@ -72,7 +72,7 @@ def find_domain(
     """
     names = reward.class_names
     seen: tuple[DomainWord, ...] = ()
-    if isinstance(reward, ClipReward) and isinstance(units, EncodedPictures):
+    if isinstance(reward, ClipReward) and isinstance(units, EncodedPictures) and units.labels is not None:
         seen = from_clip(reward.clip, units, names)
     asked = ask_for_domain(lm, task, names, seed) if lm else ()
     return domain_of(names, texts, seen, asked)

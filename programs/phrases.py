@@ -305,7 +305,7 @@ def _english() -> Any:
 
 PHRASES = 6
 """The number of phrases that a language model is told."""
-LONGEST = 250
+LONGEST_LOOK = 250
 """The most characters of the sentence with these phrases."""
 MANY_CLASSES = 70
 """With more classes, only promising phrases are scored, see `metrics/surrogate.py`."""

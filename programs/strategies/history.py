@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT, normalise, with_slot
-from ipo_prompts.programs.phrases import LONGEST, MANY_CLASSES, Vocabulary, look_of
+from ipo_prompts.programs.phrases import LONGEST_LOOK, MANY_CLASSES, Vocabulary, look_of
 from ipo_prompts.programs.strategies.base import Expected, Forecast
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class HistoryStrategy:
         each = 1 if self.settings.one_by_one else settings.candidates_per_step
         calls = settings.steps * settings.candidates_per_step // each
         lines = [history_line(LONGEST_TEMPLATE, 0.5, 1.0)] * self.settings.size
-        descriptions = ["x" * (LONGEST if scored.scored_only else expected.description_characters)]
+        descriptions = ["x" * (LONGEST_LOOK if scored.scored_only else expected.description_characters)]
         inputs = propose_inputs(expected.task, descriptions, lines, each, ())
         question = dspy.ChatAdapter().format(ProposeTemplates, [], inputs)
         tokens = sum(len(str(message["content"]).encode()) for message in question)

@@ -304,7 +304,11 @@ def test_tries_are_limited_by_a_count_over_the_whole_search() -> None:
     assert tried == [[f"0 {i} <CLASS>" for i in range(6)], ["1 0 <CLASS>", "1 1 <CLASS>"]] and found.scored_only == 8
 
 
-def test_time_is_checked_between_batches_and_what_an_earlier_session_did_is_done_again(tmp_path: Path) -> None:
+def test_time_is_checked_between_batches_and_what_an_earlier_session_did_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = [0.0]
+    monkeypatch.setattr("ipo_prompts.metrics.clock.now", lambda: at[0])
     texts = [f"number {i} <CLASS>" for i in range(2 * bench.AT_ONCE + 1)]
 
     def searched(folder: str, reward: Table, **limit: Any) -> SearchResult:
@@ -319,12 +323,11 @@ def test_time_is_checked_between_batches_and_what_an_earlier_session_did_is_done
 
         def score(self, templates: Sequence[str], units: Units) -> list[Score]:
             if texts[bench.AT_ONCE] in templates:
-                clock.limit = 1.0
+                at[0] = 61.0
             return super().score(templates, units)
 
-    clock = Clock(before=60.0)
     slow = Doing(lambda bench: bench.try_(texts))
-    found = run(Slow(), slow, tmp_path / "slow", ledger=Ledger(clock=clock))
+    found = run(Slow(), slow, tmp_path / "slow", ledger=Ledger(clock=Clock(60.0)))
     assert found.stopped and len(found.steps) == 1 and found.history.tried.keys() == {*texts[: 2 * bench.AT_ONCE]}
     reward = Table({"b <CLASS>": 12}, {"b <CLASS>": 12})
     whole = searched("log", reward)
