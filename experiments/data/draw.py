@@ -270,18 +270,6 @@ def parts_named(names: Iterable[str], where: str, what: str) -> dict[str, Part]:
     return found
 
 
-def part_in_cell(cell: str, at: str) -> Part | None:
-    """Return the part that a cell of the column `split` stands for; None if the cell is empty.
-
-    Raises:
-        InputError: the cell stands for no part; the message names the row with the words `at`.
-    """
-    part = part_named(cell)
-    if cell.strip() and part is None:
-        raise InputError(f"{at} has the split {cell.strip()!r}; write train, val or test.")
-    return part
-
-
 def settle_parts(parts: Collection[Part], where: str) -> dict[Part, Part] | None:
     """Return a table: part of the source → the part that it is used as. None if the source has at most one part.
 
