@@ -168,7 +168,8 @@ class DataSet:
 
     def part(self, part: Part) -> tuple[Item, ...]:
         """Return the items of one part."""
-        return {"train": self.train, "val": self.val, "test": self.test}[part]
+        items: tuple[Item, ...] = getattr(self, part)
+        return items
 
     def items(self) -> Iterator[tuple[Part, Item]]:
         """Yield all items, each with its part."""

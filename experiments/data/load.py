@@ -23,7 +23,7 @@ from ipo_prompts.experiments.data.dataset import (
     lacking,
     without,
 )
-from ipo_prompts.experiments.data.draw import cut, settle_parts
+from ipo_prompts.experiments.data.draw import cut
 from ipo_prompts.experiments.data.names import NAMES_FILE, labels_of, read_codes, read_labels, with_names
 from ipo_prompts.experiments.data.published import REGISTRY, load_registered
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES
@@ -161,20 +161,22 @@ def _whole_groups(source: Gathered) -> None:
 def _places(source: Gathered, labels: dict[str, int], seed: int) -> dict[str, Part]:
     """Return a table of group → part: the source's parts, or parts that are cut here."""
     given = {row.split for row in source.rows}
-    if None in given and len(given) > 1:
+    divided = len(given) > 1
+    if divided and None in given:
         lost = next(row for row in source.rows if row.split is None)
         raise InputError(f"{lost.key} of {source.where} has no split while others have one; give it one.")
-    served = settle_parts({part for part in given if part}, source.where)
+    if divided and "train" not in given:
+        raise InputError(f"{source.where} has val and test pictures but none to train on; add a train part.")
     groups: dict[int, set[str]] = defaultdict(set)
+    places: dict[str, Part] = {}
     for row in source.rows:
-        if served is None or row.split == "train":
+        if not divided or row.split == "train":
             groups[labels[row.label]].add(row.base)
-    if served is None:
+        if row.split:
+            places[row.base] = "test" if row.split == "val" and "test" not in given else row.split
+    if not divided:
         return cut(groups, seed, test=True)
-    places = {row.base: served[row.split] for row in source.rows if row.split}
-    if "val" not in served.values():
-        places |= cut(groups, seed, test=False)
-    return places
+    return places if len(given) == len(PARTS) else places | cut(groups, seed, test=False)
 
 
 def _check_kind(spec: str, kind: str) -> None:
@@ -182,7 +184,12 @@ def _check_kind(spec: str, kind: str) -> None:
         return
     if spec == "PICTURES":  # typed as it stands in the commands that IPO prints
         raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
-    raise InputError(f"unknown data {spec!r}{_hint(spec, kind)}; use {FORMS} or a registered name of `ipo data list`.")
+    path = Path(spec).expanduser()
+    if spec and path.is_file():
+        sources.refuse_picture(spec)
+    form = "folder" if spec and path.is_dir() else "table" if spec and path.is_file() else ""
+    hint = f" (did you mean {form}:{spec}?)" if form else did_you_mean(kind, [*SOURCES, *REGISTRY])
+    raise InputError(f"unknown data {spec!r}{hint}; use {FORMS} or a registered name of `ipo data list`.")
 
 
 def check_spec(spec: str) -> None:
@@ -194,7 +201,7 @@ def check_spec(spec: str) -> None:
     kind, _, rest = spec.strip().partition(":")
     _check_kind(spec, kind)
     if kind == "folder":
-        sources.refuse_flat(rest.strip())
+        sources.top_folders(rest.strip())
 
 
 def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputError:
@@ -255,16 +262,6 @@ def names_data(word: str) -> bool:
     return kind in REGISTRY
 
 
-def _hint(spec: str, kind: str) -> str:
-    path = Path(spec).expanduser()
-    if spec and path.is_dir():
-        return f" (did you mean folder:{spec}?)"
-    if spec and path.is_file():
-        sources.refuse_picture(spec)
-        return f" (did you mean table:{spec}?)"
-    return did_you_mean(kind, [*SOURCES, *REGISTRY])
-
-
 def read_class_names(given: str) -> dict[Any, Any]:
     """Read a file of class names: a table in YAML or JSON.
 
@@ -280,13 +277,10 @@ def read_class_names(given: str) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{file} holds no table of class names; write a line for each class, such as sofa: [sofa].")
     if is_json:
-        return {key: [key, *texts] if _sentences(texts) else texts for key, texts in content.items()}
+        return {key: [key, *texts] if _are_sentences(texts) else texts for key, texts in content.items()}
     return content
 
 
-def _sentences(texts: object) -> bool:
-    return isinstance(texts, list) and set(map(_is_sentence, texts)) == {True}
-
-
-def _is_sentence(text: object) -> bool:
-    return isinstance(text, str) and text.rstrip().endswith(".")
+def _are_sentences(texts: object) -> bool:
+    listed = texts if isinstance(texts, list) else []
+    return bool(listed) and all(isinstance(text, str) and text.rstrip().endswith(".") for text in listed)

@@ -105,7 +105,7 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
 
 
 def names_by_number(pairs: Sequence[tuple[object, str]], where: str, *, named: bool) -> tuple[str, ...] | None:
-    """Return the class names in label order if labels are numbers that have names; None if labels are names themselves.
+    """Return the class names in label order if a column holds names of numbers; None if labels are names themselves.
 
     Args:
         pairs: the label and the class name of each row.
@@ -117,7 +117,7 @@ def names_by_number(pairs: Sequence[tuple[object, str]], where: str, *, named: b
     """
     if named:
         return numbered_names(pairs, where)
-    if pairs and all(is_number(label) for label, _ in pairs):
+    if pairs and all(_is_number(label) for label, _ in pairs):
         raise InputError(
             f"the labels in {where} are numbers and CLIP reads names; "
             f"add a column {NAME_COLUMN} or write names as labels."
@@ -141,7 +141,7 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
     """
     names: dict[int, str] = {}
     for label, name in pairs:
-        if not is_number(label):
+        if not _is_number(label):
             raise InputError(
                 f"{where} has the label {label!r} beside a column {NAME_COLUMN}, where labels are numbers from 0; "
                 f"number them or take the column {NAME_COLUMN} out."
@@ -159,7 +159,7 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
     return ordered
 
 
-def is_number(label: object) -> bool:
+def _is_number(label: object) -> bool:
     """Return whether a label, of any type, is written as a whole number."""
     return str(label).strip().removeprefix("-").isdecimal()
 

@@ -87,13 +87,10 @@ def gather_folder(rest: str) -> Gathered:
         InputError: the folder is missing or unreadable, mixes the two layouts, or has no class folders; or its
             `classes.yaml` cannot be read.
     """
-    refuse_flat(rest)
-    root = _root(rest)
+    root, tops, stray = top_folders(rest)
     where = f"the folder {root}"
-    stray: list[str] = []
     rows: list[Row] = []
     names: set[str] = set()
-    tops = _folders(root, root, stray)
     parts = parts_named((top.name for top in tops), where, "folders")
     others = [top.name for top in tops if top.name not in parts]
     if others and len(parts) > 1:
@@ -171,22 +168,12 @@ def refuse_collection(rest: str, gathered: Gathered) -> None:
         )
 
 
-def refuse_flat(rest: str) -> None:
-    """Refuse a folder that holds pictures, but no sub-folder that could be a class.
+def top_folders(rest: str) -> tuple[Path, list[Path], list[str]]:
+    """Return a folder of pictures, its sub-folders, and the names of what else it holds.
 
     Raises:
-        InputError: it is such a folder, or it is missing or unreadable.
+        InputError: the folder is missing or unreadable, or holds pictures but no sub-folder that could be a class.
     """
-    root = _root(rest)
-    stray: list[str] = []
-    if not _folders(root, root, stray) and any(Path(name).suffix.lower() in ENDINGS for name in stray):
-        raise InputError(
-            f"the folder {root} has pictures but no class folders; few labels are enough: put about six pictures of "
-            "each class into a folder with its name, and give the folder that holds these."
-        )
-
-
-def _root(rest: str) -> Path:
     root = Path(rest).expanduser()
     try:
         problem = None if root.is_dir() else "is a file, not a folder" if root.exists() else "does not exist"
@@ -195,7 +182,14 @@ def _root(rest: str) -> Path:
     if problem:
         hint = meant(root, "folder:")
         raise InputError(f"the folder {root} {problem}{hint}; give the folder that holds the class folders.")
-    return root
+    stray: list[str] = []
+    tops = _folders(root, root, stray)
+    if not tops and any(Path(name).suffix.lower() in ENDINGS for name in stray):
+        raise InputError(
+            f"the folder {root} has pictures but no class folders; few labels are enough: put about six pictures of "
+            "each class into a folder with its name, and give the folder that holds these."
+        )
+    return root, tops, stray
 
 
 def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
@@ -270,7 +264,7 @@ def allow(specs: object) -> None:
 
     Values that name no function are ignored, whatever their type.
     """
-    _allowed.update(filter(None, map(_function, specs if isinstance(specs, (list, tuple)) else [specs])))
+    _allowed.update(_functions(specs))
 
 
 def check_allowed(specs: object) -> None:
@@ -279,11 +273,11 @@ def check_allowed(specs: object) -> None:
     Raises:
         InputError: a spec names a function that no person typed; see `allow`.
     """
-    for spec in specs if isinstance(specs, (list, tuple)) else [specs]:
-        if (name := _function(spec)) and name not in _allowed:
+    for name, spec in _functions(specs).items():
+        if name not in _allowed:
             raise InputError(
                 f"the data {spec} are gathered by code, and code is only run where a person types its name; if you "
-                f"trust {name}, type {str(spec).strip()} again."
+                f"trust {name}, type {spec.strip()} again."
             )
 
 
@@ -294,8 +288,9 @@ def gather_own(rest: str) -> Gathered:
         InputError: no person typed the function's name; or the function does not exist, fails, or returns no
             `Gathered`.
     """
-    what, name = f"data={OWN_DATA}{rest}", _function(OWN_DATA + rest)
-    if not name:
+    what = f"data={OWN_DATA}{rest}"
+    name = next(iter(_functions(OWN_DATA + rest)), None)
+    if name is None:
         raise InputError(f"{what} names no function; write {OWN_DATA}MODULE:FUNCTION, such as {OWN_DATA}mine:gather.")
     check_allowed(OWN_DATA + rest)
     function = load(name, what)
@@ -306,15 +301,19 @@ def gather_own(rest: str) -> Gathered:
     return found
 
 
-def _function(spec: object) -> str | None:
-    """Return `module:function` if a spec names a function of the user, else None.
+def _functions(specs: object) -> dict[str, str]:
+    """Return `module:function` → the spec that names it, for each function of the user that is named.
 
-    >>> _function("python:mine:gather:some/folder"), _function("folder:pets")
-    ('mine:gather', None)
+    >>> _functions(["python:mine:gather:some/folder", "folder:pets"])
+    {'mine:gather': 'python:mine:gather:some/folder'}
     """
-    kind, _, rest = str(spec).strip().partition(":")
-    name = ":".join(rest.split(":", 2)[:2])
-    return name if f"{kind}:" == OWN_DATA and is_own(name) else None
+    found = {}
+    for spec in specs if isinstance(specs, (list, tuple)) else [specs]:
+        kind, _, rest = str(spec).strip().partition(":")
+        name = ":".join(rest.split(":", 2)[:2])
+        if f"{kind}:" == OWN_DATA and is_own(name):
+            found[name] = str(spec)
+    return found
 
 
 class Source(NamedTuple):

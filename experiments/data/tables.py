@@ -225,29 +225,31 @@ def gather_hf(rest: str) -> Gathered:
 
 @contextlib.contextmanager
 def _answering(name: str, where: str, advice: str) -> Iterator[None]:
-    """Check that the hub answers. If it does not, let `datasets` only look for a local copy in the block.
+    """Ask whether the hub answers. If it does not, let `datasets` only look for a local copy in the block.
 
-    Without this check, `datasets` tries again for half a minute.
+    Without this question, `datasets` tries again for half a minute.
 
     Raises:
-        InputError: the hub does not answer, and there is no local copy.
+        InputError: the hub does not answer, and the block fails.
     """
     import datasets
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
 
     offline = datasets.config.HF_HUB_OFFLINE
-    cached = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
+    silent: Unreachable | None = None
     try:
         if not offline and not Path(name).exists():
-            with contextlib.suppress(HFValidationError):
-                reach(lambda: HfApi().dataset_info(name, timeout=SECONDS), where, advice)
-    except Unreachable:
-        if not cached.exists():
-            raise
+            reach(lambda: HfApi().dataset_info(name, timeout=SECONDS), where, advice)
+    except HFValidationError:  # `datasets` says what is wrong with the name
+        pass
+    except Unreachable as error:
+        silent = error
         datasets.config.HF_HUB_OFFLINE = True
     try:
         yield
+    except InputError as error:
+        raise silent or error from error.__cause__
     finally:
         datasets.config.HF_HUB_OFFLINE = offline
 
