@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipo_prompts.experiments.data.dataset import DataSet
-from ipo_prompts.experiments.data.names import read_names
-from ipo_prompts.experiments.data.wordnet import read_codes
+from ipo_prompts.experiments.data.names import read_codes, read_names
 from ipo_prompts.metrics.nouns import singulars
 from ipo_prompts.metrics.template import as_read
 

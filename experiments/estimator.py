@@ -21,8 +21,9 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from ipo_prompts.experiments.data.dataset import checked_names, default_task
+from ipo_prompts.experiments.data.dataset import default_task
 from ipo_prompts.experiments.data.draw import cut
+from ipo_prompts.experiments.data.names import checked_names
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip

@@ -10,7 +10,7 @@ import yaml
 from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.data import DataSet
-from ipo_prompts.experiments.data.dataset import NAMES_FILE
+from ipo_prompts.experiments.data.names import NAMES_FILE
 from ipo_prompts.experiments.export import best_target
 from ipo_prompts.experiments.report.analysis import ANALYSIS
 from ipo_prompts.experiments.report.explain import analyse

@@ -21,9 +21,8 @@ from typing import Any, Final
 
 from benchmarks.lab.untaught import UNTAUGHT
 from ipo_prompts.experiments import embedded
-from ipo_prompts.experiments.data.assemble import Gathered, SourceRow
-from ipo_prompts.experiments.data.dataset import PARTS
-from ipo_prompts.experiments.data.sources import own
+from ipo_prompts.experiments.data import sources
+from ipo_prompts.experiments.data.dataset import PARTS, Gathered, Row
 from ipo_prompts.experiments.embedded.shifts import (
     GEOMETRIC,
     PIXELWISE,
@@ -54,7 +53,7 @@ DOMAINS: Final = {
 """The word for all classes of a domain → these classes. The domains are names of sets of one domain, too."""
 PREFIX: Final = "embedded:"
 SHIFTED: Final = "python:benchmarks.lab.bed:shifted:"
-own.allow(SHIFTED)  # whoever imports the lab runs its code already
+sources.allow(SHIFTED)  # whoever imports the lab runs its code already
 CLEAN: Final = "clean"
 """The name of a set without transformations."""
 ALL: Final = (*TRANSFORMATIONS, *UNTAUGHT)
@@ -129,7 +128,7 @@ def shifted(name: str) -> Gathered:
     for part in PARTS:
         for path, _, class_name, base in (row for row in table[part] if row[2] in classes):
             render = partial(_rendered, Picture.from_path(clean / path), path, of)
-            rows.append(SourceRow(Picture(f"{path} of {of.spec}", render), class_name, path, part, base))
+            rows.append(Row(Picture(f"{path} of {of.spec}", render), class_name, path, part, base))
     return Gathered(of.spec, f"the set {name}", rows, classes)
 
 

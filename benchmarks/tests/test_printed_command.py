@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.__main__ import app
 from benchmarks.lab import printed
-from ipo_prompts.experiments.data.benchmarks import ROOT_VARIABLE
+from ipo_prompts.experiments.data.published import ROOT_VARIABLE
 from ipo_prompts.metrics.clip import Clip, load_clip
 from support.coop_root import make_root
 from support.runs import Ended, copy_pictures, ipo

@@ -13,7 +13,7 @@ import pytest
 
 from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.compare.published import library
-from ipo_prompts.experiments.data.benchmarks import ROOT_VARIABLE
+from ipo_prompts.experiments.data.published import ROOT_VARIABLE
 from support.coop_root import make_root
 from support.pages import DOCS, blocks, follow
 from support.runs import KEY, ipo

@@ -62,7 +62,7 @@ def benchmark(
         run_all,
         searches,
     )
-    from ipo_prompts.experiments.data.benchmarks import absent
+    from ipo_prompts.experiments.data.published import absent
     from ipo_prompts.experiments.run.files import check_writable, write_text
     from ipo_prompts.experiments.run.live_view import Ui
 

@@ -19,7 +19,7 @@ Spec = Annotated[str, typer.Argument(help=meaning("data"))]
 @data_app.command("list")
 def list_data() -> None:
     """List the known data sets with their official sizes, and say which are on this machine."""
-    from ipo_prompts.experiments.data.benchmarks import REGISTRY, ROOT_VARIABLE, default_root, state
+    from ipo_prompts.experiments.data.published import REGISTRY, ROOT_VARIABLE, default_root, state
     from ipo_prompts.experiments.data.sources import FORMS
 
     root = default_root()
@@ -46,15 +46,14 @@ def check(
     words: DataWords = None,
 ) -> int:
     """Read all pictures; say what a run would use, what is broken or a copy, and which command searches on the rest."""
-    from ipo_prompts.experiments.data import draw, load_data
+    from ipo_prompts.experiments.data import draw, load_data, sources
     from ipo_prompts.experiments.data.check import check_data
     from ipo_prompts.experiments.data.dataset import without
-    from ipo_prompts.experiments.data.sources import own
-    from ipo_prompts.experiments.data.wordnet import refuse_codes
+    from ipo_prompts.experiments.data.names import refuse_codes
     from ipo_prompts.metrics.clip import check_name, load_clip
 
     config = read_about(words, "data check")
-    own.allow(spec)
+    sources.allow(spec)
     data = load_data(spec, whole=False, **about_data(config))
     if clip:
         check_name(clip)

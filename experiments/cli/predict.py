@@ -45,7 +45,7 @@ def predict(
     device: Device = "auto",
 ) -> int:
     """Label pictures with an optimised program."""
-    from ipo_prompts.experiments.data.sources.folder import find_pictures
+    from ipo_prompts.experiments.data.sources import find_pictures
 
     if STDIN in pictures and sys.stdin is None:
         raise InputError(
@@ -93,7 +93,7 @@ def _files(pictures: Sequence[Path]) -> Iterator[Path]:
 
     They are the named pictures and the pictures in named folders. For `-`, stdin names pictures or folders, one a line.
     """
-    from ipo_prompts.experiments.data.sources.folder import find_pictures
+    from ipo_prompts.experiments.data.sources import find_pictures
 
     if STDIN in pictures and isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is read as it is on disk

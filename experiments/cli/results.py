@@ -58,9 +58,8 @@ def evaluate_templates(
 ) -> int:
     """Score templates on a data set, and compare each with the first."""
     look_first(what="the file of templates", files=[templates_file] if templates_file else [])
-    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data import load_data, sources
     from ipo_prompts.experiments.data.names import names_in_words
-    from ipo_prompts.experiments.data.sources import own
     from ipo_prompts.metrics.clip import check_name, load_clip
     from ipo_prompts.metrics.template import check_slot, check_template, read_templates
 
@@ -68,7 +67,7 @@ def evaluate_templates(
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
     config = read_about(words, "evaluate", "reward")
-    own.allow(data)
+    sources.allow(data)
     for one in wanted:
         check_slot(one)
     check_name(clip or "embedded")
@@ -201,7 +200,7 @@ def _pictures(folder: Path | None) -> list[Picture]:
     Test pictures are not used, so that they stay sealed.
     """
     from ipo_prompts.experiments.data import load_data
-    from ipo_prompts.experiments.data.sources.folder import find_pictures
+    from ipo_prompts.experiments.data.sources import find_pictures
     from ipo_prompts.metrics.pictures import Picture
 
     if folder is None:

@@ -22,7 +22,7 @@ from ipo_prompts.experiments.compare.protocols import (
     tested,
     totals,
 )
-from ipo_prompts.experiments.data.sources import own
+from ipo_prompts.experiments.data import sources
 from ipo_prompts.experiments.run.config import RunConfig, dotted, nested
 from ipo_prompts.experiments.run.files import Content, check_writable, content_of, write_bytes
 from ipo_prompts.experiments.run.live_view import Ui
@@ -140,7 +140,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         return before
     allow_typed(nested(dict(cell.settings)))  # code nobody typed was refused by `load_grid`; a worker allows the rest
     METHODS.allow(cell.method)
-    own.allow([cell.data, *cell.targets])
+    sources.allow([cell.data, *cell.targets])
     config, method = shared_config(cell), METHODS.find(cell.method)
     check_writable(folder)
     check_countable()

@@ -18,7 +18,7 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.protocols import ProtocolName
 from ipo_prompts.experiments.compare.published import ablated_settings
-from ipo_prompts.experiments.data.sources import own
+from ipo_prompts.experiments.data import sources
 from ipo_prompts.experiments.embedded.shifts import canonical
 from ipo_prompts.experiments.run.config import CHOSEN, dotted, nested, overlaid
 from ipo_prompts.experiments.run.config import settings as settings_of_a_run
@@ -154,7 +154,7 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
     allow_typed(typed)
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
     code: list[tuple[Any, str, object]] = [(METHODS, "methods", row.method) for row in grid.methods]
-    code += [(own, "data", grid.data), (own, "targets", grid.targets)]
+    code += [(sources, "data", grid.data), (sources, "targets", grid.targets)]
     for registry, key, chosen in code:
         if not ours or key in typed:
             registry.allow(chosen)

@@ -20,7 +20,7 @@ from ipo_prompts.experiments.compare.executors import Executor, Failure
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
-from ipo_prompts.experiments.data.benchmarks import absent
+from ipo_prompts.experiments.data.published import absent
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.plan import backends

@@ -1,13 +1,4 @@
-"""`DataSet`, into which the data of every source are made: pictures in three parts, with labels and class names.
-
-A user may give classes other names, in `classes.yaml` beside the class folders, or as `class_names` of a run:
-
-    road_sign: [road sign, traffic sign]
-    n02084071: dog
-
-The first name of a class stands in prompts and in reports; the others are synonyms. A class that is not listed keeps
-the name that the source gives. The source's order of labels is kept.
-"""
+"""`Gathered`, which a source returns: one row for each picture. `DataSet`, into which `load_data` makes the rows."""
 
 from __future__ import annotations
 
@@ -19,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, one_line, several
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.template import SLOT, as_read, named, names_of, problem, tidy, written
+from ipo_prompts.metrics.template import tidy, written
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -37,13 +28,6 @@ benchmark's published split. COUNTED: the parts have the sizes of the published 
 other split of a benchmark; the reason follows."""
 THREADS = 8
 """Threads that read pictures. More threads were no faster on a local disk."""
-NAMES_FILE = "classes.yaml"
-MAX_CHARACTERS = 200
-"""Most characters in a class name: a sentence of CuPL has at most 50 tokens, and of its 77 a CLIP needs some for the
-template."""
-MAX_NAMES = 64
-"""Most names of one class: for every template, each name is one more text to encode. CuPL has 50 texts a class."""
-
 MOST_TYPED = 8
 """Most classes that a message lists in a setting for the user to type."""
 
@@ -58,6 +42,64 @@ def why_different(split: str) -> str | None:
     ('3 classes are missing', None)
     """
     return split.removeprefix(DIFFERENT) if split.startswith(DIFFERENT) else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture of a source.
+
+    Attributes:
+        image: the picture; its file is read only when the pixels are needed.
+        label: the name of the class, as the source spells it.
+        key: a name of the picture that is the same on every machine: its relative path, or its row number.
+        split: the part that the source assigns; None if the source assigns none.
+        group: the name of the base picture; None if the picture is its own base picture.
+        fault: the error that says why there is no file; None if there is one. Reading `image` raises the same error.
+    """
+
+    image: Picture
+    label: str
+    key: str
+    split: Part | None = None
+    group: str | None = None
+    fault: InputError | None = None
+
+    @property
+    def base(self) -> str:
+        """The name of the base picture."""
+        return self.key if self.group is None else self.group
+
+
+def row_of_file(
+    path: Path, label: str, key: str, split: Part | None = None, group: str | None = None, *, said: str = ""
+) -> Row:
+    """Return the row of a picture file. If the file is missing, the row has a fault, whose text begins with `said`."""
+    try:
+        return Row(Picture.from_path(path), label, key, split, group)
+    except InputError as error:
+        fault = InputError(f"{said}{error}")
+        return Row(Picture.absent(path, fault), label, key, split, group, fault)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The pictures of a source. `load_data` checks them, and cuts the parts that the source lacks.
+
+    Attributes:
+        name: the data set's short name.
+        where: the source's name in messages.
+        rows: one row for each picture, in an order that is the same on every machine.
+        class_names: the class names in label order; None stands for the sorted labels of the rows.
+        stray: the names of files and splits that were left out.
+        names: class → its names in prompts; None if the source gives no such names. See names.py.
+    """
+
+    name: str
+    where: str
+    rows: list[Row]
+    class_names: tuple[str, ...] | None = None
+    stray: tuple[str, ...] = ()
+    names: Mapping[Any, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +138,7 @@ class DataSet:
         split: where the parts come from: "official" (a benchmark's published split, compared picture by picture),
             `COUNTED` (only the sizes could be compared), "own" (the source's parts, or parts that draw.py cut), or
             "different: " and the reason why the parts are not the benchmark's published split.
-        unnamed: the classes whose only name is a code, such as `class_3`; a search refuses them (wordnet.py).
+        unnamed: the classes whose only name is a code, such as `class_3`; a search refuses them (names.py).
         renamed_from: the source's names of the classes, in label order; empty unless the classes were renamed.
         typed: label → the name in answers, for the classes whose names in prompts were read from labels (names.py).
     """
@@ -126,7 +168,8 @@ class DataSet:
 
     def part(self, part: Part) -> tuple[Item, ...]:
         """Return the items of one part."""
-        return {"train": self.train, "val": self.val, "test": self.test}[part]
+        items: tuple[Item, ...] = getattr(self, part)
+        return items
 
     def items(self) -> Iterator[tuple[Part, Item]]:
         """Yield all items, each with its part."""
@@ -195,6 +238,11 @@ def default_task(class_names: Sequence[str]) -> str:
     return f"pictures of {len(class_names)} kinds of things, such as {words}"
 
 
+def task_of(data: DataSet, class_names: Sequence[str]) -> str:
+    """Return the data set's task under other class names: only a task that names classes changes."""
+    return default_task(class_names) if data.task == default_task(data.class_names) else data.task
+
+
 def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
     """Return the data set without some classes. The pictures of the other classes stay in their parts.
 
@@ -227,7 +275,7 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
     return replace(
         data,
         class_names=names,
-        task=default_task(names) if data.task == default_task(data.class_names) else data.task,
+        task=task_of(data, names),
         train=of(data.train),
         val=of(data.val),
         test=of(data.test),
@@ -265,90 +313,3 @@ def lacking(data: DataSet, labels: Sequence[int], where: str, what: str, add: st
         f"{len(names)} of {len(data.class_names)} classes of {where} {'has' if len(names) == 1 else 'have'} no {what}: "
         f"{several([repr(name) for name in names])}; add {add}, or leave them out with {leaving_out(names)}."
     )
-
-
-def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
-    """Return the same pictures under other class names.
-
-    Args:
-        data: the data set, with the source's class names.
-        names: the source's name of a class → its new name, or a list of the new name and synonyms.
-        where: the file or setting that holds the names, for messages.
-
-    Raises:
-        InputError: a class is unknown; a name is not a text, or is empty, too long or unusable; or two classes share a
-            name.
-    """
-    given: dict[str, tuple[str, ...]] = {}
-    for key, value in names.items():
-        if not isinstance(key, str):
-            raise InputError(
-                f"{where} has the class {key}, which YAML does not read as text; write '{key}': in quotes."
-            )
-        own = tidy(key)
-        if own not in data.class_names:
-            raise InputError(
-                f"{where} names the class {key!r}, which is not in the data{did_you_mean(own, data.class_names)}; "
-                f"write a class as the data do, such as {data.class_names[0]!r}, or remove the line."
-            )
-        given[own] = checked_names(value, f"{where}: the class {key!r}", own)
-    classes = tuple(named(given.get(name, (name,))) for name in data.class_names)
-    refuse_shared(classes, data.class_names, where)
-    task = default_task(classes) if data.task == default_task(data.class_names) else data.task
-    return replace(data, class_names=classes, task=task, renamed_from=data.class_names)
-
-
-def refuse_shared(classes: Sequence[str], own: Sequence[str], where: str) -> None:
-    """Refuse classes that share a name.
-
-    Args:
-        classes: the classes, with all their names.
-        own: one name for each of these classes, in the same order.
-        where: the file or setting that holds the names, for messages.
-
-    Raises:
-        InputError: two classes share a name.
-    """
-    found: dict[str, str] = {}
-    for mine, name in zip(own, classes, strict=True):
-        for one in names_of(name):
-            other = found.setdefault(as_read(one), mine)
-            if other != mine:
-                raise InputError(
-                    f"{where} calls both {other!r} and {mine!r} {one!r}; take it from one of them, or join the classes."
-                )
-
-
-def checked_names(value: Any, what: str, own: str) -> tuple[str, ...]:
-    """Check the names that the user wrote for one class, and return them.
-
-    Args:
-        value: a name, or a list of names.
-        what: the words for the class in messages.
-        own: the source's name of the class, for examples in messages.
-
-    Raises:
-        InputError: there are no names, or more than `MAX_NAMES`; or a name is not a text, is empty, too long or
-            unusable, or is given twice.
-    """
-    texts = value if isinstance(value, list) else [value]
-    if not 1 <= len(texts) <= MAX_NAMES:
-        raise InputError(f"{what} has {len(texts)} names; write 1 to {MAX_NAMES}, such as {own}: [road sign].")
-    found: list[str] = []
-    for text in texts:
-        if text is None or (isinstance(text, str) and not as_read(text)):
-            raise InputError(f"{what} has an empty name; write one, or {own!r} again to keep that.")
-        if not isinstance(text, str):
-            raise InputError(f"{what} has the name {text}, which is no text; write '{text}' in quotes.")
-        name = tidy(text)
-        if len(name) > MAX_CHARACTERS:
-            raise InputError(
-                f"{what} has a name of {len(name)} characters, more than {MAX_CHARACTERS}; shorten {name[:40] + '…'!r}."
-            )
-        reason = f"it has {SLOT}, which stands for the name in templates" if SLOT in name else problem(f"{SLOT} {name}")
-        if reason:
-            raise InputError(f"{what} has the name {name!r}, and {reason}; write it as plain text.")
-        if as_read(name) in map(as_read, found):
-            raise InputError(f"{what} has the name {name!r} twice; write it once.")
-        found.append(name)
-    return tuple(found)

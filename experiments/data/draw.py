@@ -32,7 +32,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data.dataset import DataSet, Item, Part, base_count, lacking
 from ipo_prompts.metrics.errors import InputError
@@ -96,13 +96,11 @@ class Draw:
         items: tuple[Item, ...] = getattr(self, part)
         numbers = {name: i for i, name in enumerate(dict.fromkeys(item.group for item in items))}
 
-        def known(item: Item) -> dict[str, Any]:
-            return {"label": self.class_names[item.label], "class_index": item.label}
-
         return [
             dspy.Example(
                 image=item.picture,
-                **known(item),
+                label=self.class_names[item.label],
+                class_index=item.label,
                 group=f"{part} {numbers[item.group]}",
             ).with_inputs("image")
             for item in items
@@ -268,33 +266,6 @@ def parts_named(names: Iterable[str], where: str, what: str) -> dict[str, Part]:
     if len(set(found.values())) < len(found):
         raise InputError(f"{where} has two {what} for one part ({', '.join(found)}); join them.")
     return found
-
-
-def part_in_cell(cell: str, at: str) -> Part | None:
-    """Return the part that a cell of the column `split` stands for; None if the cell is empty.
-
-    Raises:
-        InputError: the cell stands for no part; the message names the row with the words `at`.
-    """
-    part = part_named(cell)
-    if cell.strip() and part is None:
-        raise InputError(f"{at} has the split {cell.strip()!r}; write train, val or test.")
-    return part
-
-
-def settle_parts(parts: Collection[Part], where: str) -> dict[Part, Part] | None:
-    """Return a table: part of the source → the part that it is used as. None if the source has at most one part.
-
-    Raises:
-        InputError: there are val and test pictures, but no train pictures.
-    """
-    if len(parts) <= 1:
-        return None
-    if "train" not in parts:
-        raise InputError(f"{where} has val and test pictures but none to train on; add a train part.")
-    if "test" not in parts:
-        return {"train": "train", "val": "test"}
-    return {part: part for part in parts}
 
 
 def cut(groups: Mapping[int, set[str]], seed: int, *, test: bool) -> dict[str, Part]:

@@ -1,31 +1,38 @@
-"""Loads the data set that `--data` names."""
+"""Loads the data set that `--data` names: gathers rows, checks them, numbers the classes, cuts parts, names classes."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.data.assemble import assemble, refuse_several
-from ipo_prompts.experiments.data.benchmarks.local import OFFICIAL
+from ipo_prompts.experiments.data import sources
 from ipo_prompts.experiments.data.dataset import (
-    NAMES_FILE,
+    PARTS,
     DataSet,
+    Gathered,
+    Item,
+    Part,
+    Row,
+    default_task,
     empty_classes,
     lacking,
-    with_names,
     without,
 )
-from ipo_prompts.experiments.data.names import read_labels
-from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder
-from ipo_prompts.experiments.data.wordnet import read_codes
+from ipo_prompts.experiments.data.draw import cut
+from ipo_prompts.experiments.data.names import NAMES_FILE, labels_of, read_codes, read_labels, with_names
+from ipo_prompts.experiments.data.published import REGISTRY, load_registered
+from ipo_prompts.experiments.data.sources import FORMS, SOURCES
 from ipo_prompts.metrics.errors import InputError, did_you_mean, several
 from ipo_prompts.metrics.files import read_json, read_yaml
 from ipo_prompts.metrics.template import tidy
 
+BAR = "|"
+"""The character between the names of a label that names several classes, such as `cat|sofa`."""
 GIVE_JSON = 'write {"sofa": ["sofa", "couch"]}'
 TABLES = ("table", "csv", "parquet", "hf")
 LABELLED = ("folder", *TABLES)
@@ -47,7 +54,7 @@ def load_data(
     Args:
         spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `table:PATH` (CSV, JSON Lines, parquet
             or WebDataset; also `csv:PATH`, `parquet:PATH`), `hf:NAME[:CONFIG]`, `python:MODULE:FUNCTION[:REST]` (see
-            `sources/own.py`), or a registered name: `eurosat` (below `IPO_DATA_ROOT`) or `eurosat:PATH_OF_ROOT`.
+            sources.py), or a registered name: `eurosat` (below `IPO_DATA_ROOT`) or `eurosat:PATH_OF_ROOT`.
         seed: the seed with which missing parts are cut (draw.py); without effect if the source has train, val and test.
         task: a sentence that says what the pictures are, for the language model. None takes the registered task, or
             makes a sentence from a few class names.
@@ -74,18 +81,25 @@ def load_data(
     kind, _, rest = spec.strip().partition(":")
     _check_kind(spec, kind)
     if kind not in SOURCES:
-        data = OFFICIAL[kind](rest.strip(), task)
+        data = load_registered(REGISTRY[kind], rest.strip(), task)
         data = with_names(data, names, "class_names") if names else data
         return without(data, exclude) if exclude else data
-    gathered = SOURCES[kind].gather(rest.strip())
-    if kind in TABLES:
-        refuse_several(gathered)
+    source = SOURCES[kind]
+    if source.needs and not rest.strip():
+        raise InputError(f"{source.form.partition(':')[0]}: needs {source.needs}.")
+    gathered = source.gather(rest.strip())
+    barred = [row.label for row in gathered.rows if kind in TABLES and BAR in row.label]
+    if 2 * len(barred) > len(gathered.rows):  # a few names of classes may have a bar
+        raise InputError(
+            f"{gathered.where} has labels such as {barred[0]!r}, and several labels of a picture are not supported; an "
+            "own reward is the way: ipo docs own-reward."
+        )
     if kind == "folder" and not (names or gathered.names):  # names for the folders say that these are the classes
-        folder.refuse_collection(rest.strip(), gathered)
+        sources.refuse_collection(rest.strip(), gathered)
     gone = [row for row in gathered.rows if row.fault]
     if whole and gone:
-        raise cannot_be_read([row.picture.name for row in gone], str(gone[0].fault), check_command(spec, exclude))
-    data = assemble(gathered, seed, task)
+        raise cannot_be_read([row.image.name for row in gone], str(gone[0].fault), check_command(spec, exclude))
+    data = _assemble(gathered, seed, task)
     where = "class_names" if names else gathered.where
     data = _called(data, names or gathered.names or {}, where, clean=clean and kind in LABELLED)
     data = without(data, exclude) if exclude else data
@@ -99,12 +113,83 @@ def load_data(
     return data
 
 
+def _assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
+    """Check the rows, cut the parts that the source lacks (by the rule in draw.py), and build the data set.
+
+    A class without pictures is no error here, because `exclude` may still leave it out. If it does not, `load_data`
+    raises the error.
+
+    Raises:
+        InputError: there are no pictures; `labels_of` refuses the class names; a group is in two classes or two parts;
+            only some rows have a part; or there are val and test parts but no train part.
+    """
+    where = source.where
+    if not source.rows:
+        raise InputError(f"{where} has no pictures; put pictures there or name another source.")
+    names = source.class_names or tuple(sorted({row.label for row in source.rows}))
+    labels = labels_of(names, where)
+    _whole_groups(source)
+    place = _places(source, labels, seed)
+    parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
+    for row in source.rows:
+        parts[place[row.base]].append(Item(row.image, labels[row.label], row.base))
+    clean = tuple(tidy(name) for name in names)
+    return DataSet(
+        name=source.name,
+        class_names=clean,
+        task=task or default_task(clean),
+        train=tuple(parts["train"]),
+        val=tuple(parts["val"]),
+        test=tuple(parts["test"]),
+        variants=len(place) < len(source.rows),
+        stray=source.stray,
+    )
+
+
+def _whole_groups(source: Gathered) -> None:
+    first: dict[str, Row] = {}
+    for row in source.rows:
+        known = first.setdefault(row.base, row)
+        if (known.label, known.split) != (row.label, row.split):
+            what = "classes" if known.label != row.label else "parts"
+            raise InputError(
+                f"the group {row.base!r} of {source.where} is in two {what}: {known.key} is in {known.label!r} "
+                f"({known.split}), {row.key} in {row.label!r} ({row.split}); variants of one picture belong together."
+            )
+
+
+def _places(source: Gathered, labels: dict[str, int], seed: int) -> dict[str, Part]:
+    """Return a table of group → part: the source's parts, or parts that are cut here."""
+    given = {row.split for row in source.rows}
+    divided = len(given) > 1
+    if divided and None in given:
+        lost = next(row for row in source.rows if row.split is None)
+        raise InputError(f"{lost.key} of {source.where} has no split while others have one; give it one.")
+    if divided and "train" not in given:
+        raise InputError(f"{source.where} has val and test pictures but none to train on; add a train part.")
+    groups: dict[int, set[str]] = defaultdict(set)
+    places: dict[str, Part] = {}
+    for row in source.rows:
+        if not divided or row.split == "train":
+            groups[labels[row.label]].add(row.base)
+        if row.split:
+            places[row.base] = "test" if row.split == "val" and "test" not in given else row.split
+    if not divided:
+        return cut(groups, seed, test=True)
+    return places if len(given) == len(PARTS) else places | cut(groups, seed, test=False)
+
+
 def _check_kind(spec: str, kind: str) -> None:
-    if kind in SOURCES or kind in OFFICIAL:
+    if kind in SOURCES or kind in REGISTRY:
         return
     if spec == "PICTURES":  # typed as it stands in the commands that IPO prints
         raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
-    raise InputError(f"unknown data {spec!r}{_hint(spec, kind)}; use {FORMS} or a registered name of `ipo data list`.")
+    path = Path(spec).expanduser()
+    if spec and path.is_file():
+        sources.refuse_picture(spec)
+    form = "folder" if spec and path.is_dir() else "table" if spec and path.is_file() else ""
+    hint = f" (did you mean {form}:{spec}?)" if form else did_you_mean(kind, [*SOURCES, *REGISTRY])
+    raise InputError(f"unknown data {spec!r}{hint}; use {FORMS} or a registered name of `ipo data list`.")
 
 
 def check_spec(spec: str) -> None:
@@ -116,7 +201,7 @@ def check_spec(spec: str) -> None:
     kind, _, rest = spec.strip().partition(":")
     _check_kind(spec, kind)
     if kind == "folder":
-        folder.refuse_flat(rest.strip())
+        sources.top_folders(rest.strip())
 
 
 def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputError:
@@ -174,17 +259,7 @@ def names_data(word: str) -> bool:
     kind, colon, _ = word.strip().partition(":")
     if kind in SOURCES:
         return bool(colon) or not SOURCES[kind].needs
-    return kind in OFFICIAL
-
-
-def _hint(spec: str, kind: str) -> str:
-    path = Path(spec).expanduser()
-    if spec and path.is_dir():
-        return f" (did you mean folder:{spec}?)"
-    if spec and path.is_file():
-        folder.refuse_picture(spec)
-        return f" (did you mean table:{spec}?)"
-    return did_you_mean(kind, [*SOURCES, *OFFICIAL])
+    return kind in REGISTRY
 
 
 def read_class_names(given: str) -> dict[Any, Any]:
@@ -202,13 +277,10 @@ def read_class_names(given: str) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{file} holds no table of class names; write a line for each class, such as sofa: [sofa].")
     if is_json:
-        return {key: [key, *texts] if _sentences(texts) else texts for key, texts in content.items()}
+        return {key: [key, *texts] if _are_sentences(texts) else texts for key, texts in content.items()}
     return content
 
 
-def _sentences(texts: object) -> bool:
-    return isinstance(texts, list) and set(map(_is_sentence, texts)) == {True}
-
-
-def _is_sentence(text: object) -> bool:
-    return isinstance(text, str) and text.rstrip().endswith(".")
+def _are_sentences(texts: object) -> bool:
+    listed = texts if isinstance(texts, list) else []
+    return bool(listed) and all(isinstance(text, str) and text.rstrip().endswith(".") for text in listed)

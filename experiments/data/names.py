@@ -1,7 +1,23 @@
-"""Reads the names of folders and labels as captions write class names: `001.Alarm_Clocks (new)` is an alarm clock.
+"""The names of classes: which names a source may give, those of the user, those of WordNet, and captions' spelling.
 
-WordNet says what a word is. A name that the rule would empty, or make equal to another name, is only separated into
-words. Reading names a second time changes nothing.
+A user may give classes other names, in `classes.yaml` beside the class folders, or as `class_names` of a run:
+
+    road_sign: [road sign, traffic sign]
+    n02084071: dog
+
+The first name of a class stands in prompts and in reports; the others are synonyms. A class that is not listed keeps
+the name that the source gives. The source's order of labels is kept.
+
+Some data have codes in place of class names. A number of WordNet, such as `n02084071`, stands for a set of synonyms. It
+is replaced by the first synonym. If two classes would get the same name, each takes its first synonym that no other
+class has, or else its first synonym followed by the hypernym: `crane wading bird`. Other text may follow the number, as
+in `n02085620-Chihuahua`. Other codes, such as `17`, `class_3` or `/m/0k4j`, mean nothing to a CLIP. A search refuses
+such classes, because its prompts would have no meaningful class name. The user can write a name for each into
+`classes.yaml`; these names are accepted without a check, even if they are codes.
+
+All other names are read as captions write class names: `001.Alarm_Clocks (new)` is an alarm clock. WordNet says what a
+word is. A name that the rule would empty, or make equal to another name, is only separated into words. Reading names a
+second time changes nothing.
 """
 
 from __future__ import annotations
@@ -9,14 +25,33 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from ipo_prompts.experiments.data.dataset import DataSet, default_task
-from ipo_prompts.metrics.errors import several
-from ipo_prompts.metrics.nouns import all_above, meanings, singulars, synsets
-from ipo_prompts.metrics.template import as_read
+from ipo_prompts.experiments.data.dataset import DataSet, task_of
+from ipo_prompts.metrics.errors import InputError, did_you_mean, invisible, several
+from ipo_prompts.metrics.nouns import Synset, all_above, meanings, singulars, synsets
+from ipo_prompts.metrics.template import SLOT, as_read, named, names_of, problem, tidy
 
+NAMES_FILE = "classes.yaml"
+MAX_CHARACTERS = 200
+"""Most characters in a class name: a sentence of CuPL has at most 50 tokens, and of its 77 a CLIP needs some for the
+template."""
+MAX_NAMES = 64
+"""Most names of one class: for every template, each name is one more text to encode. CuPL has 50 texts a class."""
+NAME_COLUMN = "class_name"
+"""The column of a table that holds the name of each class whose label is a number."""
+_WORDNET = re.compile(r"n(\d{8})(?![0-9A-Za-z])")
+_NUMBERED = re.compile(
+    r"""[\W\d_]*\d[\W\d_]*                                                   # 17, 0_3, 2024-05-01
+    | (?:class|cls|category|cat|label|folder|group|type|kind|target|id|[cln])[\W_]*\d[\W\d_]*   # class_3, c12
+    | /?m[/._]0[0-9a-z_]+                                                    # /m/0k4j, of Open Images
+    | Q\d+                                                                   # Q144, of Wikidata
+    | (?=[a-z\-]*\d)(?=[\d\-]*[a-f])[0-9a-f\-]{8,}                           # digests, UUIDs
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 _BRACKETS = re.compile(r"[\s_]*[(\[{]([^()\[\]{}]*)[)\]}]")
 _NUMBER = re.compile(r"\d+\s*[._)\-]\s*(?=\S)")
 _VERSION = re.compile(r"(.*[^\W\d])[._\-](?:v\d+|(?:19|20)\d\d)", re.IGNORECASE)
@@ -35,6 +70,254 @@ RARE = 25
 """A plural that WordNet has is one all the same if its singular is more than so many times as usual (`shoes`)."""
 
 
+# The names that a source gives.
+
+
+def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
+    """Return a table of class name → label. Labels count from 0 in the order of `names`.
+
+    Raises:
+        InputError: there are fewer than two classes, a name is blank or contains the slot of templates, or two names
+            look the same in a prompt.
+    """
+    if len(names) < 2:
+        raise InputError(
+            f"{where} has one class only ({names[0]!r}) and a classifier needs at least two; "
+            "is the folder or the label column one level too deep?"
+        )
+    seen: dict[str, str] = {}
+    for name in names:
+        read = as_read(name)
+        if all(one == " " or invisible(one) for one in read):
+            raise InputError(f"{where} has a class whose name {name!r} is blank; give it a name.")
+        if SLOT in name:
+            raise InputError(
+                f"{where} has a class whose name {name!r} has {SLOT} in it, which stands for the name in templates; "
+                "rename it."
+            )
+        if read in seen:
+            raise InputError(
+                f"{where} has two classes, {seen[read]!r} and {name!r}, that read the same in a prompt; "
+                "rename one or join them."
+            )
+        seen[read] = name
+    return {name: label for label, name in enumerate(names)}
+
+
+def names_by_number(pairs: Sequence[tuple[object, str]], where: str, *, named: bool) -> tuple[str, ...] | None:
+    """Return the class names in label order if a column holds names of numbers; None if labels are names themselves.
+
+    Args:
+        pairs: the label and the class name of each row.
+        where: the table's name in messages.
+        named: whether a column of the table holds the names of the labels.
+
+    Raises:
+        InputError: all labels are numbers and there is no column of names; or see `numbered_names`.
+    """
+    if named:
+        return numbered_names(pairs, where)
+    if pairs and all(_is_number(label) for label, _ in pairs):
+        raise InputError(
+            f"the labels in {where} are numbers and CLIP reads names; "
+            f"add a column {NAME_COLUMN} or write names as labels."
+        )
+    return None
+
+
+def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str, ...]:
+    """Return the class names in the order of their numbers.
+
+    Args:
+        pairs: the label and the class name of each row.
+        where: the table's name in messages.
+
+    Raises:
+        InputError: a label is not a whole number, the numbers have a gap, a label has two names, or a name has two
+            labels.
+
+    >>> numbered_names([("1", "dog"), ("0", "cat"), ("1", "dog")], "the table")
+    ('cat', 'dog')
+    """
+    names: dict[int, str] = {}
+    for label, name in pairs:
+        if not _is_number(label):
+            raise InputError(
+                f"{where} has the label {label!r} beside a column {NAME_COLUMN}, where labels are numbers from 0; "
+                f"number them or take the column {NAME_COLUMN} out."
+            )
+        known = names.setdefault(int(str(label)), name)
+        if known != name:
+            raise InputError(f"{where} calls the label {label} both {known!r} and {name!r}; give it one name.")
+    gap = min(set(range(len(names))) - set(names), default=None)
+    if gap is not None:
+        raise InputError(f"the labels in {where} must run from 0 without gaps (see label {gap}); renumber them.")
+    ordered = tuple(names[number] for number in sorted(names))
+    twice = Counter(ordered).most_common(1)
+    if twice and twice[0][1] > 1:
+        raise InputError(f"{where} has two labels with the name {twice[0][0]!r}; rename one or join them.")
+    return ordered
+
+
+def _is_number(label: object) -> bool:
+    """Return whether a label, of any type, is written as a whole number."""
+    return str(label).strip().removeprefix("-").isdecimal()
+
+
+# Names that the user gives.
+
+
+def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
+    """Return the same pictures under other class names.
+
+    Args:
+        data: the data set, with the source's class names.
+        names: the source's name of a class → its new name, or a list of the new name and synonyms.
+        where: the file or setting that holds the names, for messages.
+
+    Raises:
+        InputError: a class is unknown; a name is not a text, or is empty, too long or unusable; or two classes share a
+            name.
+    """
+    given: dict[str, tuple[str, ...]] = {}
+    for key, value in names.items():
+        if not isinstance(key, str):
+            raise InputError(
+                f"{where} has the class {key}, which YAML does not read as text; write '{key}': in quotes."
+            )
+        own = tidy(key)
+        if own not in data.class_names:
+            raise InputError(
+                f"{where} names the class {key!r}, which is not in the data{did_you_mean(own, data.class_names)}; "
+                f"write a class as the data do, such as {data.class_names[0]!r}, or remove the line."
+            )
+        given[own] = checked_names(value, f"{where}: the class {key!r}", own)
+    classes = tuple(named(given.get(name, (name,))) for name in data.class_names)
+    refuse_shared(classes, data.class_names, where)
+    return replace(data, class_names=classes, task=task_of(data, classes), renamed_from=data.class_names)
+
+
+def refuse_shared(classes: Sequence[str], own: Sequence[str], where: str) -> None:
+    """Refuse classes that share a name.
+
+    Args:
+        classes: the classes, with all their names.
+        own: one name for each of these classes, in the same order.
+        where: the file or setting that holds the names, for messages.
+
+    Raises:
+        InputError: two classes share a name.
+    """
+    found: dict[str, str] = {}
+    for mine, name in zip(own, classes, strict=True):
+        for one in names_of(name):
+            other = found.setdefault(as_read(one), mine)
+            if other != mine:
+                raise InputError(
+                    f"{where} calls both {other!r} and {mine!r} {one!r}; take it from one of them, or join the classes."
+                )
+
+
+def checked_names(value: Any, what: str, own: str) -> tuple[str, ...]:
+    """Check the names that the user wrote for one class, and return them.
+
+    Args:
+        value: a name, or a list of names.
+        what: the words for the class in messages.
+        own: the source's name of the class, for examples in messages.
+
+    Raises:
+        InputError: there are no names, or more than `MAX_NAMES`; or a name is not a text, is empty, too long or
+            unusable, or is given twice.
+    """
+    texts = value if isinstance(value, list) else [value]
+    if not 1 <= len(texts) <= MAX_NAMES:
+        raise InputError(f"{what} has {len(texts)} names; write 1 to {MAX_NAMES}, such as {own}: [road sign].")
+    found: list[str] = []
+    for text in texts:
+        if text is None or (isinstance(text, str) and not as_read(text)):
+            raise InputError(f"{what} has an empty name; write one, or {own!r} again to keep that.")
+        if not isinstance(text, str):
+            raise InputError(f"{what} has the name {text}, which is no text; write '{text}' in quotes.")
+        name = tidy(text)
+        if len(name) > MAX_CHARACTERS:
+            raise InputError(
+                f"{what} has a name of {len(name)} characters, more than {MAX_CHARACTERS}; shorten {name[:40] + '…'!r}."
+            )
+        reason = f"it has {SLOT}, which stands for the name in templates" if SLOT in name else problem(f"{SLOT} {name}")
+        if reason:
+            raise InputError(f"{what} has the name {name!r}, and {reason}; write it as plain text.")
+        if as_read(name) in map(as_read, found):
+            raise InputError(f"{what} has the name {name!r} twice; write it once.")
+        found.append(name)
+    return tuple(found)
+
+
+# Codes, and names in WordNet.
+
+
+def read_codes(data: DataSet, named: Collection[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the names of classes that have a number of WordNet, and the classes that have another code.
+
+    Args:
+        data: the data set.
+        named: the classes that the user has named; they are left out of the result.
+
+    Returns:
+        A table of class → name from WordNet, and the classes whose only name is another code.
+    """
+    left = [name for name in data.class_names if name not in named]
+    numbered = {name: int(found[1]) for name in left if (found := _WORDNET.match(name))}
+    numbered = {name: number for name, number in numbered.items() if number in synsets()}
+    known = _told_apart({name: synsets()[number] for name, number in numbered.items()})
+    return known, tuple(name for name in left if is_code(name) and name not in known)
+
+
+def _told_apart(found: Mapping[str, Synset]) -> dict[str, str]:
+    times = Counter(as_read(word.text) for synset in found.values() for word in synset.words)
+    firsts = Counter(as_read(synset.words[0].text) for synset in found.values())
+    return {
+        name: synset.words[0].text if firsts[as_read(synset.words[0].text)] == 1 else _own(synset, times)
+        for name, synset in found.items()
+    }
+
+
+def _own(synset: Synset, times: Mapping[str, int]) -> str:
+    """Return the first word of a synset that no other class has, or else its first word followed by the hypernym."""
+    kind = [synsets()[above].words[0].text for above in synset.hypernyms[:1]]
+    own = (word.text for word in synset.words if times[as_read(word.text)] == 1)
+    return next(own, " ".join([synset.words[0].text, *kind]))
+
+
+def is_code(name: str) -> bool:
+    """Return whether the name of a class is a number or a code.
+
+    >>> [is_code(name) for name in ("17", "class_3", "/m/0k4j", "n99999999", "d41d8cd9")]
+    [True, True, True, True, True]
+    >>> [is_code(name) for name in ("cat", "Boeing 737", "001.Black_footed_Albatross", "facade", "ウシ")]
+    [False, False, False, False, False]
+    """
+    return bool(_NUMBERED.fullmatch(name.strip()))
+
+
+def refuse_codes(data: DataSet) -> None:
+    """Refuse data in which the only name of a class is a code, such as `class_3`.
+
+    Raises:
+        InputError: there are such classes.
+    """
+    if not (codes := data.unnamed):
+        return
+    raise InputError(
+        f"{len(codes)} of {len(data.class_names)} classes of {data.name} {'is' if len(codes) == 1 else 'are'} called "
+        f"by a code, which no CLIP reads: {several([repr(name) for name in codes])}; "
+        f"write {NAMES_FILE}, with a line `{codes[0]}: name` for each."
+    )
+
+
+# Names as captions write them.
+
+
 def read_labels(data: DataSet, named: Collection[int]) -> DataSet:
     """Return the data set with the names of its classes as captions write them, and the typed names as answers.
 
@@ -46,9 +329,8 @@ def read_labels(data: DataSet, named: Collection[int]) -> DataSet:
     names, _ = read_names([*typed.values()], [data.class_names[label] for label in named])
     read = dict(zip(typed, names, strict=True))
     classes = tuple(read.get(label, name) for label, name in enumerate(data.class_names))
-    task = default_task(classes) if data.task == default_task(data.class_names) else data.task
     own = data.renamed_from or (data.class_names if classes != data.class_names else ())
-    return replace(data, class_names=classes, task=task, renamed_from=own, typed=typed)
+    return replace(data, class_names=classes, task=task_of(data, classes), renamed_from=own, typed=typed)
 
 
 def names_in_words(data: DataSet, most: int = 5) -> str:

@@ -12,9 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
-from ipo_prompts.experiments.data.benchmarks import absent, assumed
-from ipo_prompts.experiments.data.names import names_in_words
-from ipo_prompts.experiments.data.wordnet import refuse_codes
+from ipo_prompts.experiments.data.names import names_in_words, refuse_codes
+from ipo_prompts.experiments.data.published import absent, assumed
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
-from ipo_prompts.experiments.data.sources import own
+from ipo_prompts.experiments.data import sources
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, nested, overlaid
 from ipo_prompts.experiments.run.files import holds_run
 from ipo_prompts.experiments.tasks import REWARDS
@@ -189,7 +189,7 @@ def allow_typed(values: dict[str, Any]) -> None:
     """Allow the import of the user-written classes and functions that these settings name; see `Registry.allow`."""
     for key, registry in CHOSEN.items():
         registry.allow(values.get(key))
-    own.allow(values.get("data"))
+    sources.allow(values.get("data"))
 
 
 def read_settings(file: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ipo_prompts.experiments.data.benchmarks import REGISTRY
+from ipo_prompts.experiments.data.published import REGISTRY
 from ipo_prompts.metrics.template import imagenet_templates, key
 from ipo_prompts.programs.phrases import Part, Vocabulary, Wording, unknown_words
 

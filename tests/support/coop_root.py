@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
-from ipo_prompts.experiments.data.benchmarks import REGISTRY, Registered
+from ipo_prompts.experiments.data.published import REGISTRY, Registered
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 
 SIZES = {"train": 5, "val": 2, "test": 3}

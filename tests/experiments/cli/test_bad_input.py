@@ -99,7 +99,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--clip", "embeded"], "no CLIP named 'embeded'; did you mean embedded?"),
     (["--data", "embedded:zz"], "no pictures embedded:zz"),
     (["--data", "csv:gone.csv"], "gone.csv"),
-    (["--data", "csv:faulty.csv"], "  row 3: an empty cell in the column label; fill it in, or take the row out\n"),
+    (["--data", "csv:faulty.csv"], "  row 3: no class in the column label; fill it in, or take the row out\n"),
     (["stepz=3"], "unknown key 'stepz' in the command line (did you mean steps?)"),
     (["bad.yaml"], "unknown key 'stratgy' in bad.yaml (did you mean strategy?)"),
     (["list.yaml"], "list.yaml holds list"),

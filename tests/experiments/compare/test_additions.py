@@ -117,15 +117,14 @@ def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
     text = PAGE.read_text(encoding="utf-8")
     method, source = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert max(len(block.splitlines()) for block in (method, source)) <= 40
-    made, read = ModuleType("adjective"), ModuleType("flat")
+    made, read = ModuleType("adjective"), dict[str, Any]()
     exec(method, made.__dict__)
-    exec(source, read.__dict__)
-    monkeypatch.setitem(sys.modules, "ipo_prompts.experiments.data.sources.flat", read)
+    exec(source, read)
     monkeypatch.setitem(sys.modules, "ipo_prompts.experiments.compare.methods.adjective", made)
     assert '`"one-adjective": "adjective:ONE_ADJECTIVE"`' in text
-    assert '`"flat": Source("flat:gather", "flat:PATH")`' in text
+    assert '`"flat": Source(gather_flat, "flat:PATH")`' in text
     monkeypatch.setitem(METHODS._homes, "one-adjective", "adjective:ONE_ADJECTIVE")
-    monkeypatch.setitem(SOURCES, "flat", Source("flat:gather", "flat:PATH"))
+    monkeypatch.setitem(SOURCES, "flat", Source(read["gather_flat"], "flat:PATH"))
     for file in Path("pictures").glob("*/*"):
         file.rename(file.parent.parent / f"{file.parent.name}__{file.name}")
     for folder in [one for one in Path("pictures").iterdir() if one.is_dir()]:

@@ -18,7 +18,7 @@ from ipo_prompts.experiments.compare.grid import GridCell, entries, load_grid, s
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import TO_DATA, ProtocolName
 from ipo_prompts.experiments.compare.runner import check_grid
-from ipo_prompts.experiments.data.benchmarks import REGISTRY
+from ipo_prompts.experiments.data.published import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.run.config import CHOSEN, dotted
 from support.coop_root import make_root

@@ -12,7 +12,7 @@ from ipo_prompts.experiments.compare.published import (
     library,
     published_rows,
 )
-from ipo_prompts.experiments.data.benchmarks import REGISTRY
+from ipo_prompts.experiments.data.published import REGISTRY
 from ipo_prompts.metrics.sampling import harmonic_mean
 
 ELEVEN = list(library().tables[0].rows)

@@ -9,7 +9,7 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.wordnet import is_code
+from ipo_prompts.experiments.data.names import is_code
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nouns import irregular, synsets
 from support.runs import copy_pictures

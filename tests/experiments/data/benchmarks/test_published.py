@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
-from ipo_prompts.experiments.data.benchmarks import REGISTRY
+from ipo_prompts.experiments.data.published import REGISTRY
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import fill
 

@@ -13,10 +13,9 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.experiments.data.benchmarks import REGISTRY
-from ipo_prompts.experiments.data.benchmarks.local import load_registered
 from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.experiments.data.dataset import COUNTED, why_different
+from ipo_prompts.experiments.data.published import REGISTRY, load_registered
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import problem
 from support.coop_root import CLASSES, SIZES, WNID_NAMES, make_root

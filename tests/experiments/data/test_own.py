@@ -11,8 +11,7 @@ import pytest
 
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
 from ipo_prompts.experiments.compare.grid import load_grid
-from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.sources import own
+from ipo_prompts.experiments.data import load_data, sources
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.errors import InputError
 from support.runs import CLASSES, copy_pictures, ipo
@@ -23,7 +22,7 @@ from pathlib import Path
 
 Path("imported").write_text("")
 
-from ipo_prompts.experiments.data.assemble import Gathered, row_of_file
+from ipo_prompts.experiments.data.dataset import Gathered, row_of_file
 
 
 def gather(rest):
@@ -55,7 +54,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iter
 
 def as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what was typed, what was imported, and that it was."""
-    monkeypatch.setattr(own, "_allowed", set())
+    monkeypatch.setattr(sources, "_allowed", set())
     sys.modules.pop("mine", None)
     Path("imported").unlink(missing_ok=True)
 
@@ -68,11 +67,11 @@ def test_it_is_called_with_the_rest_and_only_once_it_was_typed() -> None:
     for spec in (SPEC, f" {SPEC}"):
         with pytest.raises(InputError, match=REFUSED):
             load_data(spec, seed=0)
-    own.allow(["folder:pets", "python:mine:other", None, {"name": "mine:gather"}])
+    sources.allow(["folder:pets", "python:mine:other", None, {"name": "mine:gather"}])
     with pytest.raises(InputError, match=REFUSED):
         load_data(SPEC, seed=0)
     assert not imported()
-    own.allow(SPEC)
+    sources.allow(SPEC)
     data, theirs = load_data(SPEC, seed=0), load_data("folder:pets", seed=0)
     assert data.name == "pets" and data.class_names == tuple(sorted(CLASSES))
     labels = [sorted(item.label for _, item in one.items()) for one in (data, theirs)]
@@ -84,8 +83,8 @@ def test_it_is_called_with_the_rest_and_only_once_it_was_typed() -> None:
     [
         ("python:", "python: needs a function of your own, for example python:mine:gather"),
         ("python:mine", "data=python:mine names no function; write python:MODULE:FUNCTION"),
-        ("python:mine:gathr", "mine.py has no function 'gathr' (did you mean gather?)"),
-        ("python:mne:gather", "there is no module 'mne' for data=python:mne:gather"),
+        ("python:mine:gathr", "asks for 'gathr', and mine has none (did you mean gather?)"),
+        ("python:mne:gather", "data=python:mne:gather cannot be used: ModuleNotFoundError: No module named 'mne'"),
         (
             "python:mine:nothing:x",
             "data=python:mine:nothing:x returned a str and no Gathered; see ipo docs data.",

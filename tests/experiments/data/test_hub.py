@@ -1,11 +1,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data import load_data, tables
 from ipo_prompts.experiments.data.check import check_data
+from ipo_prompts.metrics.device import Unreachable
 from ipo_prompts.metrics.errors import InputError
 
 datasets = pytest.importorskip("datasets")
@@ -131,7 +133,7 @@ def test_hidden_test_labels_make_val_the_test_part(write, tmp_path):
             {"label": datasets.ClassLabel(names=["a", "b", "c"])},
             "1 of 3 classes .* has no pictures: 'b'",
         ),
-        ({"label": [0, 1, -1]}, LABELS, "row 2 of the split rest of .* has the label -1, which no class has"),
+        ({"label": [0, 1, -1]}, LABELS, "has faults: row 2 of the split rest: no class in the column label"),
         ({"label": [-1, -1]}, LABELS, "has no labelled pictures"),
         ({"label": [3, 4]}, {"label": datasets.Value("int64")}, "are numbers and CLIP reads names"),
         (
@@ -174,3 +176,25 @@ def test_the_hub_offline_fails_with_one_clear_sentence(tmp_path):
         "ipo_prompts.metrics.errors.InputError: cannot load the Hugging Face data set nobody/nothing (HF_HUB_O"
     )
     assert "use folder:, csv: or parquet:" in said
+
+
+def test_without_network_a_copy_is_read_at_once_and_no_copy_is_said(write, monkeypatch):
+    """A copy lies in the cache as `datasets` keeps what it fetched."""
+
+    def silent(ask, what, advice):
+        raise Unreachable(f"the hub does not answer about {what}; {advice}.")
+
+    monkeypatch.setattr(tables, "reach", silent)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    with pytest.raises(Unreachable, match="does not answer about the Hugging Face data set nobody/things; check"):
+        load_data("hf:nobody/things")
+    expected = load_data(f"parquet:{write({'label': [0, 1] * 3}, LABELS, 'train.parquet')}")
+    kept = next(Path(datasets.config.HF_DATASETS_CACHE).glob("parquet/*/0.0.0/*/dataset_info.json")).parent
+    copy = Path(datasets.config.HF_DATASETS_CACHE, "nobody___things/default/0.0.0", kept.name)
+    copy.parent.mkdir(parents=True)
+    kept.rename(copy)
+    (copy / "parquet-train.arrow").rename(copy / "things-train.arrow")
+    info = (copy / "dataset_info.json").read_text()
+    (copy / "dataset_info.json").write_text(info.replace('"dataset_name": "parquet"', '"dataset_name": "things"'))
+    assert load_data("hf:nobody/things").fingerprint == expected.fingerprint
+    assert not datasets.config.HF_HUB_OFFLINE
