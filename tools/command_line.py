@@ -12,7 +12,7 @@ import typer
 
 from ipo_prompts.experiments.cli.app import app
 from ipo_prompts.experiments.run.config import FREE_KEYS, dotted, settings
-from ipo_prompts.experiments.run.reading import build
+from ipo_prompts.experiments.run.files import build
 
 HEAD = """# Command line
 

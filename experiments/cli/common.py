@@ -84,7 +84,7 @@ def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConf
     Raises:
         InputError: a word sets another key. The message names the keys that the command takes.
     """
-    from ipo_prompts.experiments.run.reading import load_config, read_words
+    from ipo_prompts.experiments.run.files import load_config, read_words
 
     known = (*ABOUT, "names", *also)
     if other := {key for key in read_words(words or []) if key not in known and key.partition(".")[0] not in also}:
@@ -267,7 +267,7 @@ def _number(error: Any) -> str | None:
     wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
     if wanted is None or type(error).__name__ != "BadParameter" or error.param is None:
         return None
-    from ipo_prompts.experiments.run.reading import example_of
+    from ipo_prompts.experiments.run.files import example_of
 
     flag, kind = error.param.opts[0], "a whole number" if "integer" in wanted[0] else "a number"
     example = example_of(error.param.name)

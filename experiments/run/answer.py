@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.result import RunResult
-from ipo_prompts.experiments.run.scores import PartName, Row
+from ipo_prompts.experiments.run.result import PartName, Row, RunResult
 from ipo_prompts.metrics.errors import money, printable
 from ipo_prompts.metrics.verdict import format_p, share
 

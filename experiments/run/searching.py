@@ -11,13 +11,15 @@ from ipo_prompts.experiments.run.config import CONFIG_FILE, about_preset
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
-from ipo_prompts.metrics.classification import scores_accuracy
+from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.metrics.classification import EncodedPictures, scores_accuracy
 from ipo_prompts.programs import running
 from ipo_prompts.programs.bench import Step
+from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, begin, check_same
 from ipo_prompts.programs.record.trust import relative_places
-from ipo_prompts.programs.running import check_naming
+from ipo_prompts.programs.running import Searched, blend_in, calibrate_words, check_naming
 from ipo_prompts.programs.selection import why_not_best
 
 _ONLY_SHOWN = "This file only shows the settings of the run; to run with others, copy it to another folder."
@@ -118,3 +120,32 @@ def _descriptions(prepared: Prepared, journal: Journal, ledger: Ledger, ui: Ui) 
     describer = ImageDescriber(lm, limit=config.described_pictures, question=question)
     labels, names = described.units.labels, prepared.reward.class_names
     return describe(describer, described.pictures, labels, names, prepared.plan.data.task, journal)
+
+
+# The program: the words that the search chose, and what labelled pictures add to them.
+
+
+def program_of(prepared: Prepared, searched: Searched) -> TemplateClassifier:
+    """Return the program that a run found. Its temperature and its pictures come from search and selection pictures."""
+    config, data, choice = prepared.config, prepared.plan.data, searched.result.choice
+    names = searched.reward.class_names
+    program = TemplateClassifier(prepared.clip, names, choice.template, data.answers[: len(names)])
+    parts = [units for part in (prepared.search, prepared.selection) if (units := _pictures(part))]
+    if parts:
+        accuracy = scores_accuracy(prepared.reward)
+        initial = TemplateClassifier(prepared.clip, prepared.reward.class_names, config.initial_template)
+        calibrate_words(program, initial, choice.gain if accuracy else None, searched.named, parts)
+        if accuracy and config.head != "words":
+            blend_in(program, parts, gate=config.head == "auto")
+    return program
+
+
+def _pictures(part: Encoded | None) -> EncodedPictures | None:
+    """Return the units of a part if they are the encoded pictures of the part, with the same labels; else None.
+
+    A user-written reward may have other units.
+    """
+    units = part and part.units
+    if not isinstance(units, EncodedPictures):
+        return None
+    return units if part and units.labels.tolist() == [item.label for item in part.items] else None

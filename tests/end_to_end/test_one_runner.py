@@ -12,8 +12,8 @@ from dspy.lm15 import Message, Response, Usage
 
 from ipo_prompts import IPO, TemplateClassifier
 from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
-from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.lm.ledger import read_questions
 from ipo_prompts.programs.record.journal import read

@@ -13,8 +13,8 @@ import pytest
 
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.one_call import Outcome
+from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.experiments.run.plan import plan
-from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.metrics.errors import InputError
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.run.files import write_json
-from ipo_prompts.experiments.run.result import load_result
-from ipo_prompts.experiments.run.scores import RewardNames
+from ipo_prompts.experiments.run.result import RewardNames, load_result
 from ipo_prompts.metrics.errors import InputError
 from support.report_files import change_json
 

@@ -13,7 +13,7 @@ from ipo_prompts.experiments.compare.cell import Cell, run_cell
 from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.sources import own
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.metrics.errors import InputError
 from support.runs import CLASSES, copy_pictures, ipo
 
