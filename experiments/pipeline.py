@@ -6,11 +6,10 @@ The cells of a grid use only `prepare` and `search_in`: the protocol of the grid
 from __future__ import annotations
 
 import math
-import time
+import shlex
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -22,7 +21,6 @@ from ipo_prompts.experiments.data.load import check_command
 from ipo_prompts.experiments.export import best_target
 from ipo_prompts.experiments.report.analysis import ANALYSIS
 from ipo_prompts.experiments.report.explain import analyse
-from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, write_json, write_text
@@ -39,10 +37,11 @@ from ipo_prompts.experiments.run.result import (
     RunResult,
     Sealed,
     StrategyUsed,
+    load_result,
 )
 from ipo_prompts.experiments.run.sealed import SealedTest, encode_sealed, open_test
 from ipo_prompts.experiments.run.searching import program_of, search_in
-from ipo_prompts.experiments.run.tested_before import check_countable, times_before, told
+from ipo_prompts.experiments.run.tested_before import check_countable, told
 from ipo_prompts.experiments.tracking import Tracker, tracking
 from ipo_prompts.metrics.blend import FEWEST
 from ipo_prompts.metrics.classification import scores_accuracy
@@ -55,7 +54,7 @@ from ipo_prompts.metrics.verdict import share
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.naming import NamesChosen
-from ipo_prompts.programs.record.journal import Journal, read
+from ipo_prompts.programs.record.journal import Journal, last, read
 from ipo_prompts.programs.record.trust import resume_command
 from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.strategies.compose import kept_whole
@@ -87,17 +86,16 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
     there = holds_run(folder)
     if there and not resume:
         raise _taken(folder)
-    if resume:
-        before = finished(folder, ui)
-        if before:
-            ui.say("the run had finished, and this is its result")
-            return before
+    if resume and (before := finished(folder, ui)):
+        ui.say("the run had finished, and this is its result")
+        return before
     check_writable(folder)
     check_countable()
-    planned = plan(config, say=ui.passing)
+    if there:
+        check_place(config, folder)
+    planned = plan(config, say=ui.say)
     if there:
         planned = as_begun(planned, folder)
-    ui.say(f"run directory: {folder}")
     try:
         prepared = prepare(planned, ui)
         encode_sealed(prepared, ui)
@@ -108,23 +106,35 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
     with closing(Journal(folder, started)) as journal:
         if not resume and journal.events:  # another process began the run between the first check and the lock
             raise _taken(folder)
-        with tracking(prepared.config, folder, ui) as tracker:
+        with tracking(config, folder, ui) as tracker:
             _announce(prepared, journal, ui)
-            return _searched_and_tested(prepared, journal, tracker, ui)
+            searched = search_in(prepared, journal, ui, tracker.step)
+            program = program_of(prepared, searched)
+            ui.passing(f"opening the sealed test {planned.task.unit}")
+            test = open_test(prepared, searched, program, journal, ui)
+            ui.passing("measuring what each word does")
+            return publish(prepared, searched, program, test, journal, tracker)
 
 
-def _searched_and_tested(prepared: Prepared, journal: Journal, tracker: Any, ui: Ui) -> RunResult:
-    """Search, open the sealed pictures, and write the result."""
-    ui.scale = scale_of(prepared.reward)
-    searched = search_in(prepared, journal, ui, tracker.step)
-    program = program_of(prepared, searched)
-    ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
-    test = open_test(prepared, searched, program, journal, ui)
-    ui.passing("measuring what each word does")
-    return publish(prepared, searched, program, test, journal, tracker)
+def check_place(config: RunConfig, folder: Path) -> None:
+    """Refuse to resume a run whose folder or table of pictures was moved; the message says how to name its place.
+
+    Raises:
+        InputError: the pictures are not where the settings say.
+    """
+    kind, _, place = config.data.partition(":")
+    if kind not in ("folder", "table") or Path(place).expanduser().exists():
+        return
+    began = (last(folder, "start") or {}).get("began_in")
+    there = f"`cd {shlex.quote(began)}`, or " if isinstance(began, str) and Path(began) != Path.cwd() else ""
+    raise InputError(
+        f"the run in {folder} has data={config.data}, which is not here; {there}name its new place: "
+        f"`{resume_command(folder, config.model_dump(), f'data={kind}:PLACE')}`."
+    )
 
 
 def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
+    ui.scale = scale_of(prepared.reward)
     drawn, optimizer, config = prepared.plan.drawn, prepared.plan.optimizer, prepared.config
     how = f"with {optimizer.model}" if optimizer else f"without a language model (strategy {config.strategy['name']})"
     if config.lm.startswith(REPLAY):
@@ -136,9 +146,8 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
     ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
     if config.strategy["name"] == "compose" and (whole := kept_whole(config.initial_template)):
         ui.say(whole)
-    if times := times_before(prepared.contents(*SEALED)):
-        ui.say(told(times))
-    ui.say(f"if it is interrupted: {resume_command(journal.path.parent, config.model_dump())}")
+    folder = journal.path.parent
+    ui.say(f"run directory: {folder}   (if it is interrupted: {resume_command(folder, config.model_dump())})")
 
 
 def _taken(folder: Path) -> InputError:
@@ -174,35 +183,25 @@ def larger_limit(config: RunConfig, key: Limit, needed: float) -> float:
 
 
 ENVIRONMENT = "environment.json"
-MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE)
-MADE_OF_FILES = (PLOT, PAGE, TEMPLATES)
-"""The names of the files that are made from the other files, without pictures and without a CLIP."""
+MADE = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, PLOT, PAGE, TEMPLATES)
+"""The names of the files that a run writes at its end."""
 
 
 def finished(folder: Path, ui: Ui) -> RunResult | None:
     """Return the result of a finished run; None if the run is not finished, or has to be resumed.
 
-    A plot or page that was lost or damaged is made again from the other files. If another file was lost or damaged, the
-    run has to be resumed: the search is repeated with the replies in the journal, and all files are written again.
+    If a file was lost or damaged, the run has to be resumed: the search is repeated with the replies in the journal,
+    and all files are written again.
     """
     events = read(folder) if holds_run(folder) else []
     if not events or events[-1]["type"] != "end" or events[-1].get("stopped"):
         return None
-    try:
-        result = read_run(folder).result
-    except InputError as error:
-        ui.say(f"a file of the finished run is made again: {error}")
-        return None
     then = files if isinstance(files := events[-1].get("files"), dict) else {}
-    wrong = [name for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES) if digest(folder / name) != then.get(name)]
+    wrong = [name for name in MADE if digest(folder / name) != then.get(name)]
     if wrong:
         ui.say(f"lost, damaged or changed since the run finished, and made again: {', '.join(wrong)}")
-    if set(wrong) - set(MADE_OF_FILES):
         return None
-    if wrong:
-        with closing(Journal(folder, time.monotonic() - events[-1]["seconds"])) as journal:  # the clock goes on
-            finish(journal, result)
-    return result
+    return load_result(folder)
 
 
 def publish(
@@ -233,7 +232,13 @@ def publish(
     result = _result(prepared, searched, program, test, journal.seconds)
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
     write_json(folder / RESULT, result)
-    finish(journal, result, tracker)
+    write_report(folder)
+    tracker.finish(result, folder)
+    # The event `end` is the last line of the journal. A run that is killed before this line is written can be resumed,
+    # and then writes the missing files. The digests show which files were lost or damaged after the end of the run.
+    made = ((name, digest(folder / name)) for name in MADE)
+    files = {name: found for name, found in made if found}  # some are made in some runs only
+    journal.append("end", stopped=result.stopped, files=files)
     return result
 
 
@@ -259,22 +264,6 @@ def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
 def save(program: TemplateClassifier, file: Path) -> None:
     """Write a program in the format of DSPy, with the versions of dependencies that `program.load` compares."""
     write_json(file, program.dump_state() | {"metadata": {"dependency_versions": get_dependency_versions()}})
-
-
-def finish(journal: Journal, result: RunResult, tracker: Tracker | None = None) -> None:
-    """Write the page and what is beside it, which are made from the other files, and end the journal.
-
-    A run that ends now has a `tracker`, which logs its end.
-    """
-    folder = journal.path.parent
-    write_report(folder)
-    if tracker:
-        tracker.finish(result, folder)
-    # The event `end` is the last line of the journal. A run that is killed before this line is written can be resumed,
-    # and then writes the missing files. The digests show which files were lost or damaged after the end of the run.
-    made = ((name, digest(folder / name)) for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES))
-    files = {name: found for name, found in made if found}  # some are made in some runs only
-    journal.append("end", stopped=result.stopped, files=files)
 
 
 def _result(

@@ -20,13 +20,18 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.registry import Registry, is_own
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.record.redaction import check_address
-from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
 from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
 
 FREE_KEYS = LIMITS | {"track", "device"}
 """The settings that may change when a run is resumed, such as a limit or the device."""
+
+USUAL = (
+    *("data", "clip", "lm", "strategy", "steps", "head", "names", "class_names", "exclude"),
+    *("shots", "selection_shots", "seed", "budget_usd", "verdict", "device"),
+)
+"""The settings that `ipo optimize --help` lists: those that people use. `--help-all` lists all."""
 
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 """The registry of each setting that names a class with its own settings: `strategy=NAME strategy.KEY=VALUE`."""

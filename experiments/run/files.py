@@ -27,8 +27,7 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean, first_error, in
 from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_whole
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import MOST_BYTES, last, read
-from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
-from ipo_prompts.programs.record.trust import check_typed, relative_places, resume_command, to_type
+from ipo_prompts.programs.record.trust import CONFIG_FILE, check_typed, resume_command, to_type
 from ipo_prompts.programs.templates.settings import preset
 
 if TYPE_CHECKING:
@@ -88,17 +87,20 @@ def event_as(form: type[Form], event: Mapping[str, Any] | None) -> Form | None:
         return None
 
 
-def read_model(form: type[Form], file: Path, fix: str = "restore it, or start a new run") -> Form:
+def read_model(form: type[Form], file: Path, fix: str = "") -> Form:
     """Read a JSON file as a model.
 
     Args:
         form: the class of the model.
         file: the file.
-        fix: what a person should do if the file is damaged; it stands in the message.
+        fix: what a person should do if the file is damaged; it stands in the message. "": resume the run, which writes
+            all its files again; or, beside no journal, restore the file.
 
     Raises:
         InputError: the file cannot be read, is not JSON, does not have this form, or was written by another version.
     """
+    if not fix:
+        fix = f"`{resume_command(file.parent)}` writes it again" if holds_run(file.parent) else "restore it"
     content = read_json(file, "the file", fix)
     try:
         return form.model_validate(content)
@@ -309,8 +311,8 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
 def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) -> RunConfig:
     """Return the configuration with which a run is resumed: settings given now replace the recorded settings.
 
-    Only settings in `FREE_KEYS` may differ. Code and servers must be given again, and must be the same: they are never
-    taken from a run directory, see `check_typed`.
+    Only settings in `FREE_KEYS` may differ, and the place of a folder or table: the run knows its pictures. Code and
+    servers must be given again, and must be the same: they are never taken from a run directory, see `check_typed`.
 
     Args:
         folder: the directory of the run.
@@ -319,8 +321,7 @@ def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) ->
         typed: the settings given now, as they were typed: words of the command line, or arguments.
 
     Raises:
-        InputError: there is no run, another setting differs, code or a server is not given, or the pictures are not
-            here.
+        InputError: there is no run, another setting differs, or code or a server is not given.
     """
     if not holds_run(folder):
         raise InputError(f"{folder} holds no run to resume: it has no {JOURNAL}; repeat the command that began it.")
@@ -328,20 +329,14 @@ def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) ->
     explicit = given.model_dump(include=set(given.model_fields_set))
     wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
     check_typed(wanted.model_dump(), explicit, f"the run in {folder}", resume_command(folder, {}, *typed))
-    key = wanted.differs_from(stored)
+    kinds = {one.data.partition(":")[0] for one in (wanted, stored)}
+    moved = len(kinds) == 1 and kinds < {"folder", "table"}
+    key = wanted.differs_from(stored.model_copy(update={"data": wanted.data}) if moved else stored)
     if key:
         rather = "give that one" if key in to_type(stored.model_dump()) else "leave it out"
         raise InputError(
             f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
             f"{rather}."
-        )
-    began = (last(folder, "start") or {}).get("began_in")
-    places = [] if "data" in explicit else relative_places(wanted.model_dump())
-    gone = next((place for place in places if not os.path.exists(place)), None)  # noqa: PTH110
-    if gone and isinstance(began, str) and Path(began) != Path.cwd():
-        raise InputError(
-            f"the run in {folder} has data={wanted.data}, which is not here: it was begun in {began}; `cd "
-            f"{shlex.quote(began)}`, then resume it."
         )
     return wanted
 
@@ -366,7 +361,7 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
     for key in values:
         if key not in RunConfig.model_fields:
             hint = did_you_mean(key, RunConfig.model_fields)
-            raise InputError(f"unknown key {key!r} in {where}{hint}; `ipo optimize --help` lists the settings.")
+            raise InputError(f"unknown key {key!r} in {where}{hint}; `ipo optimize --help-all` lists the settings.")
     if not whole:
         if (name := values.get("preset", "default")) in ("paper", "code"):
             values = overlaid({**preset(name), "describer_question": name}, values)

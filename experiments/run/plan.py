@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import dspy
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
 from ipo_prompts.experiments.data.benchmarks import absent, assumed
@@ -20,21 +22,20 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.result import RewardNames
 from ipo_prompts.experiments.run.tested_before import times_before
 from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.experiments.tasks.base import Task
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.surrogate import texts_for
 from ipo_prompts.metrics.template import check_count, every_name
 from ipo_prompts.programs.candidates import forecast_names
+from ipo_prompts.programs.describers.multimodal import MOST_CHARACTERS, QUESTIONS
 from ipo_prompts.programs.domain import forecast_domain
-from ipo_prompts.programs.lm.ledger import total_usd
+from ipo_prompts.programs.lm.connect import REPLAY, Backend, find_backend
+from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE, total_usd
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Strategy, forecast_of, room_for_words
-
-if TYPE_CHECKING:
-    from ipo_prompts.experiments.tasks.base import Task
-    from ipo_prompts.programs.lm.connect import Backend
-    from ipo_prompts.programs.templates.settings import SearchSettings
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 SPLIT_SEED = 0
 """The seed of the split of data that come without parts.
@@ -104,7 +105,18 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     REWARDS.settings(config.reward)  # imports a reward class of the user, and checks its settings
     optimizer, describer = backends(config, ready=ready)
     gone = None if ready else absent(config.data)
-    data = assumed(gone, config.task) if gone else data_of(config)
+    data = (
+        assumed(gone, config.task)
+        if gone
+        else load_data(
+            config.data,
+            seed=SPLIT_SEED,
+            task=config.task,
+            class_names=config.class_names,
+            exclude=config.exclude,
+            clean=config.names != "as-is",
+        )
+    )
     check_count(len(every_name(data.class_names)))
     refuse_codes(data)
     drawn = draw_for(data, config)
@@ -116,42 +128,21 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     return planned
 
 
-def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | None:
-    """Say which classes have fewer pictures than asked for, and which are untested; None if there are none."""
-    told = [found] if (found := about_few_pictures(drawn, config)) else []
-    if names := [repr(str(name)) for name in untested(data, _classes(config))]:
-        told.append(f"{several(names)}: used in the search, but untested, for want of a second picture")
-    return "; ".join(told) or None
-
-
-def about_few_pictures(drawn: Draw, config: RunConfig) -> str:
-    """Say which classes have fewer pictures than asked for; return an empty text if none has."""
+def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str:
+    """Say which classes have fewer pictures than asked for, and which are untested; "" if there are none."""
     asked = config.shots + held_back_shots(config)
     groups = {(item.label, item.group) for item in (*drawn.search, *drawn.selection)}
     gave = Counter(label for label, _ in groups)
     short = [f"{name!r} has {gave[label]}" for label, name in enumerate(drawn.class_names) if gave[label] < asked]
-    if not short:
-        return ""
-    return (
-        f"{len(short)} of {len(drawn.class_names)} classes have fewer pictures to search and choose with than "
-        f"shots={config.shots} selection_shots={held_back_shots(config)}: {several(short)}"
-    )
-
-
-def data_of(config: RunConfig) -> DataSet:
-    """Load the data set of a run with the settings of the run.
-
-    Raises:
-        InputError: the data set cannot be read.
-    """
-    return load_data(
-        config.data,
-        seed=SPLIT_SEED,
-        task=config.task,
-        class_names=config.class_names,
-        exclude=config.exclude,
-        clean=config.names != "as-is",
-    )
+    told = []
+    if short:
+        told.append(
+            f"{len(short)} of {len(drawn.class_names)} classes have fewer pictures to search and choose with than "
+            f"shots={config.shots} selection_shots={held_back_shots(config)}: {several(short)}"
+        )
+    if names := [repr(str(name)) for name in untested(data, _classes(config))]:
+        told.append(f"{several(names)}: used in the search, but untested, for want of a second picture")
+    return "; ".join(told)
 
 
 def held_back_shots(config: RunConfig) -> int:
@@ -161,8 +152,6 @@ def held_back_shots(config: RunConfig) -> int:
 
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
     """Return the language models of the strategy and of the describer, each None if there is none; see `plan`."""
-    from ipo_prompts.programs.lm.connect import REPLAY, find_backend
-
     config.check_lm()
 
     def find(name: str, role: str, api_base: str | None) -> Backend:
@@ -294,8 +283,6 @@ def _optimizer(planned: Plan, backend: Backend) -> dict[str, Any]:
 
 
 def _expected(planned: Plan) -> Expected:
-    from ipo_prompts.programs.describers.multimodal import MOST_CHARACTERS, QUESTIONS
-
     config, drawn = planned.config, planned.drawn
     described = 0
     if config.describer != "none":
@@ -308,11 +295,6 @@ def _expected(planned: Plan) -> Expected:
 
 
 def _describer(planned: Plan, backend: Backend) -> dict[str, Any]:
-    import dspy
-
-    from ipo_prompts.programs.describers.multimodal import QUESTIONS
-    from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE
-
     asked = QUESTIONS[planned.config.describer_question]
     calls = min(planned.config.described_pictures, len(planned.drawn.search))
     inputs = {"task": planned.data.task, "image": dspy.Image("data:image/png;base64,")}

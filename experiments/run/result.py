@@ -1,4 +1,4 @@
-"""The result of a run, `result.json`. The models here define its format; `publishing.py` fills them."""
+"""The result of a run, `result.json`. The models here define its format; `pipeline.py` fills them."""
 
 from __future__ import annotations
 

@@ -7,18 +7,21 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 
-from ipo_prompts.experiments.run.config import CONFIG_FILE, about_preset
+from ipo_prompts.experiments.run.config import about_preset
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.classification import EncodedPictures, scores_accuracy
+from ipo_prompts.metrics.errors import InputError, several
+from ipo_prompts.metrics.template import written
 from ipo_prompts.programs import running
 from ipo_prompts.programs.bench import Step
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber, describe
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, begin, check_same
-from ipo_prompts.programs.record.trust import relative_places
+from ipo_prompts.programs.record.trust import CONFIG_FILE, relative_places
 from ipo_prompts.programs.running import Searched, blend_in, calibrate_words, check_naming
 from ipo_prompts.programs.selection import why_not_best
 
@@ -50,11 +53,19 @@ def search_in(
     check_naming(settings, prepared.reward)
     pictures = prepared.digest(*SHOWN)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
+    classes = list(written(planned.drawn.class_names))
+    begun = next((event for event in journal.events if event["type"] == "start"), {})
+    if (before := begun.get("classes", classes)) != classes:
+        others = [repr(name) for name in (*before, *classes) if before.count(name) != classes.count(name)]
+        raise InputError(
+            f"{journal.path.parent} holds a search with other class names or synonyms ({several(others)}); "
+            "name the classes as then, or start a new run."
+        )
     check_same(journal, identity)
     # The folder in which the run began is recorded for people who resume the run in another folder. It is not recorded
     # if all paths are absolute.
     began = {"began_in": os.getcwd()} if relative_places(config.model_dump()) else {}  # noqa: PTH109
-    begin(journal, identity, config=config.model_dump(mode="json"), **began)
+    begin(journal, identity, config=config.model_dump(mode="json"), classes=classes, **began)
     comments = "".join(f"# {line}\n" for line in (_ONLY_SHOWN, *about_preset(config)))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
     record_drawn(journal, prepared, ui.warn)
@@ -81,7 +92,7 @@ def search_in(
         journal=journal,
         task=data.task,
         describe=partial(_descriptions, prepared, journal, ledger, ui) if planned.describer else None,
-        called=(config.data,),
+        called=(begun.get("config", {}).get("data", config.data),),  # as it was called before it was moved
         on_step=on_step,
         say=ui.passing,
         showing=showing,
@@ -101,7 +112,7 @@ def search_in(
     )
     choice = found.result.choice
     if why := why_not_best(choice, found.result.history):  # the view has shown another template as the best
-        ui.say(f"chosen is {choice.template!r}, and not the best so far: {why}")
+        ui.say(f"the chosen template is another: {why}")
     for part in SHOWN:
         for item in getattr(planned.drawn, part):
             item.picture.bytes()  # refuses pictures that have changed
@@ -110,8 +121,6 @@ def search_in(
 
 def _descriptions(prepared: Prepared, journal: Journal, ledger: Ledger, ui: Ui) -> list[str]:
     """Describe the search pictures with the multimodal model of the run."""
-    from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber, describe
-
     config, described, asked = prepared.config, prepared.search, prepared.plan.describer
     assert asked is not None
     ui.passing(f"describing the search pictures with {config.describer}")
