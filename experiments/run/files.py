@@ -93,23 +93,23 @@ def read_model(form: type[Form], file: Path, fix: str = "") -> Form:
     Args:
         form: the class of the model.
         file: the file.
-        fix: what a person should do if the file is damaged; it stands in the message. "": resume the run, which writes
-            all its files again; or, beside no journal, restore the file.
+        fix: what a person should do if the file is damaged, for the message. "": resume the run, which writes all its
+            files again, or restore the file if no run is there; start a new run if another version wrote it.
 
     Raises:
         InputError: the file cannot be read, is not JSON, does not have this form, or was written by another version.
     """
-    if not fix:
-        fix = f"`{resume_command(file.parent)}` writes it again" if holds_run(file.parent) else "restore it"
-    content = read_json(file, "the file", fix)
+    again = f"`{resume_command(file.parent)}` writes it again" if holds_run(file.parent) else "restore it"
+    content = read_json(file, "the file", fix or again)
     try:
         return form.model_validate(content)
     except ValidationError as error:
         where, said = first_error(error)
-        wrong = "was written by another version of ipo"
-        if where != "schema":
-            wrong = f"does not have the form that this version reads ({where}: {said})"
-        raise InputError(f"{file} {wrong}; {fix}.") from error
+        if where == "schema":
+            raise InputError(f"{file} was written by another version of ipo; {fix or 'start a new run'}.") from error
+        raise InputError(
+            f"{file} does not have the form that this version reads ({where}: {said}); {fix or again}."
+        ) from error
 
 
 def check_writable(folder: Path, what: str = "run directory", fix: str = "choose another --out") -> None:

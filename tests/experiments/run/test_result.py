@@ -41,5 +41,5 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 def test_a_foreign_result_is_one_sentence(tmp_path: Path, change: Any, wrong: str) -> None:
     (tmp_path / "result.json").write_text((RECORDED / "result.json").read_text())
     change_json(tmp_path / "result.json", change)
-    with pytest.raises(InputError, match=rf"result\.json does not have the form .*\({wrong}.*restore it, or"):
+    with pytest.raises(InputError, match=rf"result\.json does not have the form .*\({wrong}.*; restore it"):
         load_result(tmp_path)
