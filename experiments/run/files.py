@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import shlex
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -21,7 +20,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, nested, overlaid
-from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics import files
 from ipo_prompts.metrics.errors import InputError, did_you_mean, first_error, input_error, nearest
 from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_whole
@@ -241,14 +239,6 @@ def holds_run(folder: Path) -> bool:
 # The configuration of a run. Words `key=value` take precedence over a YAML file, and the file over a preset.
 
 
-_NUMBERS = {
-    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
-    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
-    "list_type": "a list",
-}
-"""The kind of value that a setting takes, in words, by the type of the pydantic error."""
-
-
 def is_begun(config: RunConfig, folder: Path) -> bool:
     """Return whether a run directory holds a run with this configuration, which can be resumed.
 
@@ -353,11 +343,6 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
         InputError: see `load_config`.
     """
     values = nested(values)
-    if "metric" in values:
-        raise InputError(
-            f"there is no setting metric in {where}: a metric judges one answer, and a run maximises a reward, which "
-            f"scores a template on all pictures; set reward ({', '.join(REWARDS)}), or leave it out for accuracy."
-        )
     for key in values:
         if key not in RunConfig.model_fields:
             hint = did_you_mean(key, RunConfig.model_fields)
@@ -372,20 +357,7 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise _no_number(error, where) or input_error(error, where) from error
-
-
-def _no_number(error: ValidationError, where: str) -> InputError | None:
-    """Return an error that says that a setting takes a number or a list; None if the first error is of another kind."""
-    first = error.errors()[0]
-    key, kind = first["loc"][0] if first["loc"] else "", _NUMBERS.get(first["type"])
-    if kind is None:
-        return None
-    example = example_of(key) if kind != "a list" else f"[{str(first['input']).strip('[]')[:40]}]"
-    if where == "the command line":
-        example = f"{key}={shlex.quote(str(example))}"
-    given = "nothing" if first["input"] is None else repr(first["input"])[:200]
-    return InputError(f"{key} in {where} is {kind}, such as {example} (given: {given}).")
+        raise input_error(error, where) from error
 
 
 def example_of(key: Any) -> Any:

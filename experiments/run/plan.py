@@ -192,19 +192,12 @@ def _check_reward(config: RunConfig) -> None:
     Raises:
         InputError: a setting is not allowed; the message says what to set.
     """
-    name = config.reward["name"]
-    accuracy = _scores_accuracy(config)
-    if config.names == "search" and not accuracy:
-        raise InputError(f"names=search is for the accuracy of labelled pictures, and not for reward={name}.")
-    if config.verdict == "balanced" and not accuracy:
-        raise InputError(
-            "verdict=balanced is for the accuracy of pictures with one class each, which is not measured here; "
-            "leave it out."
-        )
-    if config.head == "blend" and not accuracy:
-        raise InputError(
-            f"head=blend is for the accuracy of labelled pictures, and not for reward={name}; leave it out."
-        )
+    if _scores_accuracy(config):
+        return
+    for key, value in (("names", "search"), ("verdict", "balanced"), ("head", "blend")):
+        if getattr(config, key) == value:
+            name = config.reward["name"]
+            raise InputError(f"{key}={value} is for the accuracy of labelled pictures, not for reward={name}.")
 
 
 # Before money is spent: what a run would cost (`--dry-run`).

@@ -113,7 +113,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--lm", "locl"], "litellm knows no provider for 'locl' (did you mean local?)"),
     (["--describer", "foo"], "such as openai/gpt-4o-mini, or is one of replay/RUN, none."),
     (["--steps", "3.5"], "--steps is a whole number, such as --steps 12; see `ipo optimize --help`"),
-    (["steps=abc"], "steps in the command line is a whole number, such as steps=12 (given: 'abc')."),
+    (["steps=abc"], "steps in the command line is wrong: input should be a valid integer"),
     (["temperature=hot"], "temperature in the command line is a number, such as temperature=1.0 (given: 'hot')."),
     (["--steps", "0"], "steps in the command line is wrong"),
     (["--steps"], "requires an argument; see `ipo optimize --help`."),
