@@ -13,23 +13,20 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
 from ipo_prompts.experiments.cli.common import Device, Program, drop_output, examples, fail, look_first, note
-from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, as_cell, printable
-from ipo_prompts.metrics.head import Head
-from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.programs.classifier import TemplateClassifier
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
     from ipo_prompts.metrics.arrays import Floats
+    from ipo_prompts.metrics.clip import Clip
+    from ipo_prompts.metrics.head import Head
     from ipo_prompts.programs.classifier import TemplateClassifier
 
 STDIN = Path("-")
@@ -68,7 +65,6 @@ def predict(
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
-    from ipo_prompts.experiments.cli.predict import label_files
     from ipo_prompts.programs.classifier import TemplateClassifier
 
     classifier = TemplateClassifier.from_file(program, device=device)
@@ -208,7 +204,7 @@ So the memory needed does not grow with the number of pictures.
 """
 
 
-Row = tuple[Path, Floats | InputError]
+Row: TypeAlias = "tuple[Path, Floats | InputError]"
 """A picture file with the probability of each class, float32 (C,), or with the error for which there is none."""
 
 
@@ -235,6 +231,8 @@ def label_files(classifier: TemplateClassifier, files: Iterator[Path]) -> Iterat
 
 
 def _open(file: Path) -> Image:
+    from ipo_prompts.metrics.pictures import Picture
+
     return Picture.from_path(file).image()
 
 
