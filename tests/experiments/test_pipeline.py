@@ -1,4 +1,4 @@
-"""Test pictures that are search or selection pictures, too; what a run is recognised by; a larger limit to resume with."""
+"""Copies among the test pictures; what a run is recognised by; the larger limit with which a run is resumed."""
 
 from __future__ import annotations
 
