@@ -21,6 +21,7 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber, describe
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, begin, check_same
+from ipo_prompts.programs.record.redaction import redacted
 from ipo_prompts.programs.record.trust import CONFIG_FILE, relative_places
 from ipo_prompts.programs.running import Searched, blend_in, calibrate_words, check_naming
 from ipo_prompts.programs.selection import why_not_best
@@ -53,7 +54,7 @@ def search_in(
     check_naming(settings, prepared.reward)
     pictures = prepared.digest(*SHOWN)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
-    classes = list(written(planned.drawn.class_names))
+    classes = redacted({"classes": written(planned.drawn.class_names)})["classes"]
     begun = next((event for event in journal.events if event["type"] == "start"), {})
     if (before := begun.get("classes", classes)) != classes:
         others = [repr(name) for name in (*before, *classes) if before.count(name) != classes.count(name)]
