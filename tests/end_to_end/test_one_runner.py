@@ -61,7 +61,7 @@ def test_the_same_job_leaves_the_same_journal(
     assert told(log) == told(run)
     saved = program(run)
     state = found.dump_state()
-    assert [state[key] for key in ("templates", "clip")] == [saved[key] for key in ("templates", "clip")]
+    assert [state[key] for key in ("template", "clip")] == [saved[key] for key in ("template", "clip")]
     assert [one.key for one in answered(log)] == [one.key for one in answered(run)]
     assert len(answered(log)) == found.usage["optimizer"].calls > 0
 
