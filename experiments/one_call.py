@@ -15,9 +15,8 @@ from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
 from ipo_prompts.experiments.run.answer import summary
-from ipo_prompts.experiments.run.files import default_folder, reserved
+from ipo_prompts.experiments.run.files import allow_typed, build, config_of, default_folder, reserved, resumed
 from ipo_prompts.experiments.run.live_view import view
-from ipo_prompts.experiments.run.reading import allow_typed, build, config_of, resumed
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.verdict import Verdict

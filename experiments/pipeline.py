@@ -6,28 +6,56 @@ The cells of a grid use only `prepare` and `search_in`: the protocol of the grid
 from __future__ import annotations
 
 import math
+import shlex
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-from ipo_prompts.experiments.publishing import finished, publish
+import numpy as np
+import yaml
+from dspy.utils.saving import get_dependency_versions
+
+from ipo_prompts.experiments.data import DataSet
+from ipo_prompts.experiments.data.load import check_command
+from ipo_prompts.experiments.data.names import NAMES_FILE
+from ipo_prompts.experiments.export import best_target
+from ipo_prompts.experiments.report.analysis import ANALYSIS
+from ipo_prompts.experiments.report.explain import analyse
+from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.files import check_writable, holds_run
+from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import plan
-from ipo_prompts.experiments.run.prepared import SEALED, Prepared, as_begun, prepare
-from ipo_prompts.experiments.run.program import program_of
-from ipo_prompts.experiments.run.result import RunResult
-from ipo_prompts.experiments.run.sealed import encode_sealed, open_test
-from ipo_prompts.experiments.run.searching import search_in
-from ipo_prompts.experiments.run.tested_before import check_countable, times_before, told
-from ipo_prompts.experiments.tracking import tracking
+from ipo_prompts.experiments.run.plan import held_back_shots, plan
+from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, as_begun, prepare
+from ipo_prompts.experiments.run.result import (
+    PROGRAM,
+    RESULT,
+    Chosen,
+    ClipAndPrecision,
+    Data,
+    LanguageModels,
+    RunResult,
+    Sealed,
+    StrategyUsed,
+    load_result,
+)
+from ipo_prompts.experiments.run.sealed import SealedTest, encode_sealed, open_test
+from ipo_prompts.experiments.run.searching import program_of, search_in
+from ipo_prompts.experiments.run.tested_before import check_countable, told
+from ipo_prompts.experiments.tracking import Tracker, tracking
+from ipo_prompts.metrics.blend import FEWEST
+from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.clock import Limit, now
 from ipo_prompts.metrics.device import find_device
-from ipo_prompts.metrics.errors import InputError, silent
+from ipo_prompts.metrics.errors import InputError, several, silent
 from ipo_prompts.metrics.reward import scale_of
-from ipo_prompts.programs.journal import Journal
+from ipo_prompts.metrics.template import written
+from ipo_prompts.metrics.verdict import share
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.journal import Journal, last, read
 from ipo_prompts.programs.lm.connect import REPLAY
+from ipo_prompts.programs.naming import NamesChosen
+from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.strategies.compose import kept_whole
 from ipo_prompts.programs.trust import resume_command
 
@@ -58,17 +86,16 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
     there = holds_run(folder)
     if there and not resume:
         raise _taken(folder)
-    if resume:
-        before = finished(folder, ui)
-        if before:
-            ui.say("the run had finished, and this is its result")
-            return before
+    if resume and (before := finished(folder, ui)):
+        ui.say("the run had finished, and this is its result")
+        return before
     check_writable(folder)
     check_countable()
-    planned = plan(config, say=ui.passing)
+    if there:
+        check_place(config, folder)
+    planned = plan(config, say=ui.say)
     if there:
         planned = as_begun(planned, folder)
-    ui.say(f"run directory: {folder}")
     try:
         prepared = prepare(planned, ui)
         encode_sealed(prepared, ui)
@@ -79,23 +106,35 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
     with closing(Journal(folder, started)) as journal:
         if not resume and journal.events:  # another process began the run between the first check and the lock
             raise _taken(folder)
-        with tracking(prepared.config, folder, ui) as tracker:
+        with tracking(config, folder, ui) as tracker:
             _announce(prepared, journal, ui)
-            return _searched_and_tested(prepared, journal, tracker, ui)
+            searched = search_in(prepared, journal, ui, tracker.step)
+            program = program_of(prepared, searched)
+            ui.passing(f"opening the sealed test {planned.task.unit}")
+            test = open_test(prepared, searched, program, journal, ui)
+            ui.passing("measuring what each word does")
+            return publish(prepared, searched, program, test, journal, tracker)
 
 
-def _searched_and_tested(prepared: Prepared, journal: Journal, tracker: Any, ui: Ui) -> RunResult:
-    """Search, open the sealed pictures, and write the result."""
-    ui.scale = scale_of(prepared.reward)
-    searched = search_in(prepared, journal, ui, tracker.step)
-    program = program_of(prepared, searched)
-    ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
-    test = open_test(prepared, searched, program, journal, ui)
-    ui.passing("measuring what each word does")
-    return publish(prepared, searched, program, test, journal, tracker)
+def check_place(config: RunConfig, folder: Path) -> None:
+    """Refuse to resume a run whose folder or table of pictures was moved; the message says how to name its place.
+
+    Raises:
+        InputError: the pictures are not where the settings say.
+    """
+    kind, _, place = config.data.partition(":")
+    if kind not in ("folder", "table") or Path(place).expanduser().exists():
+        return
+    began = (last(folder, "start") or {}).get("began_in")
+    there = f"`cd {shlex.quote(began)}`, or " if isinstance(began, str) and Path(began) != Path.cwd() else ""
+    raise InputError(
+        f"the run in {folder} has data={config.data}, which is not here; {there}name its new place: "
+        f"`{resume_command(folder, config.model_dump(), f'data={kind}:PLACE')}`."
+    )
 
 
 def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
+    ui.scale = scale_of(prepared.reward)
     drawn, optimizer, config = prepared.plan.drawn, prepared.plan.optimizer, prepared.config
     how = f"with {optimizer.model}" if optimizer else f"without a language model (strategy {config.strategy['name']})"
     if config.lm.startswith(REPLAY):
@@ -107,9 +146,8 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
     ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
     if config.strategy["name"] == "compose" and (whole := kept_whole(config.initial_template)):
         ui.say(whole)
-    if times := times_before(prepared.contents(*SEALED)):
-        ui.say(told(times))
-    ui.say(f"if it is interrupted: {resume_command(journal.path.parent, config.model_dump())}")
+    folder = journal.path.parent
+    ui.say(f"run directory: {folder}   (if it is interrupted: {resume_command(folder, config.model_dump())})")
 
 
 def _taken(folder: Path) -> InputError:
@@ -139,3 +177,175 @@ def larger_limit(config: RunConfig, key: Limit, needed: float) -> float:
     limit: float = getattr(config, key)
     enough = math.ceil(10_000 * needed) / 10_000 if key == "budget_usd" else math.ceil(needed)
     return max(2 * limit, enough)
+
+
+# The end of a run: the program, the result, the page, and the last line of the journal.
+
+
+ENVIRONMENT = "environment.json"
+MADE = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, PLOT, PAGE, TEMPLATES)
+"""The names of the files that a run writes at its end."""
+
+
+def finished(folder: Path, ui: Ui) -> RunResult | None:
+    """Return the result of a finished run; None if the run is not finished, or has to be resumed.
+
+    If a file was lost or damaged, the run has to be resumed: the search is repeated with the replies in the journal,
+    and all files are written again.
+    """
+    events = read(folder) if holds_run(folder) else []
+    if not events or events[-1]["type"] != "end" or events[-1].get("stopped"):
+        return None
+    then = files if isinstance(files := events[-1].get("files"), dict) else {}
+    wrong = [name for name in MADE if digest(folder / name) != then.get(name)]
+    if wrong:
+        ui.say(f"lost, damaged or changed since the run finished, and made again: {', '.join(wrong)}")
+        return None
+    return load_result(folder)
+
+
+def publish(
+    prepared: Prepared,
+    searched: Searched,
+    program: TemplateClassifier,
+    test: SealedTest,
+    journal: Journal,
+    tracker: Tracker,
+) -> RunResult:
+    """Write all files of a run directory except the journal and the configuration; return the result.
+
+    Args:
+        prepared: the prepared run.
+        searched: the finished search of the run.
+        program: the program of the run.
+        test: the opened test of the run.
+        journal: the journal of the run.
+        tracker: logs the run in Weights & Biases, if that was asked for.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    folder = journal.path.parent
+    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, program.template, prepared.plan.reward_names))
+    write_names(folder, prepared.plan.data, searched.named)
+    save(program, folder / PROGRAM)
+    result = _result(prepared, searched, program, test, journal.seconds)
+    write_json(folder / ENVIRONMENT, environment(prepared.clip))
+    write_json(folder / RESULT, result)
+    write_report(folder)
+    tracker.finish(result, folder)
+    # The event `end` is the last line of the journal. A run that is killed before this line is written can be resumed,
+    # and then writes the missing files. The digests show which files were lost or damaged after the end of the run.
+    made = ((name, digest(folder / name)) for name in MADE)
+    files = {name: found for name, found in made if found}  # some are made in some runs only
+    journal.append("end", stopped=result.stopped, files=files)
+    return result
+
+
+def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
+    """Write `classes.yaml` into the run directory if the run renamed classes; the file is for the folder of pictures.
+
+    Classes that the search did not see keep their names.
+    """
+    if named is None or not named.renamed:
+        return
+    lines = [
+        "# The best class names that a run found; put this file beside the folders of pictures.",
+        "# They were chosen without sealed pictures. If these lead you to a change, only new pictures can test it.",
+    ]
+    called = dict(zip(map(str, named.given), named.class_names, strict=True))
+    names = [called.get(str(name), name) for name in data.class_names]
+    for own, value in zip(data.renamed_from or data.class_names, written(names), strict=True):
+        line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=None)
+        lines.append(line.strip().removeprefix("{").removesuffix("}") if isinstance(value, str) else line.strip())
+    write_text(folder / NAMES_FILE, "\n".join(lines) + "\n")
+
+
+def save(program: TemplateClassifier, file: Path) -> None:
+    """Write a program in the format of DSPy, with the versions of dependencies that `program.load` compares."""
+    write_json(file, program.dump_state() | {"metadata": {"dependency_versions": get_dependency_versions()}})
+
+
+def _result(
+    prepared: Prepared, searched: Searched, program: TemplateClassifier, test: SealedTest, elapsed: float
+) -> RunResult:
+    """Return the result of a run; for the arguments see `publish`. `elapsed` is how long the run took, in seconds."""
+    config, planned, searching = prepared.config, prepared.plan, searched.result
+    data, roles, strategy = planned.data, searched.ledger.roles, planned.strategy
+    waited = prepared.lm_seconds + sum(usage.seconds for usage in roles.values())
+    spent = {"lm": waited, **prepared.clip.seconds}
+    total = max(elapsed, sum(spent.values()))
+    seconds = {"total": total, **spent, "other": total - sum(spent.values())}
+    pairs = zip(program.labels, program.class_names, strict=True)
+    return RunResult(
+        template=searching.choice.template,
+        initial_template=config.initial_template,
+        rows=test.rows,
+        names={str(typed): str(used) for typed, used in pairs if typed != used},
+        advice=advice(prepared, program, test),
+        reward=planned.reward_names,
+        strategy=StrategyUsed(
+            name=config.strategy["name"],
+            settings={key: value for key, value in config.strategy.items() if key != "name"},
+            passes_over=getattr(strategy, "passes_over", ""),
+            domain=searching.domain,
+        ),
+        clip=ClipAndPrecision.model_validate(prepared.clip),
+        data=Data(
+            name=data.name,
+            fingerprint=prepared.digest(*SHOWN, *SEALED),
+            split=data.split,
+            classes=len(data.class_names),
+            shots=config.shots,
+        ),
+        sealed=Sealed(digest=prepared.digest(*SEALED), tested_before=test.tested_before),
+        selection=Chosen.model_validate(searching.choice),
+        ended=searching.ended,
+        stopped=searching.stopped,
+        limit=searching.reached.limit if searching.reached else None,
+        needed=searching.reached.needed if searching.reached else 0.0,
+        steps=len(searching.steps) - 1,
+        proposed=searching.proposed,
+        templates_scored=len(searching.history),
+        scored_only=searching.scored_only,
+        lm=LanguageModels.model_validate({role: roles.get(role) for role in LanguageModels.model_fields}),
+        seconds={name: round(spent, 1) for name, spent in seconds.items()},
+        seed=config.seed,
+        export=best_target(program),
+    )
+
+
+# One piece of advice after a run, only where there is something to do.
+
+
+def advice(prepared: Prepared, program: TemplateClassifier, test: SealedTest) -> str:
+    """Return the first advice that applies; empty if there is nothing to do."""
+    drawn, config = prepared.plan.drawn, prepared.config
+    if test.tested_before:
+        return told(test.tested_before)
+    tested = {item.label for item in drawn.test}
+    untested = [repr(str(name)) for label, name in enumerate(drawn.class_names) if label not in tested]
+    if untested:
+        return f"no test picture: {several(untested)}; add pictures, to know how often these classes are named rightly"
+    if test.copies:
+        check = check_command(config.data, config.exclude)
+        sealed = len(drawn.test) + len(drawn.new_test)
+        return (
+            f"{test.copies:,} of {sealed:,} test pictures are also search or selection pictures, so the accuracy is "
+            f"too high; this lists them: {check}"
+        )
+    if config.head == "auto" and scores_accuracy(prepared.reward) and _few(prepared):
+        if config.shots + held_back_shots(config) < FEWEST:
+            return f"with {FEWEST} or more labelled pictures a class, pictures can help beside words: shots=4"
+        return f"label {FEWEST} or more pictures a class, so that pictures can help beside words"
+    for row in test.rows:
+        if row.part == "test" and row.measure == "mean over classes":
+            return f"if each class counts the same, the accuracy is {share(row.after)}: {row.difference.numbers}"
+    return ""
+
+
+def _few(prepared: Prepared) -> bool:
+    """Whether the median class has fewer labelled base pictures than pictures need to count beside words."""
+    drawn = prepared.plan.drawn
+    base = Counter(label for label, _ in {(item.label, item.group) for item in (*drawn.search, *drawn.selection)})
+    return bool(np.median([base[label] for label in range(len(drawn.class_names))]) < FEWEST)

@@ -25,8 +25,7 @@ from ipo_prompts.experiments.report.analysis import load_analysis
 from ipo_prompts.experiments.report.page import PAGE
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.result import PROGRAM, RunResult
-from ipo_prompts.experiments.run.scores import PartName
+from ipo_prompts.experiments.run.result import PROGRAM, PartName, RunResult
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.bench import Step
 from ipo_prompts.programs.journal import FILE_NAME as JOURNAL

@@ -36,7 +36,7 @@ from ipo_prompts.programs.running import Searched, blend_in, check_head, check_n
 from ipo_prompts.programs.search_settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Expected, GivenTemplates, Strategy, forecast_of, needs_lm
+from ipo_prompts.programs.strategies.base import Expected, GivenTemplates, Strategy, asks_lm, forecast_of, needs_lm
 
 # A child of DSPy's logger: the progress of `compile` is shown and silenced with that of DSPy's own optimizers.
 progress = logging.getLogger("dspy.teleprompt.ipo")
@@ -175,6 +175,8 @@ class IPO(Teleprompter):
                     "valset": examples_digest(others),
                 }
                 begin(journal, {**self._identity(classifier, reward, settings, strategy, model), **sets})
+            if model is None and self.lm is None and asks_lm(strategy):
+                progress.warning("No language model is set, so none is asked: IPO(lm=…), or dspy.context(lm=…).")
             more = f"{len(others)} more choose the winner" if others else "they choose the winner, too"
             progress.info("Searching on %d examples; %s.", len(searched), more)
             ledger = ledger_of(settings, journal)

@@ -12,14 +12,14 @@ import typer
 
 from ipo_prompts.experiments.cli.app import app
 from ipo_prompts.experiments.run.config import FREE_KEYS, dotted, settings
-from ipo_prompts.experiments.run.reading import build
+from ipo_prompts.experiments.run.files import build
 
 HEAD = """# Command line
 
 Results go to stdout, progress and messages to stderr. [Exit codes](environment.md#exit-codes) say how a command ended.
 
-`-h` or `--help` works after every command. `ipo --version` prints the version. After `ipo --install-completion` the Tab
-key completes commands and flags in your shell.
+`-h` or `--help` works after every command; `ipo optimize --help-all` also lists rare settings. `ipo --version` prints
+the version. After `ipo --install-completion` the Tab key completes commands and flags in your shell.
 """
 
 SETTINGS = """## Settings

@@ -30,9 +30,8 @@ from dspy import lm15
 
 from ipo_prompts.experiments.pipeline import run_job
 from ipo_prompts.experiments.run.config import RunConfig, about_preset
-from ipo_prompts.experiments.run.files import digest, write_bytes, write_json
+from ipo_prompts.experiments.run.files import digest, load_config, write_bytes, write_json
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs import describe
 from ipo_prompts.programs.journal import FILE_NAME, Event, line_of, read

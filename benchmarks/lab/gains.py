@@ -23,7 +23,7 @@ from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.run.config import nested
-from ipo_prompts.experiments.run.reading import build
+from ipo_prompts.experiments.run.files import build
 from ipo_prompts.metrics.sampling import Variance
 
 CELLS = Path(__file__).parents[2] / "docs/evidence/cells"

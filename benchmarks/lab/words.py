@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ipo_prompts.experiments.run.reading import read_words
+from ipo_prompts.experiments.run.files import read_words
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 
 

@@ -84,7 +84,7 @@ def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConf
     Raises:
         InputError: a word sets another key. The message names the keys that the command takes.
     """
-    from ipo_prompts.experiments.run.reading import load_config, read_words
+    from ipo_prompts.experiments.run.files import load_config, read_words
 
     known = (*ABOUT, "names", *also)
     if other := {key for key in read_words(words or []) if key not in known and key.partition(".")[0] not in also}:
@@ -149,28 +149,32 @@ def show(content: Content, text: Callable[[Content], str], as_json: bool) -> Non
 
 
 class WithSettings(TyperCommand):
-    """A command whose help lists every setting below the flags. The settings are read from the class `RunConfig`.
+    """A command whose help lists settings below the flags: `--help` those that people use, `--help-all` all.
 
-    The help lists the settings of one strategy and one reward: those that the user typed, else the defaults. Other
-    strategies and rewards are not imported, because their files may import anything.
+    The help lists the own settings of a strategy and a reward that the user typed, and with `--help-all` those of the
+    default ones. Others are not imported, because their files may import anything.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Store the typed words, then parse them. The help needs the words, and it is printed during the parsing."""
         ctx.meta[WithSettings.__name__] = [*args]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, ["--help" if word == "--help-all" else word for word in args])
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the list of settings into the help, and the examples below it."""
-        from ipo_prompts.experiments.run.config import settings
+        from ipo_prompts.experiments.run.config import USUAL, settings
 
-        typed = dict(word.lstrip("-").split("=", 1) for word in ctx.meta.get(WithSettings.__name__, ()) if "=" in word)
+        words = ctx.meta.get(WithSettings.__name__, ())
+        typed = dict(word.lstrip("-").split("=", 1) for word in words if "=" in word)
+        whole = "--help-all" in words
         chosen = [typed.get(key, registry.default) for key, registry in CHOSEN.items()]
         rows = [
             (one.name if one.default is None else f"{one.name}={one.default}", one.description)
             for one in settings(chosen)
+            if whole or one.name in USUAL or one.name.partition(".")[0] in typed
         ]
-        with formatter.section("Settings, in CONFIG.yaml or as key=value, with their defaults"):
+        others = "" if whole else "; --help-all lists all"
+        with formatter.section(f"Settings, in CONFIG.yaml or as key=value, with their defaults{others}"):
             formatter.write_dl(rows)
         super().format_epilog(ctx, formatter)
 
@@ -267,7 +271,7 @@ def _number(error: Any) -> str | None:
     wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
     if wanted is None or type(error).__name__ != "BadParameter" or error.param is None:
         return None
-    from ipo_prompts.experiments.run.reading import example_of
+    from ipo_prompts.experiments.run.files import example_of
 
     flag, kind = error.param.opts[0], "a whole number" if "integer" in wanted[0] else "a number"
     example = example_of(error.param.name)
@@ -278,7 +282,7 @@ def _failure(error: Exception) -> str | None:
     """Return a sentence for a failure of the language model or of the strategy; None for any other error."""
     if "dspy" not in sys.modules:
         return None
-    from dspy import AdapterParseError, LMError
+    from dspy import AdapterParseError, LMError, LMTransportError
 
     from ipo_prompts.programs.redaction import redact
     from ipo_prompts.programs.search import NothingUsable
@@ -288,7 +292,10 @@ def _failure(error: Exception) -> str | None:
     if isinstance(error, LMError):
         reason = redact(" ".join(str(error).split()))[:400]
         again = getattr(error, "resume_with", "use --resume")
-        return f"the language model failed ({type(error).__name__}: {reason}); what was done is kept: {again}"
+        failed = "failed"
+        if isinstance(error, LMTransportError):
+            failed = "cannot be reached; check the network"
+        return f"the language model {failed} ({type(error).__name__}: {reason}); what was done is kept: {again}"
     if isinstance(error, AdapterParseError):
         answer = redact(" ".join(str(error.lm_response or "").split()))[:200]
         return f"the language model's answer cannot be read ({answer!r}); try another model with --lm or --describer."

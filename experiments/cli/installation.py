@@ -47,12 +47,10 @@ def doctor(
     as_json: Json = False,
 ) -> int:
     """Print what is installed, which extras are missing, which models and keys are there, and what a run would cost."""
-    from ipo_prompts.experiments.run.beforehand import estimate
-    from ipo_prompts.experiments.run.files import PACKAGES
+    from ipo_prompts.experiments.run.files import PACKAGES, load_config
     from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.experiments.run.plan import plan
+    from ipo_prompts.experiments.run.plan import estimate, plan
     from ipo_prompts.experiments.run.prepared import prepare
-    from ipo_prompts.experiments.run.reading import load_config
     from ipo_prompts.metrics.files import cache_dir
     from ipo_prompts.metrics.text_tower import text_path
     from ipo_prompts.programs.lm import weights

@@ -101,8 +101,7 @@ def search_template(
 
     ui = view(config, quiet=quiet)
     if dry_run:
-        from ipo_prompts.experiments.run.beforehand import estimate, tested_before
-        from ipo_prompts.experiments.run.plan import plan
+        from ipo_prompts.experiments.run.plan import estimate, plan, tested_before
 
         planned = plan(config, ready=False, say=ui.say)
         show(estimate(planned) | {"tested_before": tested_before(planned)}, _forecast_text, as_json)
@@ -138,7 +137,7 @@ def search_template(
 
 def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None) -> RunConfig:
     from ipo_prompts.experiments.run.config import shipped_config, shipped_configs
-    from ipo_prompts.experiments.run.reading import load_config, resumed
+    from ipo_prompts.experiments.run.files import load_config, resumed
     from ipo_prompts.metrics.errors import did_you_mean
 
     words, flags["data"] = _take_data(words, flags["data"])

@@ -7,10 +7,13 @@ import io
 import json
 import os
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -18,7 +21,12 @@ from ipo_prompts.experiments.cli.common import Device, Program, drop_output, exa
 from ipo_prompts.metrics.errors import InputError, as_cell, printable
 
 if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
     from ipo_prompts.metrics.arrays import Floats
+    from ipo_prompts.metrics.calibration import Head
+    from ipo_prompts.metrics.clip import Clip
     from ipo_prompts.programs.classifier import TemplateClassifier
 
 STDIN = Path("-")
@@ -57,7 +65,6 @@ def predict(
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
-    from ipo_prompts.experiments.run.labelling import label_files
     from ipo_prompts.programs.classifier import TemplateClassifier
 
     classifier = TemplateClassifier.from_file(program, device=device)
@@ -188,3 +195,49 @@ class _Rows:
         text = json.dumps(row, ensure_ascii=False)
         # JSON can hold a name that is not UTF-8 only as an escape.
         print(text if text.isprintable() else json.dumps(row), flush=True)
+
+
+BATCH = 32
+"""The most pictures that are encoded at once. As many again are decoded ahead.
+
+So the memory needed does not grow with the number of pictures.
+"""
+
+
+Row: TypeAlias = "tuple[Path, Floats | InputError]"
+"""A picture file with the probability of each class, float32 (C,), or with the error for which there is none."""
+
+
+def label_files(classifier: TemplateClassifier, files: Iterator[Path]) -> Iterator[Row]:
+    """Label pictures, and yield a row for each, batch by batch, while threads decode the next pictures.
+
+    The first batch is a single picture, so that its row comes at once. Each later batch is twice as large, up to
+    `BATCH`.
+
+    Args:
+        classifier: the program.
+        files: the picture files.
+    """
+    head, clip = classifier.head(), classifier.clip
+    ahead: deque[tuple[Path, Future[torch.Tensor]]] = deque()
+    size = 1
+    while True:
+        while len(ahead) < 2 * size and (file := next(files, None)):
+            ahead.append((file, clip.decoding(partial(_open, file))))
+        if not ahead:
+            return
+        yield from _label(clip, head, [ahead.popleft() for _ in range(min(size, len(ahead)))])
+        size = min(2 * size, BATCH)
+
+
+def _open(file: Path) -> Image:
+    from ipo_prompts.metrics.pictures import Picture
+
+    return Picture.from_path(file).image()
+
+
+def _label(clip: Clip, head: Head, batch: Sequence[tuple[Path, Future[torch.Tensor]]]) -> list[Row]:
+    faults = [error if isinstance(error := pixels.exception(), InputError) else None for _, pixels in batch]
+    good = [pixels for (_, pixels), fault in zip(batch, faults, strict=True) if fault is None]
+    answers: Iterator[Floats] = iter(head.probabilities(clip.encode_pixels(good))) if good else iter(())
+    return [(file, fault or next(answers)) for (file, _), fault in zip(batch, faults, strict=True)]

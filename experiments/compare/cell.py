@@ -24,11 +24,10 @@ from ipo_prompts.experiments.compare.protocols import (
 )
 from ipo_prompts.experiments.data import sources
 from ipo_prompts.experiments.run.config import RunConfig, dotted, nested
-from ipo_prompts.experiments.run.files import Content, check_writable, content_of, write_bytes
+from ipo_prompts.experiments.run.files import Content, allow_typed, build, check_writable, content_of, write_bytes
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepared import Prepared, prepare
-from ipo_prompts.experiments.run.reading import allow_typed, build
 from ipo_prompts.experiments.run.tested_before import check_countable, count, name_of
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Precision

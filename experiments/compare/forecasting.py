@@ -7,8 +7,7 @@ from typing import Any
 
 from ipo_prompts.experiments.compare.cell import FILE_NAME, run_config
 from ipo_prompts.experiments.compare.grid import GridCell
-from ipo_prompts.experiments.run.beforehand import estimate
-from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.run.plan import estimate, plan
 from ipo_prompts.metrics.errors import at_most
 from ipo_prompts.programs.lm.ledger import total_usd
 

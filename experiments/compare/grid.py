@@ -22,8 +22,7 @@ from ipo_prompts.experiments.data import sources
 from ipo_prompts.experiments.embedded.shifts import canonical
 from ipo_prompts.experiments.run.config import CHOSEN, dotted, nested, overlaid
 from ipo_prompts.experiments.run.config import settings as settings_of_a_run
-from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.experiments.run.reading import allow_typed, read_settings, read_words
+from ipo_prompts.experiments.run.files import Content, allow_typed, read_settings, read_words
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.programs.trust import check_typed

@@ -11,8 +11,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field, ValidationError, field_validator
 
 from ipo_prompts.experiments.compare.layout import code, text_table
-from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.experiments.run.reading import read_settings
+from ipo_prompts.experiments.run.files import Content, read_settings
 from ipo_prompts.metrics.errors import input_error
 from ipo_prompts.metrics.template import SLOT, problem
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from ipo_prompts.experiments.run.files import Content, read_model
-from ipo_prompts.experiments.run.scores import Thumbnail
+from ipo_prompts.experiments.run.result import Thumbnail
 from ipo_prompts.metrics.verdict import Ends, Rounded
 
 ANALYSIS = "analysis.json"

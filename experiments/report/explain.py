@@ -22,8 +22,8 @@ from ipo_prompts.experiments.report.analysis import (
     Shown,
 )
 from ipo_prompts.experiments.report.words import word_effects
-from ipo_prompts.experiments.run.scores import CLASSIFICATION, AnyPart, RewardNames, SealedPart
-from ipo_prompts.experiments.run.steps import SEALED_PARTS, Compared
+from ipo_prompts.experiments.run.result import CLASSIFICATION, AnyPart, RewardNames, SealedPart
+from ipo_prompts.experiments.run.sealed import SEALED_PARTS, Compared
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.pictures import short_name, thumbnail

@@ -22,8 +22,7 @@ from pydantic import BaseModel
 from ipo_prompts.experiments.report.analysis import Analysis, load_analysis
 from ipo_prompts.experiments.run.answer import cost, next_commands
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
-from ipo_prompts.experiments.run.files import Environment, read_model
-from ipo_prompts.experiments.run.reading import build, config_of
+from ipo_prompts.experiments.run.files import Environment, build, config_of, read_model
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.metrics.errors import InputError, as_cell
 from ipo_prompts.programs.journal import FILE_NAME as JOURNAL

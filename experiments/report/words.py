@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ipo_prompts.experiments.report.analysis import Shift, Skipped, WordChange, Words
-from ipo_prompts.experiments.run.scores import CLASSIFICATION, RewardNames
-from ipo_prompts.experiments.run.steps import Compared
+from ipo_prompts.experiments.run.result import CLASSIFICATION, RewardNames
+from ipo_prompts.experiments.run.sealed import Compared
 from ipo_prompts.metrics.evidence import ALPHA, holm, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.sampling import Sampling, mean_interval

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.result import RunResult
-from ipo_prompts.experiments.run.scores import PartName, Row
+from ipo_prompts.experiments.run.result import PartName, Row, RunResult
 from ipo_prompts.metrics.errors import money, printable
 from ipo_prompts.metrics.verdict import format_p, share
 
 REPORT = "report.html"
 DEMO_ENDS = "ipo docs own-pictures"
 """The command that a person types after a run with the demo CLIP."""
-WIDTH = 100
+WIDTH = 120
 """The width of the table where the terminal has none, in characters."""
 
 
@@ -95,7 +94,7 @@ def summary(result: RunResult, config: RunConfig | None, folder: Path, width: in
     from rich.table import Table
     from rich.text import Text
 
-    lines = ["", f"  {result.template}", ""]
+    lines = ["", f"  {result.template}"]
     titles: dict[PartName, str] = {"test": f"test {result.reward.measure}", "new": "new classes"}
     for part, title in titles.items():
         if not result.rows_on(part):
@@ -104,8 +103,10 @@ def summary(result: RunResult, config: RunConfig | None, folder: Path, width: in
         for line in table(result, part):
             shown.add_row(*(Text(printable(cell)) for cell in line))
         lines += [f"  {line}" for line in _drawn(shown, (width or WIDTH) - 2)]
-    for label, text in {**facts(result, config, folder), **next_commands(result, folder)}.items():
-        lines += [f"{label + ': ' if label else '':>8}{text}"]
+    if result.advice:
+        lines.append(f"advice: {result.advice}")
+    lines.append(f"  cost: {cost(result, config)}")
+    lines.append(f"  next: {next_commands(result, folder)['next']}   (or open {folder / REPORT})")
     return "\n".join(lines)
 
 
@@ -122,12 +123,6 @@ def one_line(result: RunResult) -> str:
     total = result.rows_on("test")[-1]
     change = f"{share(total.before)} → {share(total.after)}, {_gain(total)} points"
     return f"{result.template}\n{result.reward.measure} {change}, {total.n:,} test {result.reward.unit}"
-
-
-def facts(result: RunResult, config: RunConfig | None, folder: Path) -> dict[str, str]:
-    """Return the advice, the cost and the place of a run, by label."""
-    found = {"advice": result.advice} if result.advice else {}
-    return {**found, "cost": cost(result, config), "run": f"{folder}   (open {REPORT} in it)"}
 
 
 def cost(result: RunResult, config: RunConfig | None) -> str:

@@ -23,10 +23,15 @@ from ipo_prompts.programs.redaction import check_address
 from ipo_prompts.programs.search_settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
-from ipo_prompts.programs.trust import CONFIG_FILE as CONFIG_FILE
 
 FREE_KEYS = LIMITS | {"track", "device"}
 """The settings that may change when a run is resumed, such as a limit or the device."""
+
+USUAL = (
+    *("data", "clip", "lm", "strategy", "steps", "head", "names", "class_names", "exclude"),
+    *("shots", "selection_shots", "seed", "budget_usd", "verdict", "device"),
+)
+"""The settings that `ipo optimize --help` lists: those that people use. `--help-all` lists all."""
 
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 """The registry of each setting that names a class with its own settings: `strategy=NAME strategy.KEY=VALUE`."""

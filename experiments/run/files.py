@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.metrics.errors import InputError, first_error
+from ipo_prompts.experiments.data import sources
+from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, nested, overlaid
+from ipo_prompts.metrics import files
+from ipo_prompts.metrics.errors import InputError, did_you_mean, first_error, input_error, nearest
 from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_whole
 from ipo_prompts.programs.journal import FILE_NAME as JOURNAL
-from ipo_prompts.programs.journal import MOST_BYTES
-from ipo_prompts.programs.trust import resume_command
+from ipo_prompts.programs.journal import MOST_BYTES, last, read
+from ipo_prompts.programs.search_settings import preset
+from ipo_prompts.programs.trust import CONFIG_FILE, check_typed, resume_command, to_type
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
-
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -82,26 +85,29 @@ def event_as(form: type[Form], event: Mapping[str, Any] | None) -> Form | None:
         return None
 
 
-def read_model(form: type[Form], file: Path, fix: str = "restore it, or start a new run") -> Form:
+def read_model(form: type[Form], file: Path, fix: str = "") -> Form:
     """Read a JSON file as a model.
 
     Args:
         form: the class of the model.
         file: the file.
-        fix: what a person should do if the file is damaged; it stands in the message.
+        fix: what a person should do if the file is damaged, for the message. "": resume the run, which writes all its
+            files again, or restore the file if no run is there; start a new run if another version wrote it.
 
     Raises:
         InputError: the file cannot be read, is not JSON, does not have this form, or was written by another version.
     """
-    content = read_json(file, "the file", fix)
+    again = f"`{resume_command(file.parent)}` writes it again" if holds_run(file.parent) else "restore it"
+    content = read_json(file, "the file", fix or again)
     try:
         return form.model_validate(content)
     except ValidationError as error:
         where, said = first_error(error)
-        wrong = "was written by another version of ipo"
-        if where != "schema":
-            wrong = f"does not have the form that this version reads ({where}: {said})"
-        raise InputError(f"{file} {wrong}; {fix}.") from error
+        if where == "schema":
+            raise InputError(f"{file} was written by another version of ipo; {fix or 'start a new run'}.") from error
+        raise InputError(
+            f"{file} does not have the form that this version reads ({where}: {said}); {fix or again}."
+        ) from error
 
 
 def check_writable(folder: Path, what: str = "run directory", fix: str = "choose another --out") -> None:
@@ -228,3 +234,194 @@ def holds_run(folder: Path) -> bool:
         return file.is_symlink() or b"\n" in read_bytes(file, MOST_BYTES)  # a link is refused when it is read
     except (OSError, ValueError):
         return False
+
+
+# The configuration of a run. Words `key=value` take precedence over a YAML file, and the file over a preset.
+
+
+def is_begun(config: RunConfig, folder: Path) -> bool:
+    """Return whether a run directory holds a run with this configuration, which can be resumed.
+
+    Raises:
+        InputError: the directory holds a run of another configuration.
+    """
+    if last(folder, "start") is None:
+        return False
+    key = config.differs_from(config_of(folder))
+    if key:
+        raise InputError(f"{folder} holds a run with another {key}; choose another folder.")
+    return True
+
+
+def config_of(folder: Path) -> RunConfig:
+    """Return the settings of a run from the latest `start` event of its journal.
+
+    All code that reads the settings of a run calls this function. `config.yaml` is only an output.
+
+    Raises:
+        InputError: the folder holds no run, the run has not begun to search, or its record is damaged.
+    """
+    start = next((event for event in reversed(read(folder)) if event["type"] == "start"), None)
+    if start is None:
+        raise InputError(f"the run in {folder} was never begun, so there is nothing to resume.")
+    if not isinstance(start.get("config"), dict):
+        raise InputError(f"the journal in {folder} has no settings: `ipo optimize` did not begin it.")
+    return build(start["config"], f"{folder / JOURNAL}", whole=True)
+
+
+def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = False, **flags: Any) -> RunConfig:
+    """Return the configuration from a file, `key=value` words and flags.
+
+    Args:
+        file: a YAML file of settings, or None. The `config.yaml` of a run directory is an output: the settings are read
+            from the journal instead.
+        words: words `key=value`; the value is read as YAML.
+        to_run: whether a run is begun with the configuration. If so, a file in a run directory may not name code or
+            servers (`check_typed`), and user-written classes that were typed may be imported.
+        flags: values of flags of the command line, which take precedence over words; None for a flag that is not given.
+
+    Raises:
+        InputError: the file cannot be read, a key is unknown (the message names the nearest known key), or a value is
+            of the wrong kind.
+    """
+    given = nested({**read_words(words, flags), **{key: value for key, value in flags.items() if value is not None}})
+    values: dict[str, Any] = {}
+    in_run = file is not None and os.path.lexists(file.with_name(JOURNAL))
+    of_run = in_run and file is not None and file.name == CONFIG_FILE
+    if file:
+        values = config_of(file.parent).model_dump(mode="json") if of_run else nested(read_settings(file))
+    values = overlaid(values, given)
+    if to_run:
+        if file and in_run:
+            check_typed(values, given, f"the run in {file.parent}")
+        allow_typed(values)
+    return build(values, str(file or "the command line"), whole=of_run)
+
+
+def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) -> RunConfig:
+    """Return the configuration with which a run is resumed: settings given now replace the recorded settings.
+
+    Only settings in `FREE_KEYS` may differ, and the place of a folder or table: the run knows its pictures. Code and
+    servers must be given again, and must be the same: they are never taken from a run directory, see `check_typed`.
+
+    Args:
+        folder: the directory of the run.
+        given: the settings given now.
+        where: where `given` comes from, for messages.
+        typed: the settings given now, as they were typed: words of the command line, or arguments.
+
+    Raises:
+        InputError: there is no run, another setting differs, or code or a server is not given.
+    """
+    if not holds_run(folder):
+        raise InputError(f"{folder} holds no run to resume: it has no {JOURNAL}; repeat the command that began it.")
+    stored = config_of(folder)
+    explicit = given.model_dump(include=set(given.model_fields_set))
+    wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
+    check_typed(wanted.model_dump(), explicit, f"the run in {folder}", resume_command(folder, {}, *typed))
+    kinds = {one.data.partition(":")[0] for one in (wanted, stored)}
+    moved = len(kinds) == 1 and kinds < {"folder", "table"}
+    key = wanted.differs_from(stored.model_copy(update={"data": wanted.data}) if moved else stored)
+    if key:
+        rather = "give that one" if key in to_type(stored.model_dump()) else "leave it out"
+        raise InputError(
+            f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
+            f"{rather}."
+        )
+    return wanted
+
+
+def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
+    """Return a configuration from settings, completed from their preset.
+
+    Args:
+        values: the settings, by key.
+        where: where the settings come from, for messages.
+        whole: whether `values` must be all settings of a run; then nothing is completed.
+
+    Raises:
+        InputError: see `load_config`.
+    """
+    values = nested(values)
+    for key in values:
+        if key not in RunConfig.model_fields:
+            hint = did_you_mean(key, RunConfig.model_fields)
+            raise InputError(f"unknown key {key!r} in {where}{hint}; `ipo optimize --help-all` lists the settings.")
+    if not whole:
+        if (name := values.get("preset", "default")) in ("paper", "code"):
+            values = overlaid({**preset(name), "describer_question": name}, values)
+    elif isinstance(values.get("class_names"), str):  # a run holds names: no record makes a file be read
+        raise InputError(f"{where} names a file of class names, and a run holds the names; start a new run.")
+    elif missing := [key for key in RunConfig.model_fields if key not in values]:
+        raise InputError(f"{where} is not whole: it has no {missing[0]}; restore it, or give the settings themselves.")
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise input_error(error, where) from error
+
+
+def example_of(key: Any) -> Any:
+    """Return an example value of a setting: its default, or 12 if it has no default."""
+    field = RunConfig.model_fields.get(key)
+    return 12 if field is None or field.default is None else field.default
+
+
+def allow_typed(values: dict[str, Any]) -> None:
+    """Allow the import of the user-written classes and functions that these settings name; see `Registry.allow`."""
+    for key, registry in CHOSEN.items():
+        registry.allow(values.get(key))
+    sources.allow(values.get("data"))
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """Read a YAML file of settings.
+
+    Raises:
+        InputError: the file cannot be read, or is not a table of keys and values.
+    """
+    content = files.read_yaml(file, "the configuration")
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise InputError(f"{file} holds {type(content).__name__}, not a table of keys and values.")
+    return content
+
+
+def read_words(words: Sequence[str], flags: Container[str] = ()) -> dict[str, Any]:
+    """Return the settings in `key=value` words. Values are read as YAML; the value of a text setting stays text.
+
+    Args:
+        words: the words.
+        flags: the names of the settings that have a flag; a message about a wrong flag proposes them with `--`.
+
+    Raises:
+        InputError: a word does not have the form `key=value`.
+    """
+    values: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.removeprefix("--").partition("=")
+        if word.startswith("--") and not equals:
+            meant = ""
+            for near in nearest(key.replace("-", "_"), RunConfig.model_fields):
+                meant = f" (did you mean {'--' + near.replace('_', '-') if near in flags else near + '=VALUE'}?)"
+            raise InputError(f"there is no flag {word!r}{meant}; see `ipo optimize --help`.")
+        if not equals or not key:
+            if Path(word).is_dir():
+                raise InputError(f"{word!r} is a folder; did you mean folder:{word}?")
+            known = key if key.partition(".")[0] in RunConfig.model_fields else "steps"
+            raise InputError(
+                f"cannot read {word!r}; settings are written key=value, such as {known}=VALUE, without spaces."
+            )
+        try:
+            value = files.parse_yaml(text, key)
+        except InputError:
+            value = text
+        # In a text setting, `a photo: <CLASS>` and `no` are text, not a table and not a truth value.
+        field = RunConfig.model_fields.get(key)
+        is_text = field is not None and (field.annotation is str or str in get_args(field.annotation))
+        # Agents of a W&B sweep write `None` for null, as Python does.
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        holds = {get_origin(kind) for kind in kinds}  # such agents write nested settings as a table
+        whole = value is None or (isinstance(value, (dict, list)) and type(value) in holds)
+        values[key] = None if text == "None" else text if is_text and not whole else value
+    return values

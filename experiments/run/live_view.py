@@ -1,4 +1,4 @@
-"""Show a run to a person: a live view in a terminal, plain lines elsewhere, only warnings when quiet.
+"""Show a run to a person: a live block in a terminal, a few plain lines elsewhere, only warnings when quiet.
 
 Everything is written to stderr; stdout is for results. This module also fetches the weights of a local language model
 before a run.
@@ -18,7 +18,6 @@ from rich.control import Control
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import ControlType
-from rich.table import Table
 from rich.text import Text
 
 from ipo_prompts.experiments.run.config import RunConfig, about_preset
@@ -27,15 +26,16 @@ from ipo_prompts.metrics.clock import Wait
 from ipo_prompts.metrics.errors import InputError, money
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.programs.bench import Step
-from ipo_prompts.programs.history import Proposed
 from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.ledger import Ledger
 
-FIRST_WAIT_SECONDS = 10
+FIRST_WAIT_SECONDS = 60
 """How many seconds a wait lasts before a plain line says what the run waits for.
 
 Another line follows each time that the wait has doubled.
 """
+STEPS_A_LINE = 6
+"""Where there is no live block, a line tells the best template so far after so many steps, and after the last."""
 
 
 class Ui:
@@ -52,10 +52,8 @@ class Ui:
         self._searching = False
         self._live = self.console.is_terminal and not quiet
         self._ledger: Ledger | None = None
-        self._read: set[str] = set()
-        self._initial: Proposed | None = None
         self.scale = FRACTION
-        self._rows: list[tuple[str, Text]] = []
+        self._rows: list[Text] = []
         self._wait: Wait | None = None
         self._next_wait = FIRST_WAIT_SECONDS
         self._progress = Progress(
@@ -75,13 +73,11 @@ class Ui:
             self.console.print(Text(text), soft_wrap=True)
 
     def passing(self, text: str) -> None:
-        """Show what is done now. In a terminal, the next line overwrites this line.
+        """Show what is done now, only in a terminal: the next line overwrites this line.
 
-        While the live view of a search is shown, nothing is written.
+        While the live block of a search is shown, nothing is written.
         """
-        if not self._live:
-            self.say(text)
-        elif not self._searching:
+        if self._live and not self._searching:
             self._wipe()
             self.console.print(Text(text), end="", no_wrap=True, overflow="ellipsis")
             self._passing = True
@@ -142,27 +138,23 @@ class Ui:
     def pictures(self, what: str) -> Callable[[int, int], None]:
         """Return a callback for the encoding of a part; it takes the number of encoded pictures and of all pictures.
 
-        The callback shows a line every ten seconds and a line at the end. A part that was once encoded completely is
-        not shown again.
+        Where lines stay, there is one each minute.
         """
         shown = time.monotonic()
 
         def progress(done: int, total: int) -> None:
             nonlocal shown
-            if what not in self._read and (done == total or time.monotonic() - shown > 10):
-                self.passing(f"{what}: {done:,} of {total:,} pictures encoded")
+            text = f"{what}: {done:,} of {total:,} pictures encoded"
+            self.passing(text)
+            if not self._live and time.monotonic() - shown > 60:
+                self.say(text)
                 shown = time.monotonic()
-            if done == total:
-                self._read.add(what)
 
         return progress
 
     @contextmanager
     def search(self, ledger: Ledger) -> Iterator[None]:
-        """Show the search and what it waits for, while the block runs.
-
-        In a terminal, only the best template is left of the view.
-        """
+        """Show the search and what it waits for, while the block runs. In a terminal, nothing of it is left."""
         self._ledger = ledger
         ledger.on_wait = self._waiting
         if not self._live:
@@ -176,7 +168,6 @@ class Ui:
                 yield
         finally:
             self._searching = False
-            self.console.print(self._table())
 
     def _waiting(self, wait: Wait | None) -> None:
         """Show what the run waits for: always in a live view, elsewhere as a line now and then."""
@@ -193,44 +184,19 @@ class Ui:
         if self.quiet or ledger is None:
             return
         done = step.number + 1
-        self._initial = self._initial or step.scored[0]
-        best, ends = step.best, step.interval
-        gain = best.value - self._initial.value
-        if self.scale.percent:
-            between, gained = f"[{100 * ends.low:.1f}, {100 * ends.high:.1f}]", f"{100 * gain:+.2f} points"
-        else:
-            between, gained = f"[{self.scale.told(ends.low)}, {self.scale.told(ends.high)}]", f"{gain:+.4g}"
-        spent = [f"{len(step.rejected)} refused"] if step.rejected else []
-        spent += _spending(ledger) if ledger.tokens or ledger.usd else []
+        best, low, high = (self.scale.told(value) for value in (step.best.value, *step.interval))
+        spent = _spending(ledger) if ledger.tokens or ledger.usd else []
         if self._live:
             self._progress.update(self._progress.task_ids[0], completed=done)
-            value = Text(self.scale.told(best.value), style="bold")
-            told = f" {between}, n = {best.n:,}, {gained} over the initial template"
-            value.append(told, style="not bold")
-            self._rows = [("best so far", Text(best.template, style="bold green")), ("", value)]
-            if done and spent:
-                self._rows.append(("", Text(", ".join(spent))))
-            return
-        shown = max(step.scored, key=lambda one: one.rank, default=None)
-        told = f"{self.scale.told(shown.value):>8}  {shown.template}" if shown else " nothing new"
-        about = spent if done else ["the initial template"]
-        beside = f"   ({', '.join(about)})" if about else ""
-        self.say(f"step {done}/{self._steps} {told}{beside}")
-        if done and shown is best:
-            self.say(f"    best so far in the search, {between}, {gained} over the initial template")
-
-    def _table(self) -> Table:
-        """Return the best template so far and its value, as rows."""
-        table = Table.grid(padding=(0, 2))
-        for name, text in self._rows:
-            table.add_row(Text(f"  {name}", style="dim"), text)
-        return table
+            rows = [Text(step.best.template, style="bold green"), Text(f"{best} [{low}, {high}] on search pictures")]
+            self._rows = [*rows, *map(Text, spent)]
+        elif done and (done % STEPS_A_LINE == 0 or done == self._steps):
+            about = "".join(f", {one}" for one in spent)
+            self.say(f"step {done}/{self._steps}{about}: best so far in the search {best}  {step.best.template}")
 
     def _render(self) -> Group:
-        table, wait = self._table(), self._wait
-        if wait is not None and wait.seconds >= 2:
-            table.add_row(Text("  wait", style="dim"), Text(str(wait)))
-        return Group(self._progress, table)
+        waiting = [Text(str(self._wait))] if self._wait is not None and self._wait.seconds >= 2 else []
+        return Group(self._progress, *self._rows, *waiting)
 
 
 def _spending(ledger: Ledger) -> list[str]:

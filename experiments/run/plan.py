@@ -9,24 +9,32 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
+
+import dspy
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
+from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.data.names import names_in_words, refuse_codes
 from ipo_prompts.experiments.data.published import absent, assumed
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.scores import RewardNames
+from ipo_prompts.experiments.run.result import RewardNames
+from ipo_prompts.experiments.run.tested_before import times_before
 from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.experiments.tasks.base import Task
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.surrogate import texts_for
 from ipo_prompts.metrics.template import check_count, every_name
+from ipo_prompts.programs.candidates import forecast_names
+from ipo_prompts.programs.describe import MOST_CHARACTERS, QUESTIONS
+from ipo_prompts.programs.domain import forecast_domain
+from ipo_prompts.programs.lm.connect import REPLAY, Backend, find_backend
+from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE, total_usd
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Expected, Strategy, forecast_of
-
-if TYPE_CHECKING:
-    from ipo_prompts.experiments.tasks.base import Task
-    from ipo_prompts.programs.lm.connect import Backend
-    from ipo_prompts.programs.search_settings import SearchSettings
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Strategy, forecast_of, room_for_words
 
 SPLIT_SEED = 0
 """The seed of the split of data that come without parts.
@@ -96,7 +104,18 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     REWARDS.settings(config.reward)  # imports a reward class of the user, and checks its settings
     optimizer, describer = backends(config, ready=ready)
     gone = None if ready else absent(config.data)
-    data = assumed(gone, config.task) if gone else data_of(config)
+    data = (
+        assumed(gone, config.task)
+        if gone
+        else load_data(
+            config.data,
+            seed=SPLIT_SEED,
+            task=config.task,
+            class_names=config.class_names,
+            exclude=config.exclude,
+            clean=config.names != "as-is",
+        )
+    )
     check_count(len(every_name(data.class_names)))
     refuse_codes(data)
     drawn = draw_for(data, config)
@@ -108,42 +127,21 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     return planned
 
 
-def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | None:
-    """Say which classes have fewer pictures than asked for, and which are untested; None if there are none."""
-    told = [found] if (found := about_few_pictures(drawn, config)) else []
-    if names := [repr(str(name)) for name in untested(data, _classes(config))]:
-        told.append(f"{several(names)}: used in the search, but untested, for want of a second picture")
-    return "; ".join(told) or None
-
-
-def about_few_pictures(drawn: Draw, config: RunConfig) -> str:
-    """Say which classes have fewer pictures than asked for; return an empty text if none has."""
+def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str:
+    """Say which classes have fewer pictures than asked for, and which are untested; "" if there are none."""
     asked = config.shots + held_back_shots(config)
     groups = {(item.label, item.group) for item in (*drawn.search, *drawn.selection)}
     gave = Counter(label for label, _ in groups)
     short = [f"{name!r} has {gave[label]}" for label, name in enumerate(drawn.class_names) if gave[label] < asked]
-    if not short:
-        return ""
-    return (
-        f"{len(short)} of {len(drawn.class_names)} classes have fewer pictures to search and choose with than "
-        f"shots={config.shots} selection_shots={held_back_shots(config)}: {several(short)}"
-    )
-
-
-def data_of(config: RunConfig) -> DataSet:
-    """Load the data set of a run with the settings of the run.
-
-    Raises:
-        InputError: the data set cannot be read.
-    """
-    return load_data(
-        config.data,
-        seed=SPLIT_SEED,
-        task=config.task,
-        class_names=config.class_names,
-        exclude=config.exclude,
-        clean=config.names != "as-is",
-    )
+    told = []
+    if short:
+        told.append(
+            f"{len(short)} of {len(drawn.class_names)} classes have fewer pictures to search and choose with than "
+            f"shots={config.shots} selection_shots={held_back_shots(config)}: {several(short)}"
+        )
+    if names := [repr(str(name)) for name in untested(data, _classes(config))]:
+        told.append(f"{several(names)}: used in the search, but untested, for want of a second picture")
+    return "; ".join(told)
 
 
 def held_back_shots(config: RunConfig) -> int:
@@ -153,8 +151,6 @@ def held_back_shots(config: RunConfig) -> int:
 
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
     """Return the language models of the strategy and of the describer, each None if there is none; see `plan`."""
-    from ipo_prompts.programs.lm.connect import REPLAY, find_backend
-
     config.check_lm()
 
     def find(name: str, role: str, api_base: str | None) -> Backend:
@@ -195,16 +191,117 @@ def _check_reward(config: RunConfig) -> None:
     Raises:
         InputError: a setting is not allowed; the message says what to set.
     """
-    name = config.reward["name"]
-    accuracy = _scores_accuracy(config)
-    if config.names == "search" and not accuracy:
-        raise InputError(f"names=search is for the accuracy of labelled pictures, and not for reward={name}.")
-    if config.verdict == "balanced" and not accuracy:
-        raise InputError(
-            "verdict=balanced is for the accuracy of pictures with one class each, which is not measured here; "
-            "leave it out."
-        )
-    if config.head == "blend" and not accuracy:
-        raise InputError(
-            f"head=blend is for the accuracy of labelled pictures, and not for reward={name}; leave it out."
-        )
+    if _scores_accuracy(config):
+        return
+    for key, value in (("names", "search"), ("verdict", "balanced"), ("head", "blend")):
+        if getattr(config, key) == value:
+            name = config.reward["name"]
+            raise InputError(f"{key}={value} is for the accuracy of labelled pictures, not for reward={name}.")
+
+
+# Before money is spent: what a run would cost (`--dry-run`).
+
+
+LOCAL_SECONDS = 1.5
+"""The seconds of one call of the default local model, measured on two free cores."""
+REMOTE_SECONDS = 3.0
+"""The seconds of one call of a server that answers in a few lines; assumed, not measured."""
+
+
+def estimate(planned: Plan) -> dict[str, Any]:
+    """Forecast the calls of the language models in a run, and the most that they can cost.
+
+    Calls that are repeated after unusable answers are not forecast: only a budget limits their number.
+
+    Args:
+        planned: the plan of the run.
+
+    Returns:
+        A dictionary with these keys:
+
+        `optimizer`, `describer`: `name, calls, tokens_in, tokens_out, usd, seconds` of each model; None for a model
+        that the run does not use. `usd` is the highest price; None: not known.
+        `usd`, `seconds`: the price and the waiting time of both models together.
+        `pictures`: the number of pictures of the run, the sealed ones included.
+        `texts`: the most texts that are encoded: a template with a class name each.
+    """
+    drawn = planned.drawn
+    roles = {
+        "optimizer": _optimizer(planned, planned.optimizer) if planned.optimizer else None,
+        "describer": _describer(planned, planned.describer) if planned.describer else None,
+    }
+    usd = total_usd(role["usd"] for role in roles.values() if role)
+    seconds = sum(role["seconds"] for role in roles.values() if role)
+    return {
+        **roles,
+        "usd": usd,
+        "seconds": seconds,
+        "pictures": sum(map(len, (drawn.search, drawn.selection, drawn.test, drawn.new_test))),
+        "texts": _texts(planned),
+    }
+
+
+def tested_before(planned: Plan) -> int:
+    """Return how many tests had at least half of the sealed pictures of a run; no CLIP is loaded for this.
+
+    Return 0 if the pictures cannot be read yet: they are still to be fetched, or the run will refuse them.
+    """
+    sealed = [item.picture for item in (*planned.drawn.test, *planned.drawn.new_test)]
+    try:
+        return times_before(in_threads(Picture.content, sealed))
+    except InputError:
+        return 0
+
+
+def _texts(planned: Plan) -> int:
+    search, classes = planned.config.search, len(planned.drawn.class_names)
+    forecast = forecast_of(planned.strategy, _expected(planned))
+    tried = min(forecast.scored_only, search.scored_templates)
+    scored_only = texts_for(tried, classes, forecast.promising_only)
+    return classes * (1 + search.steps * search.candidates_per_step) + scored_only
+
+
+def _optimizer(planned: Plan, backend: Backend) -> dict[str, Any]:
+    config = planned.config
+    asked = forecast_of(planned.strategy, _expected(planned))
+    about = planned.drawn.class_names, planned.data.task, config.max_tokens
+    further = [forecast_domain(*about)] if room_for_words(planned.strategy) else []
+    if planned.search.names == "search" and not backend.small:
+        further.append(forecast_names(*about))
+    for more in further:
+        tokens = asked.tokens_in + more.tokens_in, asked.tokens_out + more.tokens_out
+        asked = Forecast(asked.calls + more.calls, *tokens)
+    return _forecast(backend, asked)
+
+
+def _expected(planned: Plan) -> Expected:
+    config, drawn = planned.config, planned.drawn
+    described = 0
+    if config.describer != "none":
+        number = min(config.described_pictures, len(drawn.search))
+        longest = QUESTIONS[config.describer_question].max_characters
+        described = min(MOST_CHARACTERS, number * (longest + 1) - 1)
+    return Expected(
+        config.search, planned.data.task, described, config.max_tokens, len(drawn.class_names), config.asks_lm
+    )
+
+
+def _describer(planned: Plan, backend: Backend) -> dict[str, Any]:
+    asked = QUESTIONS[planned.config.describer_question]
+    calls = min(planned.config.described_pictures, len(planned.drawn.search))
+    inputs = {"task": planned.data.task, "image": dspy.Image("data:image/png;base64,")}
+    told = {name: value for name, value in inputs.items() if name in asked.signature.input_fields}
+    messages = dspy.ChatAdapter().format(asked.signature, [], told)
+    question = sum(len(str(message["content"]).encode()) for message in messages) + TOKENS_PER_PICTURE
+    return _forecast(backend, Forecast(calls, calls * question, calls * asked.max_tokens))
+
+
+def _forecast(backend: Backend, expected: Forecast) -> dict[str, Any]:
+    return {
+        "name": backend.model,
+        "calls": expected.calls,
+        "tokens_in": expected.tokens_in,
+        "tokens_out": expected.tokens_out,
+        "usd": backend.price(expected.tokens_in, expected.tokens_out),
+        "seconds": round(expected.calls * (LOCAL_SECONDS if backend.small else REMOTE_SECONDS)),
+    }

@@ -181,18 +181,13 @@ class DrawnPictures(Content):
     sealed: tuple[str, ...]
 
 
-def drawn_in(folder: Path) -> DrawnPictures | None:
-    """Return the pictures that a run drew, from its record; None if the record does not name them."""
-    return event_as(DrawnPictures, last(folder, EVENT))
-
-
 def as_begun(planned: Plan, folder: Path) -> Plan:
     """Return the plan with the pictures that the run recorded when it began; the same plan if it has these already.
 
     Raises:
         InputError: search or selection pictures are gone or changed.
     """
-    data, drawn, known = planned.data, planned.drawn, drawn_in(folder)
+    data, drawn, known = planned.data, planned.drawn, event_as(DrawnPictures, last(folder, EVENT))
     if known is None or (known.search, known.selection) == (_digests(drawn.search), _digests(drawn.selection)):
         return planned
     there: dict[str, list[Item]] = {}

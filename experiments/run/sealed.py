@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ipo_prompts.experiments.data import Item, fresh
 from ipo_prompts.experiments.data.check import faults
+from ipo_prompts.experiments.data.names import changed_names
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable
-from ipo_prompts.experiments.run.scores import AnyPart, PartName, Row
-from ipo_prompts.experiments.run.steps import (
-    Compared,
-    Scored,
-    Step,
-    in_all,
-    rows_of,
-    score_before,
-    steps_of,
-    word_steps,
-)
-from ipo_prompts.experiments.run.tested_before import count, name_of
+from ipo_prompts.experiments.run.result import AnyPart, PartName, Row, SealedPart, Value, What
+from ipo_prompts.experiments.run.tested_before import count, name_of, told
 from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.reward import Reward
+from ipo_prompts.metrics.evidence import (
+    SAME,
+    Effect,
+    class_mean_interval,
+    difference_over_classes,
+    paired_difference,
+    score_interval,
+)
+from ipo_prompts.metrics.reward import Reward, Score, Units
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.verdict import judge, no_test
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.running import Searched
@@ -149,3 +154,242 @@ def _hits(part: Scored) -> dict[str, Any]:
         if step.score:
             hits[step.what] = units_of(score)
     return hits
+
+
+# The steps of the answer, in the order of choice: class names by rule, template, names by search, pictures.
+#
+# Each step adds to the step before it. All steps are chosen on search and selection pictures, before the sealed
+# pictures are opened; then each part of the pictures is scored before the first step and after each step.
+
+
+FLATTERED = "these units shaped the template or chose it"
+FAMILY = "steps on sealed units in this run"
+TOGETHER = "the steps are tested, and not their sum"
+SEALED_PARTS: tuple[SealedPart, ...] = ("test", "new")
+LOPSIDED = 3
+"""From this ratio of the largest class to the smallest on, the mean over classes stands beside the accuracy."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the answer.
+
+    Attributes:
+        what, how: see `Row`.
+        score: returns the score of units after this step; None if the step changes nothing.
+    """
+
+    what: What
+    how: str
+    score: Callable[[Any], Score] | None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One part of the pictures, scored before the first step and after each step.
+
+    Attributes:
+        steps: the steps.
+        scores: the scores; one more than there are steps.
+        sampling: how the units were drawn.
+    """
+
+    steps: Sequence[Step]
+    scores: Sequence[Score]
+    sampling: Sampling
+
+    @classmethod
+    def of(cls, initial: Score, steps: Sequence[Step], units: Units, sampling: Sampling) -> Scored:
+        """Score the units after each step; `initial` is their score before the first step."""
+        scores = [initial]
+        for step in steps:
+            scores.append(step.score(units) if step.score else scores[-1])
+        return cls(steps, scores, sampling)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One part of the pictures before the first step and after the last step, n units.
+
+    Attributes:
+        items: the n labelled pictures; empty if units are not single pictures.
+        units: the units that the reward made from the pictures.
+        labels: int64 (n,), the true label of each unit; None if units have no labels.
+        reward: the reward with the classes that competed.
+        sampling: how the units were drawn.
+        initial, optimised: the scores before the first step and after the last step.
+    """
+
+    items: Sequence[Item]
+    units: Any
+    labels: npt.NDArray[np.int64] | None
+    reward: Reward
+    sampling: Sampling
+    initial: Score
+    optimised: Score
+
+    @classmethod
+    def of(cls, encoded: Encoded, reward: Reward, scored: Scored) -> Compared:
+        """Return the first and the last of the scores of encoded pictures."""
+        first, last = scored.scores[0], scored.scores[-1]
+        return cls(encoded.items, encoded.units, encoded.labels, reward, scored.sampling, first, last)
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The names of the classes that competed, in label order."""
+        return self.reward.class_names
+
+
+def steps_of(prepared: Prepared, searched: Searched, program: TemplateClassifier) -> list[Step]:
+    """Return the steps for the classes of the search. New classes have only `word_steps`."""
+    config, named = prepared.config, searched.named
+    template = searched.result.choice.template
+    steps = word_steps(prepared, template, prepared.reward)
+    if named and named.renamed:
+        steps.append(Step("other names", changed_names(named.given, named.class_names), _with(named.reward, template)))
+    elif config.names == "search":
+        steps.append(Step("other names", "none is better", None))
+    if program.pictures:
+        reward = searched.reward
+        assert isinstance(reward, ClipReward)
+        how = f"{_labelled(prepared.shown, program)} a class"
+        steps.append(Step("pictures", how, lambda units: reward.score_logits("pictures", program.logits, units)))
+    elif config.head == "blend":
+        steps.append(Step("pictures", "words alone are better", None))
+    return steps
+
+
+def word_steps(prepared: Prepared, template: str, reward: Reward, start: int = 0) -> list[Step]:
+    """Return the steps that hold for searched and for new classes: names by rule, and the chosen template.
+
+    Args:
+        prepared: the prepared run.
+        template: the chosen template.
+        reward: the reward, with the class names as read.
+        start: the label of the first of its classes in the data set.
+    """
+    initial, typed = prepared.config.initial_template, _typed(prepared, reward, start)
+    steps = []
+    if typed != reward.class_names:
+        steps.append(Step("names", f"{changed_names(typed, reward.class_names)}, by rule", _with(reward, initial)))
+    steps.append(Step("template", template, None if template == initial else _with(reward, template)))
+    return steps
+
+
+def score_before(prepared: Prepared, reward: Reward, units: Units, start: int = 0) -> Score:
+    """Return the score before the first step: of the initial template with the class names as typed.
+
+    For the arguments see `word_steps`; `units` are the units of one part.
+    """
+    typed = _typed(prepared, reward, start)
+    before = reward.renamed(typed) if isinstance(reward, ClipReward) else reward
+    return before.score([prepared.config.initial_template], units)[0]
+
+
+def _typed(prepared: Prepared, reward: Reward, start: int) -> tuple[str, ...]:
+    """Return the class names as typed, codes read; the names of the reward if it does not classify pictures."""
+    names = tuple(reward.class_names)
+    return prepared.plan.data.answers[start : start + len(names)] if isinstance(reward, ClipReward) else names
+
+
+def _with(reward: Reward, template: str) -> Callable[[Any], Score]:
+    return lambda units: reward.score([template], units)[0]
+
+
+def _labelled(shown: Sequence[Any], program: TemplateClassifier) -> str:
+    """Say how many labelled pictures a class has."""
+    labels = np.concatenate([units.labels for units in shown if isinstance(units, EncodedPictures)])
+    counts = np.bincount(labels, minlength=len(program.class_names))
+    if counts.max() == 1:
+        return "1 labelled picture"
+    least = "" if counts.min() == counts.max() else f"{counts.min()} to "
+    return f"{least}{counts.max()} labelled pictures"
+
+
+def rows_of(
+    parts: Mapping[PartName, Scored],
+    measure: str,
+    *,
+    tested_before: int = 0,
+    balanced: bool = False,
+) -> tuple[Row, ...]:
+    """Return the rows of all parts. The p-values of all steps on sealed parts are corrected together.
+
+    Args:
+        parts: name → the scored part.
+        measure: the measure.
+        tested_before: how often the sealed parts were tested before; only the first test gives p-values.
+        balanced: whether each class counts the same in the differences, whatever its size.
+    """
+    effects: dict[tuple[PartName, What], Effect] = {}
+    for name, part in parts.items():
+        for i, step in enumerate(part.steps):
+            same = step.score is None
+            effects[name, step.what] = SAME if same else _effect(part, part.scores[i], part.scores[i + 1], balanced)
+    sealed = {key: effect for key, effect in effects.items() if key[0] in SEALED_PARTS}
+    verdicts = {key: no_test(effect, FLATTERED) for key, effect in effects.items()}
+    if tested_before:
+        verdicts |= {key: no_test(effect, told(tested_before)) for key, effect in sealed.items()}
+    else:
+        verdicts |= judge(sealed, FAMILY)
+    rows = []
+    for name, part in parts.items():
+        values = [_value(score, part.sampling) for score in part.scores]
+        for i, step in enumerate(part.steps):
+            rows.append(
+                Row(
+                    part=name,
+                    measure=measure,
+                    what=step.what,
+                    how=step.how,
+                    kept=step.score is not None,
+                    before=values[i],
+                    after=values[i + 1],
+                    n=part.scores[0].n,
+                    difference=verdicts[name, step.what],
+                )
+            )
+        rows.append(in_all(name, measure, part, balanced))
+        rows += _over_classes(name, part)
+    return tuple(rows)
+
+
+def in_all(name: PartName, measure: str, part: Scored, balanced: bool = False) -> Row:
+    """Return the row of all steps together; it is no test. For the arguments see `rows_of`."""
+    kept = any(step.score for step in part.steps)
+    first, last = part.scores[0], part.scores[-1]
+    return Row(
+        part=name,
+        measure=measure,
+        what="in all",
+        how="",
+        kept=kept,
+        before=_value(first, part.sampling),
+        after=_value(last, part.sampling),
+        n=first.n,
+        difference=no_test(_effect(part, first, last, balanced) if kept else SAME, TOGETHER),
+    )
+
+
+def _effect(part: Scored, before: Score, after: Score, balanced: bool) -> Effect:
+    if balanced and part.sampling.classes is not None:
+        return difference_over_classes(before.hits, after.hits, part.sampling)
+    return paired_difference(before.hits, after.hits, part.sampling)
+
+
+def _value(score: Score, sampling: Sampling) -> Value:
+    ends = score_interval(score.hits, sampling)
+    return Value(value=score.value, ci95=(ends.low, ends.high))
+
+
+def _over_classes(name: PartName, part: Scored) -> list[Row]:
+    """Return the row in which each class counts the same, for a sealed part of lopsided classes."""
+    if name not in SEALED_PARTS or part.sampling.classes is None:
+        return []
+    sizes = np.bincount(part.sampling.classes)
+    if sizes.max() < LOPSIDED * sizes.min():
+        return []
+    ends = [class_mean_interval(score.hits, part.sampling) for score in (part.scores[0], part.scores[-1])]
+    before, after = (Value(value=one.mean, ci95=(one.low, one.high)) for one in ends)
+    row = in_all(name, "mean over classes", part, balanced=True)
+    return [row.model_copy(update={"before": before, "after": after})]

@@ -7,18 +7,24 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 
-from ipo_prompts.experiments.run.config import CONFIG_FILE, about_preset
+from ipo_prompts.experiments.run.config import about_preset
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
-from ipo_prompts.metrics.classification import scores_accuracy
+from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.metrics.classification import EncodedPictures, scores_accuracy
+from ipo_prompts.metrics.errors import InputError, several
+from ipo_prompts.metrics.template import written
 from ipo_prompts.programs import running
 from ipo_prompts.programs.bench import Step
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.describe import QUESTIONS, ImageDescriber, describe
 from ipo_prompts.programs.journal import Journal, begin, check_same
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.running import check_naming
+from ipo_prompts.programs.redaction import redacted
+from ipo_prompts.programs.running import Searched, blend_in, calibrate_words, check_naming
 from ipo_prompts.programs.selection import why_not_best
-from ipo_prompts.programs.trust import relative_places
+from ipo_prompts.programs.trust import CONFIG_FILE, relative_places
 
 _ONLY_SHOWN = "This file only shows the settings of the run; to run with others, copy it to another folder."
 """The first line of `config.yaml`: the settings are read from the journal."""
@@ -48,11 +54,19 @@ def search_in(
     check_naming(settings, prepared.reward)
     pictures = prepared.digest(*SHOWN)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
+    classes = redacted({"classes": written(planned.drawn.class_names)})["classes"]
+    begun = next((event for event in journal.events if event["type"] == "start"), {})
+    if (before := begun.get("classes", classes)) != classes:
+        others = [repr(name) for name in (*before, *classes) if before.count(name) != classes.count(name)]
+        raise InputError(
+            f"{journal.path.parent} holds a search with other class names or synonyms ({several(others)}); "
+            "name the classes as then, or start a new run."
+        )
     check_same(journal, identity)
     # The folder in which the run began is recorded for people who resume the run in another folder. It is not recorded
     # if all paths are absolute.
     began = {"began_in": os.getcwd()} if relative_places(config.model_dump()) else {}  # noqa: PTH109
-    begin(journal, identity, config=config.model_dump(mode="json"), **began)
+    begin(journal, identity, config=config.model_dump(mode="json"), classes=classes, **began)
     comments = "".join(f"# {line}\n" for line in (_ONLY_SHOWN, *about_preset(config)))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
     record_drawn(journal, prepared, ui.warn)
@@ -79,7 +93,7 @@ def search_in(
         journal=journal,
         task=data.task,
         describe=partial(_descriptions, prepared, journal, ledger, ui) if planned.describer else None,
-        called=(config.data,),
+        called=(begun.get("config", {}).get("data", config.data),),  # as it was called before it was moved
         on_step=on_step,
         say=ui.passing,
         showing=showing,
@@ -99,7 +113,7 @@ def search_in(
     )
     choice = found.result.choice
     if why := why_not_best(choice, found.result.history):  # the view has shown another template as the best
-        ui.say(f"chosen is {choice.template!r}, and not the best so far: {why}")
+        ui.say(f"the chosen template is another: {why}")
     for part in SHOWN:
         for item in getattr(planned.drawn, part):
             item.picture.bytes()  # refuses pictures that have changed
@@ -108,8 +122,6 @@ def search_in(
 
 def _descriptions(prepared: Prepared, journal: Journal, ledger: Ledger, ui: Ui) -> list[str]:
     """Describe the search pictures with the multimodal model of the run."""
-    from ipo_prompts.programs.describe import QUESTIONS, ImageDescriber, describe
-
     config, described, asked = prepared.config, prepared.search, prepared.plan.describer
     assert asked is not None
     ui.passing(f"describing the search pictures with {config.describer}")
@@ -118,3 +130,32 @@ def _descriptions(prepared: Prepared, journal: Journal, ledger: Ledger, ui: Ui) 
     describer = ImageDescriber(lm, limit=config.described_pictures, question=question)
     labels, names = described.units.labels, prepared.reward.class_names
     return describe(describer, described.pictures, labels, names, prepared.plan.data.task, journal)
+
+
+# The program: the words that the search chose, and what labelled pictures add to them.
+
+
+def program_of(prepared: Prepared, searched: Searched) -> TemplateClassifier:
+    """Return the program that a run found. Its temperature and its pictures come from search and selection pictures."""
+    config, data, choice = prepared.config, prepared.plan.data, searched.result.choice
+    names = searched.reward.class_names
+    program = TemplateClassifier(prepared.clip, names, choice.template, data.answers[: len(names)])
+    parts = [units for part in (prepared.search, prepared.selection) if (units := _pictures(part))]
+    if parts:
+        accuracy = scores_accuracy(prepared.reward)
+        initial = TemplateClassifier(prepared.clip, prepared.reward.class_names, config.initial_template)
+        calibrate_words(program, initial, choice.gain if accuracy else None, searched.named, parts)
+        if accuracy and config.head != "words":
+            blend_in(program, parts, gate=config.head == "auto")
+    return program
+
+
+def _pictures(part: Encoded | None) -> EncodedPictures | None:
+    """Return the units of a part if they are the encoded pictures of the part, with the same labels; else None.
+
+    A user-written reward may have other units.
+    """
+    units = part and part.units
+    if not isinstance(units, EncodedPictures):
+        return None
+    return units if part and units.labels.tolist() == [item.label for item in part.items] else None

@@ -13,7 +13,7 @@ from ipo_prompts.experiments.compare.cell import Result
 from ipo_prompts.experiments.compare.grid import GridConfig, Variant, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import ProtocolName
-from ipo_prompts.experiments.publishing import MADE_BY_SEARCHING, MADE_OF_FILES
+from ipo_prompts.experiments.pipeline import MADE
 from ipo_prompts.experiments.report.analysis import Analysis
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.result import RunResult
@@ -55,7 +55,7 @@ def test_all_keys_of_files_are_there() -> None:
     assert named("results-files.md", "`analysis.json`") == keys(Analysis)
     assert named("results-files.md", "`journal.jsonl`") == set(EVENTS)
     assert named("results-files.md", "A folder of `ipo benchmark`") == keys(Result)
-    assert named("results-files.md", "The folder") >= {*MADE_BY_SEARCHING, *MADE_OF_FILES}
+    assert named("results-files.md", "The folder") >= {*MADE}
 
 
 def test_all_variables_of_ours_are_there() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from ipo_prompts.experiments.run.reading import build, read_words
+from ipo_prompts.experiments.run.files import build, read_words
 from support.pages import DOCS, follow
 
 

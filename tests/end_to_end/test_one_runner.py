@@ -12,8 +12,8 @@ from dspy.lm15 import Message, Response, Usage
 
 from ipo_prompts import IPO, TemplateClassifier
 from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
-from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.journal import read
 from ipo_prompts.programs.lm.ledger import read_questions
@@ -61,7 +61,7 @@ def test_the_same_job_leaves_the_same_journal(
     assert told(log) == told(run)
     saved = program(run)
     state = found.dump_state()
-    assert [state[key] for key in ("templates", "clip")] == [saved[key] for key in ("templates", "clip")]
+    assert [state[key] for key in ("template", "clip")] == [saved[key] for key in ("template", "clip")]
     assert [one.key for one in answered(log)] == [one.key for one in answered(run)]
     assert len(answered(log)) == found.usage["optimizer"].calls > 0
 

@@ -14,8 +14,8 @@ import pytest
 
 import ipo_prompts as package
 from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.run.files import config_of
 from ipo_prompts.experiments.run.plan import plan
-from ipo_prompts.experiments.run.reading import config_of
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.strategies import STRATEGIES

@@ -24,10 +24,10 @@ from examples.segmentation import (
     mean_iou,
 )
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.prepared import prepare
-from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError

@@ -17,7 +17,7 @@ from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part, run_page
 from ipo_prompts.experiments.run.answer import further, next_commands, one_line, summary, table
 from ipo_prompts.experiments.run.result import RunResult, load_result
-from ipo_prompts.experiments.run.steps import Scored, Step, rows_of
+from ipo_prompts.experiments.run.sealed import Scored, Step, rows_of
 from ipo_prompts.experiments.tracking import summary_of
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling

@@ -1,4 +1,4 @@
-"""Test pictures that are search or selection pictures, too."""
+"""Copies among the test pictures; what a run is recognised by; the larger limit with which a run is resumed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.pipeline import larger_limit
 from ipo_prompts.experiments.run import sealed
-from ipo_prompts.experiments.run.prepared import Prepared
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.prepared import Prepared, digest_of
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.lm.ledger import Ledger, Question
 
 
 def test_sealed_pictures_that_searched_or_chose_are_counted(clip: Clip, tmp_path: Path) -> None:
@@ -30,3 +36,45 @@ def test_sealed_pictures_that_searched_or_chose_are_counted(clip: Clip, tmp_path
     assert sealed.copies_of(prepared) == 0
     planned.drawn = replace(drawn, test=(*drawn.test, *drawn.selection, *drawn.search[:1]))
     assert sealed.copies_of(prepared) == len(drawn.selection) + 1
+
+
+def test_the_digest_of_pictures_changes_with_their_classes_their_labels_and_their_part() -> None:
+    def digest(*parts: Any, names: Any = ("cat", "dog"), new: Any = ()) -> str:
+        drawn: Any = SimpleNamespace(class_names=names, new_class_names=new)
+        return digest_of(drawn, *parts)
+
+    def item(picture: str, label: int = 0) -> Any:
+        return SimpleNamespace(picture=Picture.from_bytes("given", picture.encode()), label=label)
+
+    one, other = item("one"), item("other")
+    found = [
+        digest([one], [other]),
+        digest([one, other], []),
+        digest([other], [one]),
+        digest([item("one", 1)], [other]),
+        digest([one], [other], names=("cat", "fox")),
+        digest([one], [other], new=("bus",)),
+    ]
+    assert len(set(found)) == len(found)
+    assert digest([item("one")], [item("other")]) == found[0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "larger"),
+    [
+        ({"budget_usd": 0.25}, ("budget_usd", 1.0)),
+        ({"budget_usd": 0.75}, ("budget_usd", 1.5)),
+        ({"budget_tokens": 100}, ("budget_tokens", 501)),
+        ({"budget_tokens": 500}, ("budget_tokens", 1000)),
+        ({"max_minutes": 0.2}, ("max_minutes", 0.4)),
+    ],
+)
+def test_it_is_twice_what_is_used_up_and_enough_to_go_on(limit: dict[str, Any], larger: tuple[str, float]) -> None:
+    config = RunConfig(**limit)
+    seconds = None if config.max_minutes is None else 60 * config.max_minutes
+    clock = Clock(seconds, before=60.0)
+    ledger = Ledger(limit_usd=config.budget_usd, limit_tokens=config.budget_tokens, clock=clock)
+    with pytest.raises(BudgetReached) as reached:
+        ledger.take(Question(key="k", role="optimizer", model="m", tokens_in=501, tokens_out=0, usd=1.0))
+    key = reached.value.limit
+    assert (key, larger_limit(config, key, reached.value.needed)) == larger

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import YAML_BYTES, parse_yaml, read_json, read_yaml
 

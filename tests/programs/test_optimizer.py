@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -398,14 +399,19 @@ def test_what_is_no_part_of_an_optimizer_is_one_sentence(given: dict[str, Any], 
         IPO(**given)
 
 
-def test_the_model_is_that_of_the_context_of_the_compile(reward: ClipReward, sets: Any) -> None:
+def test_the_model_is_that_of_the_context_of_the_compile(
+    reward: ClipReward, sets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(logging.getLogger("dspy.teleprompt.ipo"), "warning", said.append)
     lm = DummyLM([{"templates": "[]"}] * 9)
     ipo = IPO(reward=reward, steps=1, strategy={"name": "compose", "scored_templates": 1}, describer=None)
     with dspy.context(lm=lm):
         ipo.compile(student(reward), **sets)
         asking = IPO(reward=reward, strategy="no-history", describer=None)
-    assert lm.history
+    assert lm.history and not said
     ipo.compile(student(reward), **sets)  # outside, all words come from the vocabulary
+    assert said[0].startswith("No language model is set")
     with pytest.raises(InputError, match=r"strategy 'no-history' asks a language model and none is set; give IPO\(lm"):
         asking.compile(student(reward), **sets)
 

@@ -12,10 +12,10 @@ import pytest
 
 from ipo_prompts.experiments.compare.methods.base import Lesson
 from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.run.files import build
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.prepared import prepare
-from ipo_prompts.experiments.run.reading import build
 from ipo_prompts.metrics.clip import Clip
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.run.result import RunResult, load_result
-from ipo_prompts.experiments.run.scores import PartName, Row, Value
+from ipo_prompts.experiments.run.result import PartName, Row, RunResult, Value, load_result
 from ipo_prompts.metrics.evidence import Effect
 from ipo_prompts.metrics.verdict import judge
 

@@ -15,10 +15,10 @@ from ipo_prompts.experiments.compare.methods.base import (
     labels_of_a_search,
 )
 from ipo_prompts.experiments.run.config import RunConfig, differences, nested
+from ipo_prompts.experiments.run.files import build, is_begun
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan, backends, draw_for
 from ipo_prompts.experiments.run.prepared import prepare
-from ipo_prompts.experiments.run.reading import build, is_begun
 from ipo_prompts.experiments.run.result import Chosen
 from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.lm.ledger import Ledger

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.embedded import MODEL_DIR
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.files import load_config
 from support.runs import lines_of
 
 LM = ("--lm", "openai/gpt-4o-mini")
@@ -113,8 +113,8 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--lm", "locl"], "litellm knows no provider for 'locl' (did you mean local?)"),
     (["--describer", "foo"], "such as openai/gpt-4o-mini, or is one of replay/RUN, none."),
     (["--steps", "3.5"], "--steps is a whole number, such as --steps 12; see `ipo optimize --help`"),
-    (["steps=abc"], "steps in the command line is a whole number, such as steps=12 (given: 'abc')."),
-    (["temperature=hot"], "temperature in the command line is a number, such as temperature=1.0 (given: 'hot')."),
+    (["steps=abc"], "steps in the command line is wrong: input should be a valid integer"),
+    (["temperature=hot"], "temperature in the command line is wrong: input should be a valid number"),
     (["--steps", "0"], "steps in the command line is wrong"),
     (["--steps"], "requires an argument; see `ipo optimize --help`."),
     (["device=cuda:77"], "there is no device 'cuda:77' here; device can be auto, "),
@@ -128,7 +128,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--lm", "replay/gone"], "the run in gone recorded no reply"),
     (["--lm", "openai/no-such-model", "--budget-usd", "1"], "price of openai/no-such-model is not known"),
     (["--resume", "gone"], "gone holds no run to resume"),
-    (["exclude=lynx"], "exclude in the command line is a list, such as exclude='[lynx]' (given: 'lynx')."),
+    (["exclude=lynx"], "exclude in the command line is wrong: input should be a valid list (given: 'lynx')."),
     (["--resume", "done", *LM, "--seed", "7"], "has seed=0 and 7 was asked for"),
     (["--resume", "done", "--seed", "7"], "done names openai/gpt-4o-mini, and no code or server is used because"),
     (["--resume", "done", "--out", "new"], "leave --out away"),
@@ -247,14 +247,14 @@ def test_what_needs_no_clip_is_refused_before_heavy_libraries_are_imported(place
 def test_an_interrupt_says_what_is_kept(
     command: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for reads in ("run.reading.load_config", "compare.grid.load_grid"):
+    for reads in ("run.files.load_config", "compare.grid.load_grid"):
         monkeypatch.setattr(f"ipo_prompts.experiments.{reads}", raising(KeyboardInterrupt()))
     assert main(command) == 130
     assert capsys.readouterr().err.splitlines()[-1] == f"ipo: {message}"
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.run.reading.load_config", raising(ValueError("a bug")))
+    monkeypatch.setattr("ipo_prompts.experiments.run.files.load_config", raising(ValueError("a bug")))
     with pytest.raises(ValueError, match="a bug"):
         main(["doctor"])
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.cli.predict import BATCH, label_files
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.run.labelling import BATCH, label_files
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier

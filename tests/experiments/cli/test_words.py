@@ -15,7 +15,7 @@ import typer
 from ipo_prompts.experiments.cli import optimize
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.files import load_config
 
 HEAVY = ("torch", "dspy", "litellm", "datasets", "wandb", "open_clip", "PIL.Image", "scipy", "numpy")
 

@@ -11,7 +11,7 @@ import pytest
 from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
 from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method
 from ipo_prompts.experiments.compare.methods.search import LanguageModelSearch
-from ipo_prompts.experiments.run.reading import build
+from ipo_prompts.experiments.run.files import build
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates
 from ipo_prompts.metrics.text_tower import encode_templates

@@ -12,7 +12,7 @@ import pytest
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
 from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.data import load_data, sources
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.metrics.errors import InputError
 from support.runs import CLASSES, copy_pictures, ipo
 

@@ -23,7 +23,7 @@ from ipo_prompts.experiments.embedded.shifts import (
     seed_of,
     transformations_of,
 )
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 

@@ -26,7 +26,7 @@ from ipo_prompts.experiments.report.explain import (
     thumbnail,
 )
 from ipo_prompts.experiments.run.files import content_of, write_json
-from ipo_prompts.experiments.run.scores import RewardNames
+from ipo_prompts.experiments.run.result import RewardNames
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore

@@ -21,7 +21,7 @@ from ipo_prompts.experiments.report.page import (
     run_page,
     search_picture,
 )
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.files import load_config
 from support.report_files import ACTS_IF_NOT_SHOWN, change_json
 
 BASELINES = ("content", "answer", "pictures", "search", "words", "classes", "reproduce")

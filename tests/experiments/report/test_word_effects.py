@@ -8,7 +8,7 @@ import pytest
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.report.words import word_effects
 from ipo_prompts.experiments.run.files import content_of
-from ipo_prompts.experiments.run.steps import Compared
+from ipo_prompts.experiments.run.sealed import Compared
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Score

@@ -96,3 +96,32 @@ def test_a_run_without_a_picture_that_it_searched_on_is_another(
     assert ended.code == 2
     assert "another search: 1 of its 12 search and selection pictures is gone" in ended.sentence
     assert "; put them back." in ended.sentence
+
+
+def test_a_moved_folder_is_named_when_a_run_is_resumed_and_a_renamed_class_is_said_to_be_one(
+    run: Run, begun: Path, pictures: Path, tmp_path: Path, capfd: Any
+) -> None:
+    moved = pictures.rename(tmp_path / "moved")
+    ended = ipo(capfd, "optimize", "--resume", str(begun))
+    assert ended.code == 2 and f"`ipo optimize --resume {begun} data=folder:PLACE`" in ended.sentence
+    first = next(moved.iterdir())
+    renamed = first.rename(moved / "zebra")
+    ended = ipo(capfd, "optimize", "--resume", str(begun), f"folder:{moved}")
+    assert ended.code == 2 and "other class names or synonyms" in ended.sentence and "'zebra'" in ended.sentence
+    renamed.rename(first)
+    assert ipo(capfd, "optimize", "--resume", str(begun), f"data=folder:{moved}").code == 0
+    found = result(begun)
+    moved.rename(pictures)
+    assert run("--out", str(tmp_path / "other")).code == 0
+    assert result(tmp_path / "other")["rows"] == found["rows"]
+
+
+def test_a_damaged_result_is_told_to_be_written_again(run: Run, tmp_path: Path, capfd: Any) -> None:
+    assert run().code == 0
+    (tmp_path / "run" / "result.json").write_text("{")
+    assert (
+        f"`ipo optimize --resume {tmp_path / 'run'}` writes it again"
+        in ipo(capfd, "report", str(tmp_path / "run")).sentence
+    )
+    assert ipo(capfd, "optimize", "--resume", str(tmp_path / "run")).code == 0
+    assert result(tmp_path / "run")["template"]

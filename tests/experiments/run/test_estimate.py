@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.run.beforehand import estimate
-from ipo_prompts.experiments.run.plan import Plan
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.files import load_config
+from ipo_prompts.experiments.run.plan import Plan, estimate
 from ipo_prompts.programs.lm.connect import Backend
 from ipo_prompts.programs.phrases import LONGEST
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipo_prompts.experiments.run.config import differences, shipped_config, shipped_configs
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.files import load_config
 
 WHOLE = ("classes=base-to-new", "clip=ViT-B-16/openai", "lm=openai/gpt-3.5-turbo")
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.run.files import write_json
-from ipo_prompts.experiments.run.result import load_result
-from ipo_prompts.experiments.run.scores import RewardNames
+from ipo_prompts.experiments.run.result import RewardNames, load_result
 from ipo_prompts.metrics.errors import InputError
 from support.report_files import change_json
 
@@ -42,5 +41,5 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 def test_a_foreign_result_is_one_sentence(tmp_path: Path, change: Any, wrong: str) -> None:
     (tmp_path / "result.json").write_text((RECORDED / "result.json").read_text())
     change_json(tmp_path / "result.json", change)
-    with pytest.raises(InputError, match=rf"result\.json does not have the form .*\({wrong}.*restore it, or"):
+    with pytest.raises(InputError, match=rf"result\.json does not have the form .*\({wrong}.*; restore it"):
         load_result(tmp_path)

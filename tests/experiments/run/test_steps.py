@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.run.steps import Scored, Step, rows_of
+from ipo_prompts.experiments.run.sealed import Scored, Step, rows_of
 from ipo_prompts.metrics.evidence import EACH_CLASS_ALIKE
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling

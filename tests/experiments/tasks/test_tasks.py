@@ -11,10 +11,10 @@ import pytest
 
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
 from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan, plan
 from ipo_prompts.experiments.run.prepared import prepare
-from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend
