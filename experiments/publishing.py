@@ -12,8 +12,7 @@ from dspy.utils.saving import get_dependency_versions
 from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.export import best_target
-from ipo_prompts.experiments.report.analysis import ANALYSIS
-from ipo_prompts.experiments.report.explain import analyse
+from ipo_prompts.experiments.report.explain import ANALYSIS, analyse
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
 from ipo_prompts.experiments.run.advice import advice
@@ -94,7 +93,7 @@ def publish(
         InputError: a picture cannot be read.
     """
     folder = journal.path.parent
-    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, program.template, prepared.plan.reward_names))
+    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, program.template))
     write_names(folder, prepared.plan.data, searched.named)
     save(program, folder / PROGRAM)
     result = _result(prepared, searched, program, test, journal.seconds)

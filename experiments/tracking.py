@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-from ipo_prompts.experiments.report.analysis import load_analysis
+from ipo_prompts.experiments.report.explain import load_analysis
 from ipo_prompts.experiments.report.page import PAGE
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
@@ -314,7 +314,7 @@ def _flips(file: Path) -> list[tuple[Any, list[str]]]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        flips = load_analysis(file).flips
+        flips = load_analysis(file.parent).flips
     except InputError:
         return []
     found = []
