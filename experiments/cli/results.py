@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ipo_prompts.experiments.cli.app import new_app
+from ipo_prompts.experiments.cli.app import new_app, note
 from ipo_prompts.experiments.cli.common import (
     Clip,
     Data,
@@ -194,8 +194,9 @@ def export_program(
     target = TARGETS[to]
     compared = _pictures(pictures)
     exported = TemplateClassifier.from_file(program)
-    verdict = export(exported, target, out, compared)
-    print(f"wrote {out} for {to}; {verdict}\n{target.told(exported, program)}")
+    for limit in target.limits(exported, program):
+        note(limit)
+    print(f"wrote {out} for {to}; {export(exported, target, out, compared)}\n{target.use}")
     return 0
 
 
