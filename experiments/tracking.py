@@ -112,7 +112,7 @@ class WandbTracker(Tracker):
                 resume="allow",
                 dir=os.environ.get("WANDB_DIR", self._folder),
                 config=redacted(self._config.model_dump()),
-                mode=os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline"),
+                mode=None if has_key() or os.environ.get("WANDB_MODE") else "offline",
             )
         return None
 
