@@ -19,8 +19,7 @@ from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.load import check_command
 from ipo_prompts.experiments.data.names import NAMES_FILE
 from ipo_prompts.experiments.export import best_target
-from ipo_prompts.experiments.report.analysis import ANALYSIS
-from ipo_prompts.experiments.report.explain import analyse
+from ipo_prompts.experiments.report.explain import ANALYSIS, analyse
 from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, write_json, write_text
@@ -226,7 +225,7 @@ def publish(
         InputError: a picture cannot be read.
     """
     folder = journal.path.parent
-    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, program.template, prepared.plan.reward_names))
+    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, program.template))
     write_names(folder, prepared.plan.data, searched.named)
     save(program, folder / PROGRAM)
     result = _result(prepared, searched, program, test, journal.seconds)

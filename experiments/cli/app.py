@@ -1,25 +1,48 @@
-"""The command line `ipo`. Each command imports heavy libraries only when it runs, so that `--help` answers at once."""
+"""The command line `ipo`: which commands there are, how one is run, and how its errors are told.
+
+The file of a command is loaded only when the command is typed, so that `--help` answers at once. An expected error is
+printed as one sentence on stderr, and gives an exit code. Any other error is a bug and keeps its traceback.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from ipo_prompts.experiments.cli import benchmark, data, docs, installation, optimize, predict, results
-from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, drop_output, fail, tell_error
+from ipo_prompts.metrics.errors import InputError, InputFaults, printable
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
+INTERRUPTED = 130
+"""The exit code of a command that was interrupted."""
+COMMANDS = {
+    "optimize": ("optimize", "Search for a better template, and test it once on test pictures."),
+    "predict": ("predict", "Label pictures with an optimised program."),
+    "evaluate": ("results", "Score templates on a data set, and compare each with the first."),
+    "report": ("results", "Make a page that explains a run, or print the tables of a grid."),
+    "export": ("results", "Export an optimised program to another tool, and check the export."),
+    "benchmark": ("benchmark", "Run a grid of data sets, methods and seeds, and make a table."),
+    "data": ("data", "List and check data sets."),
+    "models": ("installation", "List, fetch and delete the weights of local language models."),
+    "doctor": ("installation", "Print what is installed and missing, and what a run would cost."),
+    "docs": ("installation", "Print a page of the documentation, or list the pages."),
+}
+"""Each command: the file in this folder that holds it, and what `ipo --help` says of it."""
 
-def new_app(name: str) -> typer.Typer:
+
+def new_app(name: str = "ipo", **more: Any) -> typer.Typer:
     """Return an app that has no commands yet. It prints help and errors as `ipo` does."""
     return typer.Typer(
         name=name,
@@ -27,10 +50,36 @@ def new_app(name: str) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
+        **more,
     )
 
 
-app = new_app("ipo")
+class _Files(Mapping[str, Any]):
+    """The commands, each loaded from its file when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        file = import_module(f"ipo_prompts.experiments.cli.{COMMANDS[name][0]}")
+        return typer.main.get_group(file.app).commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Commands(TyperGroup):
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = _Files()  # type: ignore[assignment]  # read only
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands into the help, without loading their files."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+
+
+app = new_app("ipo", cls=_Commands)
 
 
 def _print_version(wanted: bool) -> None:
@@ -48,18 +97,6 @@ def _ipo(
     ] = False,
 ) -> None:
     """Find prompt templates for CLIP that people can read, and test them on pictures that the search never saw."""
-
-
-app.command("optimize", epilog=optimize.EXAMPLES, context_settings=WORDS, cls=WithSettings)(optimize.search_template)
-app.command("evaluate", epilog=results.EVALUATE)(results.evaluate_templates)
-app.command(epilog=predict.EXAMPLES)(predict.predict)
-app.command(epilog=benchmark.EXAMPLES, context_settings=WORDS)(benchmark.benchmark)
-app.command(epilog=results.REPORT)(results.report)
-app.command("export", epilog=results.EXPORT)(results.export_program)
-app.command()(installation.doctor)
-app.command()(docs.docs)
-app.add_typer(data.data_app, name="data")
-app.add_typer(installation.models_app, name="models")
 
 
 def main(arguments: list[str] | None = None, of: typer.Typer = app) -> int:
@@ -135,6 +172,129 @@ def _named(command: Any, words: list[str]) -> str:
             break
         path += f" {word}"
     return path
+
+
+class Interrupted(Exception):
+    """The command was interrupted. The message says how to go on, and names the command to type."""
+
+
+def tell_error(error: Exception, command: str = "ipo") -> int | None:
+    """Print the message of an expected error and return the exit code. For a bug, print nothing and return None."""
+    if isinstance(error, InputFaults):
+        where, faults = error.args
+        print("\n".join(f"  {printable(fault)}" for fault in faults), file=sys.stderr)
+        return fail(f"{where} has the faults above.", 2)
+    if isinstance(error, InputError):
+        return fail(str(error), 2)
+    if isinstance(error, Interrupted):
+        return fail(str(error), INTERRUPTED)
+    if hasattr(error, "show") and hasattr(error, "exit_code"):  # an error of click: a wrong flag or a missing argument
+        return _usage_error(error, command)
+    if type(error).__name__ == "Abort":
+        return fail("interrupted.", INTERRUPTED)
+    if refused := _refused(error):
+        return fail(refused, 2)
+    message = _failure(error)
+    return None if message is None else fail(message, 1)
+
+
+_CURES = {
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EACCES: "change its permissions or name another",
+    errno.EPERM: "change its permissions or name another",
+}
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def _refused(error: BaseException | None) -> str | None:
+    """Return a sentence that says which file cannot be used, and why; None for other errors.
+
+    A full or read-only disk is recognised even if a library raised another error because of it.
+    """
+    if isinstance(error, OSError) and (cure := _CURES.get(error.errno or 0)):
+        return f"cannot get at {error.filename}: {error.strerror}; {cure}."
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error may be its own cause, so the loop must end
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno in _FULL:
+            where = f" {error.filename}" if error.filename else ""
+            return f"cannot write{where}: {error.strerror}; make room, then repeat the command or --resume the run."
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def drop_output() -> None:
+    """Discard everything that is printed on stdout from now on. Else the last flush would fail again."""
+    with suppress(OSError, ValueError):  # in a test or a notebook stdout is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def fail(message: str, code: int) -> int:
+    """Print one sentence on stderr; return `code`, the exit code."""
+    note(message)
+    return code
+
+
+def note(message: str) -> None:
+    """Print a sentence on stderr. Control characters from servers or file names are escaped."""
+    print(f"ipo: {printable(' '.join(message.split()))}", file=sys.stderr)
+
+
+def _usage_error(error: Any, command: str) -> int:
+    """Print one sentence for a wrong flag or a missing argument; return the exit code.
+
+    If all arguments are missing, print the help of the command instead.
+    """
+    kind = type(error).__name__
+    if kind == "NoArgsIsHelpError":
+        error.show()
+    else:
+        path = error.ctx.command_path if getattr(error, "ctx", None) else command
+        reason = _number(error) or " ".join(error.format_message().split()).rstrip(". ")
+        reason = reason.replace("Value error, ", "").replace("Input should", "it should")  # pydantic's
+        if path == "ipo" and kind == "NoSuchOption":
+            reason = reason.partition(" (")[0] + "; options stand after the command, as in `ipo optimize --quiet`"
+        if kind == "MissingParameter" and (example := re.search(r"\bipo .*", error.ctx.command.epilog or "")):
+            reason += f"; for example `{example[0]}`"
+        see = " See" if reason.endswith("?") else "; see"
+        fail(f"{reason[:1].lower()}{reason[1:]}{see} `{path} --help`.", error.exit_code)
+    return int(error.exit_code)
+
+
+def _number(error: Any) -> str | None:
+    """Return which kind of number a flag takes, if something else was typed; None for any other error."""
+    wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
+    if wanted is None or type(error).__name__ != "BadParameter" or error.param is None:
+        return None
+    from ipo_prompts.experiments.run.files import example_of
+
+    flag, kind = error.param.opts[0], "a whole number" if "integer" in wanted[0] else "a number"
+    example = example_of(error.param.name)
+    return f"{flag} is {kind}, such as {flag} {example}"
+
+
+def _failure(error: Exception) -> str | None:
+    """Return a sentence for a failure of the language model or of the strategy; None for any other error."""
+    if "dspy" not in sys.modules:
+        return None
+    from dspy import AdapterParseError, LMError, LMTransportError
+
+    from ipo_prompts.programs.redaction import redact
+    from ipo_prompts.programs.search import NothingUsable
+
+    if isinstance(error, NothingUsable):
+        return str(error)
+    if isinstance(error, LMError):
+        reason = redact(" ".join(str(error).split()))[:400]
+        again = getattr(error, "resume_with", "use --resume")
+        failed = "failed"
+        if isinstance(error, LMTransportError):
+            failed = "cannot be reached; check the network"
+        return f"the language model {failed} ({type(error).__name__}: {reason}); what was done is kept: {again}"
+    if isinstance(error, AdapterParseError):
+        answer = redact(" ".join(str(error.lm_response or "").split()))[:200]
+        return f"the language model's answer cannot be read ({answer!r}); try another model with --lm or --describer."
+    return None
 
 
 if __name__ == "__main__":

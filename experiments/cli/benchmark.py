@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ipo_prompts.experiments.cli import common
+from ipo_prompts.experiments.cli.app import new_app
 from ipo_prompts.metrics.errors import InputError
 
 EXAMPLES = common.examples(
@@ -20,6 +21,10 @@ EXAMPLES = common.examples(
 )
 
 
+app = new_app()
+
+
+@app.command(epilog=EXAMPLES, context_settings=common.WORDS)
 def benchmark(
     grid: Annotated[
         str,

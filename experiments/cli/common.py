@@ -1,18 +1,10 @@
-"""Code that all commands share: options, help, printing of JSON documents, and errors.
-
-An expected error is printed as one sentence on stderr, and gives an exit code. Any other error is a bug and keeps its
-traceback.
-"""
+"""Code that all commands share: options, help, checks of paths, and printing of JSON documents."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import re
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -20,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
-from ipo_prompts.metrics.errors import InputError, InputFaults, meant, printable, several
+from ipo_prompts.metrics.errors import InputError, meant, several
 
 Content = TypeVar("Content")
 
@@ -51,8 +43,6 @@ DataWords = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only the answer")]
 
-INTERRUPTED = 130
-"""The exit code of a command that was interrupted."""
 WORDS = {"ignore_unknown_options": True}
 """Context settings of a command that takes `key=value` words. Such a command also takes `--key=value` as a word."""
 
@@ -106,7 +96,7 @@ def look_first(
         programs: run directories or saved programs, which must exist.
         what: the word for the files in the message, such as `the picture`.
         files: files or folders to read. At least one of them must exist.
-        out: a file or folder to write. Its parent folder need not exist, because `make_room` makes it.
+        out: a file or folder to write. Its parent folder need not exist.
 
     Raises:
         InputError: a path cannot be used. The message names the first such path.
@@ -126,12 +116,6 @@ def look_first(
         if not (os.path.isdir(there) and os.access(there, os.W_OK)):  # noqa: PTH112
             reason = "cannot be written" if os.path.isdir(there) else "is a file"  # noqa: PTH112
             raise InputError(f"cannot write {out}: {there} {reason}; choose another place.")
-
-
-def make_room(file: Path) -> Path:
-    """Make the parent folder of a file or folder that will be written. Return the path of the file or folder."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return file
 
 
 def print_json(content: Any) -> None:
@@ -177,126 +161,3 @@ class WithSettings(TyperCommand):
         with formatter.section(f"Settings, in CONFIG.yaml or as key=value, with their defaults{others}"):
             formatter.write_dl(rows)
         super().format_epilog(ctx, formatter)
-
-
-class Interrupted(Exception):
-    """The command was interrupted. The message says how to go on, and names the command to type."""
-
-
-def tell_error(error: Exception, command: str = "ipo") -> int | None:
-    """Print the message of an expected error and return the exit code. For a bug, print nothing and return None."""
-    if isinstance(error, InputFaults):
-        where, faults = error.args
-        print("\n".join(f"  {printable(fault)}" for fault in faults), file=sys.stderr)
-        return fail(f"{where} has the faults above.", 2)
-    if isinstance(error, InputError):
-        return fail(str(error), 2)
-    if isinstance(error, Interrupted):
-        return fail(str(error), INTERRUPTED)
-    if hasattr(error, "show") and hasattr(error, "exit_code"):  # an error of click: a wrong flag or a missing argument
-        return _usage_error(error, command)
-    if type(error).__name__ == "Abort":
-        return fail("interrupted.", INTERRUPTED)
-    if refused := _refused(error):
-        return fail(refused, 2)
-    message = _failure(error)
-    return None if message is None else fail(message, 1)
-
-
-_CURES = {
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EACCES: "change its permissions or name another",
-    errno.EPERM: "change its permissions or name another",
-}
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-def _refused(error: BaseException | None) -> str | None:
-    """Return a sentence that says which file cannot be used, and why; None for other errors.
-
-    A full or read-only disk is recognised even if a library raised another error because of it.
-    """
-    if isinstance(error, OSError) and (cure := _CURES.get(error.errno or 0)):
-        return f"cannot get at {error.filename}: {error.strerror}; {cure}."
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:  # an error may be its own cause, so the loop must end
-        seen.add(id(error))
-        if isinstance(error, OSError) and error.errno in _FULL:
-            where = f" {error.filename}" if error.filename else ""
-            return f"cannot write{where}: {error.strerror}; make room, then repeat the command or --resume the run."
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def drop_output() -> None:
-    """Discard everything that is printed on stdout from now on. Else the last flush would fail again."""
-    with suppress(OSError, ValueError):  # in a test or a notebook stdout is no file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def fail(message: str, code: int) -> int:
-    """Print one sentence on stderr; return `code`, the exit code."""
-    note(message)
-    return code
-
-
-def note(message: str) -> None:
-    """Print a sentence on stderr. Control characters from servers or file names are escaped."""
-    print(f"ipo: {printable(' '.join(message.split()))}", file=sys.stderr)
-
-
-def _usage_error(error: Any, command: str) -> int:
-    """Print one sentence for a wrong flag or a missing argument; return the exit code.
-
-    If all arguments are missing, print the help of the command instead.
-    """
-    kind = type(error).__name__
-    if kind == "NoArgsIsHelpError":
-        error.show()
-    else:
-        path = error.ctx.command_path if getattr(error, "ctx", None) else command
-        reason = _number(error) or " ".join(error.format_message().split()).rstrip(". ")
-        reason = reason.replace("Value error, ", "").replace("Input should", "it should")  # pydantic's
-        if path == "ipo" and kind == "NoSuchOption":
-            reason = reason.partition(" (")[0] + "; options stand after the command, as in `ipo optimize --quiet`"
-        if kind == "MissingParameter" and (example := re.search(r"\bipo .*", error.ctx.command.epilog or "")):
-            reason += f"; for example `{example[0]}`"
-        see = " See" if reason.endswith("?") else "; see"
-        fail(f"{reason[:1].lower()}{reason[1:]}{see} `{path} --help`.", error.exit_code)
-    return int(error.exit_code)
-
-
-def _number(error: Any) -> str | None:
-    """Return which kind of number a flag takes, if something else was typed; None for any other error."""
-    wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
-    if wanted is None or type(error).__name__ != "BadParameter" or error.param is None:
-        return None
-    from ipo_prompts.experiments.run.files import example_of
-
-    flag, kind = error.param.opts[0], "a whole number" if "integer" in wanted[0] else "a number"
-    example = example_of(error.param.name)
-    return f"{flag} is {kind}, such as {flag} {example}"
-
-
-def _failure(error: Exception) -> str | None:
-    """Return a sentence for a failure of the language model or of the strategy; None for any other error."""
-    if "dspy" not in sys.modules:
-        return None
-    from dspy import AdapterParseError, LMError, LMTransportError
-
-    from ipo_prompts.programs.redaction import redact
-    from ipo_prompts.programs.search import NothingUsable
-
-    if isinstance(error, NothingUsable):
-        return str(error)
-    if isinstance(error, LMError):
-        reason = redact(" ".join(str(error).split()))[:400]
-        again = getattr(error, "resume_with", "use --resume")
-        failed = "failed"
-        if isinstance(error, LMTransportError):
-            failed = "cannot be reached; check the network"
-        return f"the language model {failed} ({type(error).__name__}: {reason}); what was done is kept: {again}"
-    if isinstance(error, AdapterParseError):
-        answer = redact(" ".join(str(error.lm_response or "").split()))[:200]
-        return f"the language model's answer cannot be read ({answer!r}); try another model with --lm or --describer."
-    return None

@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
+from ipo_prompts.experiments.cli.app import new_app
 from ipo_prompts.experiments.cli.common import DataWords, about_data, meaning, read_about
 from ipo_prompts.metrics.errors import InputError
 
-data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List and check data sets.")
+app = new_app()
+data_app = new_app("data", help="List and check data sets.")
+app.add_typer(data_app)
 
 Spec = Annotated[str, typer.Argument(help=meaning("data"))]
 

@@ -1,24 +1,33 @@
-"""The commands `ipo doctor` and `ipo models`.
+"""The commands `ipo doctor`, `ipo models` and `ipo docs`: what is here, and how it is used.
 
 `ipo doctor` says what is installed, which models and keys are there, and what a run would do and cost. `ipo models`
-lists, fetches and deletes the weights of the local language models.
+lists, fetches and deletes the weights of the local language models. `ipo docs` prints the pages of the documentation,
+as they ship with the program: messages and help name a page as `ipo docs PAGE`. So a page is read in the version that
+is installed, without a network.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
+from collections.abc import Collection
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ipo_prompts.experiments.cli.app import new_app
 from ipo_prompts.experiments.cli.common import Clip, Data, Describer, Json, Lm, show
-from ipo_prompts.metrics.errors import InputError, money, to_install
+from ipo_prompts.experiments.run.files import PACKAGES, load_config
+from ipo_prompts.metrics.errors import InputError, did_you_mean, money, to_install
+from ipo_prompts.metrics.files import cache_dir
+from ipo_prompts.programs.lm import weights
 
 EXTRAS = {
     "local": ("xllamacpp",),
@@ -29,13 +38,14 @@ EXTRAS = {
 """Name of an extra → the packages that the extra installs, as in pyproject.toml."""
 KEYS = [f"{name}_API_KEY" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "OPENROUTER", "WANDB")]
 
-models_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="List, fetch and delete the weights of local language models."
-)
+app = new_app()
+models_app = new_app("models", help="List, fetch and delete the weights of local language models.")
+app.add_typer(models_app)
 
 Name = Annotated[str, typer.Argument(help="small, base or large")]
 
 
+@app.command()
 def doctor(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="[key=value …]", help="settings of `ipo optimize`")
@@ -47,13 +57,10 @@ def doctor(
     as_json: Json = False,
 ) -> int:
     """Print what is installed, which extras are missing, which models and keys are there, and what a run would cost."""
-    from ipo_prompts.experiments.run.files import PACKAGES, load_config
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.run.plan import estimate, plan
     from ipo_prompts.experiments.run.prepared import prepare
-    from ipo_prompts.metrics.files import cache_dir
     from ipo_prompts.metrics.text_tower import text_path
-    from ipo_prompts.programs.lm import weights
 
     findings: dict[str, Any] = {
         "python": sys.version.split()[0],
@@ -125,8 +132,6 @@ def _text(findings: dict[str, Any]) -> str:
 @models_app.command("list")
 def list_models() -> None:
     """List the models with size and licence, and whether the weights are on this machine."""
-    from ipo_prompts.programs.lm import weights
-
     for name, model in weights.MODELS.items():
         state = "here" if weights.find(name) else "not here"
         print(f"{name:6} {model.size_bytes / 1e6:7.0f} MB  {model.licence:11} {state:9} {model.title}")
@@ -135,14 +140,72 @@ def list_models() -> None:
 @models_app.command("pull")
 def pull_weights(name: Name) -> None:
     """Fetch the weights and check their hash."""
-    from ipo_prompts.programs.lm import weights
-
     print(weights.pull(name, partial(print, file=sys.stderr)))
 
 
 @models_app.command("remove")
 def remove_weights(name: Name) -> None:
     """Delete the weights."""
-    from ipo_prompts.programs.lm import weights
-
     weights.remove(name)
+
+
+KINDS = ("tutorial", "how-to", "reference", "explanation", "evidence", "project")
+"""The folders of pages, in the order in which a newcomer needs them."""
+
+
+@app.command()
+def docs(
+    page: Annotated[str | None, typer.Argument(help="the name of a page; without a name, all names are listed")] = None,
+) -> None:
+    """Print a page of the documentation, or list the pages."""
+    root = Path(str(files("ipo_prompts"))) / "docs"
+    pages = {file.stem: file for kind in KINDS for file in sorted((root / kind).glob("*.md"))}
+    if page is None:
+        for kind in KINDS:
+            print(kind)
+            for name, file in pages.items():
+                if file.parent.name == kind:
+                    print(f"  {name:<18} {title(file)}")
+        print("\nRead one: ipo docs PAGE")
+    elif page in pages:
+        page_out(readable(pages[page].read_text(encoding="utf-8"), pages))
+    else:
+        raise InputError(f"no page {page!r}{did_you_mean(page, pages)}; `ipo docs` lists all pages.")
+
+
+def title(file: Path) -> str:
+    """Return the heading of a page."""
+    with file.open(encoding="utf-8") as lines:
+        return next(lines, "").removeprefix("# ").strip()
+
+
+def readable(text: str, pages: Collection[str]) -> str:
+    """Return a page with commands in place of links to pages, and without what does not ship with the program."""
+
+    def told(link: re.Match[str]) -> str:
+        picture, label, target = link.groups()
+        name = Path(target.partition("#")[0])
+        if "://" in target:
+            return link[0]
+        if not picture and name.suffix == ".md" and name.stem in pages:
+            return f"{label} (`ipo docs {name.stem}`)" if label != name.name else f"`ipo docs {name.stem}`"
+        return label
+
+    parts = re.split(r"(^```.*?^```$)", text, flags=re.M | re.S)
+    for index in range(0, len(parts), 2):
+        for _ in range(2):  # a picture may be the label of a link
+            parts[index] = re.sub(r"(!?)\[([^\[\]]*)\]\(([^)\s]+)\)", told, parts[index])
+    return "".join(parts)
+
+
+def page_out(text: str) -> None:
+    """Print Markdown as it is, or, in a terminal, set it and page it."""
+    if not sys.stdout.isatty():
+        print(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console()
+    with console.pager():
+        console.print(Markdown(text.replace("\\<", "<")))

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ipo_prompts.experiments.cli.app import Interrupted, new_app
 from ipo_prompts.experiments.cli.common import (
+    WORDS,
     Clip,
     Data,
     Describer,
     DryRun,
-    Interrupted,
     Json,
     Lm,
     Quiet,
     Seed,
+    WithSettings,
     examples,
     meaning,
     print_json,
@@ -41,6 +43,10 @@ EXAMPLES = examples(
 )
 
 
+app = new_app()
+
+
+@app.command("optimize", epilog=EXAMPLES, context_settings=WORDS, cls=WithSettings)
 def search_template(
     words: Annotated[
         list[str] | None,

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from ipo_prompts.experiments.cli.common import Device, Program, drop_output, examples, fail, look_first, note
+from ipo_prompts.experiments.cli.app import drop_output, fail, new_app, note
+from ipo_prompts.experiments.cli.common import Device, Program, examples, look_first
+from ipo_prompts.experiments.data.sources import find_pictures
 from ipo_prompts.metrics.errors import InputError, as_cell, printable
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ EXAMPLES = examples(
 )
 
 
+app = new_app()
+
+
+@app.command(epilog=EXAMPLES)
 def predict(
     program: Program,
     pictures: Annotated[
@@ -53,8 +59,6 @@ def predict(
     device: Device = "auto",
 ) -> int:
     """Label pictures with an optimised program."""
-    from ipo_prompts.experiments.data.sources import find_pictures
-
     if STDIN in pictures and sys.stdin is None:
         raise InputError(
             "stdin is closed, and - reads the paths of pictures from stdin; open it, or name the pictures."
@@ -100,8 +104,6 @@ def _files(pictures: Sequence[Path]) -> Iterator[Path]:
 
     They are the named pictures and the pictures in named folders. For `-`, stdin names pictures or folders, one a line.
     """
-    from ipo_prompts.experiments.data.sources import find_pictures
-
     if STDIN in pictures and isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is read as it is on disk
     for path in pictures:

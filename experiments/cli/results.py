@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from ipo_prompts.experiments.cli.app import new_app, note
 from ipo_prompts.experiments.cli.common import (
     Clip,
     Data,
@@ -22,15 +23,19 @@ from ipo_prompts.experiments.cli.common import (
     about_data,
     examples,
     look_first,
-    make_room,
     read_about,
     show,
 )
+from ipo_prompts.experiments.data import load_data, sources
+from ipo_prompts.experiments.data.names import names_in_words
+from ipo_prompts.experiments.data.sources import find_pictures
+from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.experiments.tasks.base import check_fractions
+from ipo_prompts.metrics.clip import check_name, load_clip
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import refuse_taken
-
-if TYPE_CHECKING:
-    from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.template import check_slot, check_template, read_templates
 
 EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
 REPORT = examples("ipo report runs/RUN", "ipo report runs/first-look/cells.jsonl.gz")
@@ -38,7 +43,10 @@ EXPORT = examples(
     "ipo export runs/RUN --to open_clip --out pets-open_clip", "ipo export runs/RUN --to onnx --out pets-onnx"
 )
 
+app = new_app()
 
+
+@app.command("evaluate", epilog=EVALUATE)
 def evaluate_templates(
     words: Annotated[
         list[str] | None,
@@ -58,11 +66,6 @@ def evaluate_templates(
 ) -> int:
     """Score templates on a data set, and compare each with the first."""
     look_first(what="the file of templates", files=[templates_file] if templates_file else [])
-    from ipo_prompts.experiments.data import load_data, sources
-    from ipo_prompts.experiments.data.names import names_in_words
-    from ipo_prompts.metrics.clip import check_name, load_clip
-    from ipo_prompts.metrics.template import check_slot, check_template, read_templates
-
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
@@ -76,8 +79,6 @@ def evaluate_templates(
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.run.plan import SPLIT_SEED
     from ipo_prompts.experiments.run.prepared import offering_demo
-    from ipo_prompts.experiments.tasks import REWARDS
-    from ipo_prompts.experiments.tasks.base import check_fractions
     from ipo_prompts.metrics.evidence import SAME, paired_difference, score_interval
     from ipo_prompts.metrics.features import FeatureStore
     from ipo_prompts.metrics.reward import scale_of
@@ -139,6 +140,7 @@ def _table(content: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@app.command(epilog=REPORT)
 def report(
     run: Annotated[Path, typer.Argument(help="a run directory, or a cells.jsonl.gz", metavar="RUN")],
     out: Annotated[Path | None, typer.Option(help="the file to write; default RUN/report.html", metavar="FILE")] = None,
@@ -160,12 +162,14 @@ def report(
 
     finished = read_run(run)
     file = out or run / PAGE
-    write_text(make_room(file), run_page(finished))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, run_page(finished))
     print(summary(finished.result, finished.config, run))
     print(file)
     return 0
 
 
+@app.command("export", epilog=EXPORT)
 def export_program(
     program: Program,
     to: Annotated[
@@ -189,8 +193,9 @@ def export_program(
     target = TARGETS[to]
     compared = _pictures(pictures)
     exported = TemplateClassifier.from_file(program)
-    verdict = export(exported, target, out, compared)
-    print(f"wrote {out} for {to}; {verdict}\n{target.told(exported, program)}")
+    for limit in target.limits(exported, program):
+        note(limit)
+    print(f"wrote {out} for {to}; {export(exported, target, out, compared)}\n{target.use}")
     return 0
 
 
@@ -199,10 +204,6 @@ def _pictures(folder: Path | None) -> list[Picture]:
 
     Test pictures are not used, so that they stay sealed.
     """
-    from ipo_prompts.experiments.data import load_data
-    from ipo_prompts.experiments.data.sources import find_pictures
-    from ipo_prompts.metrics.pictures import Picture
-
     if folder is None:
         found = [item.picture for item in load_data("embedded", seed=0).train]
     else:

@@ -53,16 +53,22 @@ class Target(ABC):
     use: ClassVar[str] = f"{README} in the folder says how to use it without IPO."
     own_clip: ClassVar[bool] = False
 
-    def told(self, program: TemplateClassifier, file: Path) -> str:
-        """Return `use`, and what to type for what the export cannot do; `file` is the program as it was typed."""
-        typed = shlex.quote(str(file))
-        if self.own_clip or self.use != Target.use or open_clip_arguments(program.clip.name):
-            return self.use
-        return (
-            "Only IPO has the demo CLIP, so no other tool labels pictures with these files: type "
-            f"`ipo predict {typed} PICTURES`, or `ipo export {typed} --to onnx --out DIR` for the picture "
-            "encoder, too."
-        )
+    def limits(self, program: TemplateClassifier, file: Path) -> list[str]:
+        """Return what the export of a program cannot be used for, as sentences; `file` is the program as it was typed.
+
+        A user is told before the export is written.
+        """
+        found = []
+        if self.held(program) is not program and program.pictures:
+            found.append("This form has no place for the labelled pictures: the export will decide with words alone.")
+        if self.use == Target.use and not self.own_clip and not open_clip_arguments(program.clip.name):
+            typed = shlex.quote(str(file))
+            found.append(
+                "Only IPO has the demo CLIP, so no other tool will label pictures with these files: type "
+                f"`ipo predict {typed} PICTURES`, or `ipo export {typed} --to onnx --out DIR` for the picture "
+                "encoder, too."
+            )
+        return found
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """Return why the target cannot hold a program, as part of a sentence; None if it can hold the program.

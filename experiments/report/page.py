@@ -1,13 +1,13 @@
 """Make the report page: one file that loads no other file, runs no script, and shows foreign text as text.
 
 All text that is printed into the page is escaped. The security policy of the page allows embedded pictures and one
-style sheet, which it names by its hash. It allows nothing else. A notebook shows a part of the page.
+style sheet, which it names by its hash. It allows nothing else. A notebook shows a part of the page. The plot of the
+search is a picture with colours of its own. The same search always gives the same plot.
 """
 
 from __future__ import annotations
 
 import base64
-import difflib
 import hashlib
 import math
 import re
@@ -17,27 +17,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from markupsafe import Markup
 
-from ipo_prompts.experiments.report.analysis import WordChange
-from ipo_prompts.experiments.report.drawing import (
-    FRAME,
-    STYLE,
-    Curve,
-    capital,
-    curve,
-    search_alt,
-)
-from ipo_prompts.experiments.report.gather import Run, read_run
-from ipo_prompts.experiments.run.answer import further, table
+from ipo_prompts.experiments.report.gather import Candidate, Run, SearchRecord, read_run
+from ipo_prompts.experiments.report.words import WordChange
+from ipo_prompts.experiments.run.answer import cost, further, next_commands, table
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.metrics.errors import duration, money
-from ipo_prompts.metrics.template import SLOT
 
 PAGE, TEMPLATES, PLOT = "report.html", "templates.csv", "search.svg"
 _HERE = Path(__file__).parent
+_COLOURS = (_HERE / "plots.css").read_text("utf-8")
+"""The style sheet of plots, for light and for dark pages. The page uses its colours, too."""
 
 
 def write_report(folder: Path) -> Path:
@@ -54,41 +46,26 @@ def write_report(folder: Path) -> Path:
 
 
 def run_page(run: Run) -> str:
-    """Return the page of one run."""
+    """Return the page of one run. A section that has nothing to say is left out."""
     words = run.analysis.words if run.analysis else None
-    css = STYLE + (_HERE / "style.css").read_text(encoding="utf-8")
+    css = _COLOURS + (_HERE / "style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    template = page_environment().get_template("run.html.j2")
-    page = template.render(
+    page = page_environment().get_template("run.html.j2")
+    made = page.render(
         css=css,
         policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         run=run,
-        reward=run.result.reward,
-        title=f"{run.result.template} · IPO report",
-        curve=_curve(run),
-        search_alt=search_alt(run),
+        plot=search_picture(run),
         layers=layers(words.template, words.changes, words.n) if words else [],
     )
-    return str(page)
-
-
-def _curve(run: Run) -> Curve:
-    template = next(row for row in run.result.rows_on("search") if row.what == "template")
-    return curve(run.search, template.before.ci95)
+    return str(made)
 
 
 def search_picture(run: Run) -> str:
     """Return the plot of a search as the text of an SVG file for light and dark pages, with the chosen template."""
-    chosen, environment = run.result.template, page_environment()
-    text = environment.get_template("picture.html.j2").render(
-        marks=environment.get_template("macros.html.j2").module.curve_marks(_curve(run), run.result.reward.measure),
-        height=FRAME["height"],
-        title=f"chosen: {chosen if len(chosen) <= 90 else chosen[:89] + '…'}",
-        alt=search_alt(run),
-        below="a dot is a template, the large one chosen; the line is the best so far, dashes are the initial template",
-        css=STYLE,
-    )
-    return str(text)
+    template = next(row for row in run.result.rows_on("search") if row.what == "template")
+    picture = page_environment().get_template("picture.html.j2")
+    return str(picture.render(run=run, curve=curve(run.search, template.before.ci95), css=_COLOURS))
 
 
 def notebook_part(run: Run) -> str:
@@ -96,8 +73,18 @@ def notebook_part(run: Run) -> str:
 
     The HTML has no style sheet and no script, because notebooks remove them.
     """
-    template = page_environment().get_template("notebook.html.j2")
-    return str(template.render(run=run, plot=search_picture(run), search_alt=search_alt(run)))
+    return str(page_environment().get_template("notebook.html.j2").render(run=run, plot=search_picture(run)))
+
+
+def search_alt(run: Run) -> str:
+    """Describe the drawing of the search in words."""
+    search, reward = run.search, run.result.reward
+    return (
+        f"{capital(reward.measure)} of {sum(len(step.candidates) for step in search.steps)} templates on "
+        f"{search.n} search {reward.unit} over {len(search.steps)} steps. "
+        f"The initial template has {100 * search.initial.value:.1f} percent, the best one "
+        f"{100 * search.best.value:.1f} percent. The file {TEMPLATES} has every value."
+    )
 
 
 @lru_cache(maxsize=1)
@@ -113,25 +100,83 @@ def page_environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (
-        capital,
-        capital_first,
-        percent,
-        in_points,
-        interval,
-        nats,
-        p_value,
-        unbroken,
-        typed,
-        in_pieces,
-        duration,
-        money,
-    )
+    filters = (capital, capital_first, percent, in_points, unbroken, typed, in_pieces)
     made.filters.update({one.__name__: one for one in filters})
     made.filters["own_style"] = Markup  # unescaped: only for IPO's style sheet, whose hash is in the policy
     made.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
-    made.globals.update(edits=edits, frame=FRAME, further=further, table=table)
+    made.globals.update(
+        frame=FRAME, cost=cost, further=further, next_commands=next_commands, search_alt=search_alt, table=table
+    )
     return made
+
+
+FRAME = {"width": 760, "height": 270, "left": 62, "right": 14, "top": 12, "bottom": 70}
+"""The size and margins of the curve, in units of its SVG. The margins have room for the larger numbers on a phone."""
+MOST_TICKS = 10
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The drawing of a search: one dot for each template, by step and value. Positions are in units of the SVG.
+
+    Attributes:
+        dots: for each template: its x position, its y position, its step (0 is before the first step), the template.
+        best: the SVG path that shows the value of the best template so far.
+        initial: the y position of the initial template.
+        band: the y positions of the ends of its 95 % interval, the upper end first.
+        steps: the x position of each number on the axis of steps, with the number.
+        values: the y position of each number on the axis of values, with the number in percent.
+    """
+
+    dots: tuple[tuple[float, float, int, Candidate], ...]
+    best: str
+    initial: float
+    band: tuple[float, float]
+    steps: tuple[tuple[float, int], ...]
+    values: tuple[tuple[float, int], ...]
+
+
+def curve(search: SearchRecord, ends: tuple[float, float]) -> Curve:
+    """Return the curve of a search. If two dots are in one place, the dot of the better template is drawn on top.
+
+    Args:
+        search: the search.
+        ends: the ends of the interval of the initial template, which are always in view: so differences that may be
+            luck look small.
+    """
+    found = [(step.number, one) for step in search.steps for one in step.candidates]
+    percents = [100 * value for value in (*ends, search.initial.value, *(one.value for _, one in found))]
+    size = _size(max(percents) - min(percents))
+    low = size * math.floor(min(percents) / size)
+    high = size * math.ceil(max(percents) / size)  # equal to `low` if all values are equal
+    if low == high:
+        low, high = (max(0, low - size), min(100, high + size)) if 0 <= low <= 100 else (low - size, high + size)
+    last, left, floor = max(1, len(search.steps)), FRAME["left"], FRAME["height"] - FRAME["bottom"]
+
+    def across(step: int) -> float:
+        return round(left + 8 + (FRAME["width"] - left - FRAME["right"] - 16) * step / last, 1)
+
+    def up(value: float) -> float:
+        return round(floor - (floor - FRAME["top"]) * (100 * value - low) / (high - low), 1)
+
+    dots = [(across(step), up(one.value), step, one) for step, one in found]
+    path = f"M{across(0)} {up(search.initial.value)}"
+    for step in search.steps:
+        path += f"H{across(step.number)}V{up(step.best.value)}"
+    every = max(1, math.ceil(last / MOST_TICKS))
+    return Curve(
+        dots=tuple(sorted(dots, key=lambda dot: (dot[3].template == search.chosen, dot[3].value))),
+        best=path,
+        initial=up(search.initial.value),
+        band=(up(ends[1]), up(ends[0])),
+        steps=tuple((across(step), step) for step in range(0, last + 1, every)),
+        values=tuple((up(number / 100), number) for number in range(low, high + 1, size)),
+    )
+
+
+def _size(span: float) -> int:
+    """Return the distance between two numbers on the axis of values, in percent: large enough for few numbers."""
+    return next((size for size in (1, 2, 5, 10, 20, 50) if span <= 5 * size), math.ceil(span / 5))
 
 
 STRONG, MIDDLE = 0.05, 0.02
@@ -161,7 +206,7 @@ class Piece:
         """
         if self.change is None:
             return ""
-        change = self.change.value.change
+        change = self.change.change
         strength = 3 if abs(change) >= STRONG else 2 if abs(change) >= MIDDLE else 1
         side = "help" if change < 0 else "harm"
         tone = "same-1" if self.n * abs(change) < 1.5 else f"{side}-{strength}"
@@ -202,24 +247,6 @@ def _pieces(template: str, spans: Sequence[tuple[int, int, WordChange]], n: int)
     return [piece for piece in pieces if piece.text]
 
 
-Edit = Literal["same", "removed", "added"]
-
-
-def edits(before: str, after: str) -> list[tuple[Edit, str]]:
-    """Return the differences between two templates, word by word.
-
-    Each item is a stretch of text. It is `same` in both templates, `removed` (only in `before`) or `added` (only in
-    `after`).
-    """
-    old, new = (re.findall(rf"{re.escape(SLOT)}|\w+|\s+|[^\w\s]", text) for text in (before, after))
-    found: list[tuple[Edit, str]] = []
-    for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        same: list[tuple[Edit, list[str]]] = [("same", old[i:j])]
-        changed: list[tuple[Edit, list[str]]] = [("removed", old[i:j]), ("added", new[k:m])]
-        found += [(what, "".join(words)) for what, words in (same if kind == "equal" else changed) if words]
-    return found
-
-
 _SHOWN_AS_THEY_ARE = "\n\t"
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories of invisible characters: controls, bidirectional marks, lone surrogates, line separators, …."""
@@ -239,37 +266,21 @@ def visible(value: Any) -> Any:
     )
 
 
-def number(value: float, decimals: int, *, sign: bool = False) -> str:
-    """Format a number with a typographic minus sign. A number that is not finite becomes `unknown`."""
-    if not math.isfinite(value):
-        return "unknown"
-    text = f"{value:{'+' if sign else ''},.{decimals}f}"
-    if float(text.replace(",", "")) == 0:  # zero has no sign
-        text = text.lstrip("+-")
-    return text.replace("-", "−")
-
-
 def percent(fraction: float, decimals: int = 1) -> str:
-    """Format a fraction as a percentage."""
-    return f"{number(100 * fraction, decimals)}\N{NO-BREAK SPACE}%"
+    """Format a fraction as a percentage. A number that is not finite becomes `unknown`."""
+    text = f"{100 * fraction:.{decimals}f}" if math.isfinite(fraction) else "unknown"
+    return f"{text}\N{NO-BREAK SPACE}%"
 
 
 def in_points(fraction: float) -> str:
     """Format a difference of values, given as a fraction, in percentage points with its sign and without the unit."""
-    return number(100 * fraction, 2, sign=True)  # as `verdict.points` does
+    points = round(100 * fraction, 1)
+    return f"{points:+.1f}".replace("-", "−") if points else "0.0"
 
 
-def nats(value: float, sign: bool = False) -> str:
-    """Format a loss in nats. For a difference of losses, `sign` also shows a plus sign."""
-    return number(value, 3, sign=sign)
-
-
-def interval(ends: tuple[float, float] | None, losses: bool = False) -> str:
-    """Format the interval of a difference of values, in percentage points; or of a difference of losses, in nats."""
-    if ends is None:
-        return "not bounded"
-    low, high = (number(end, 3, sign=True) if losses else in_points(end) for end in ends)
-    return f"[{low},\N{NO-BREAK SPACE}{high}]"
+def capital(text: str) -> str:
+    """Return the text with a capital first letter. A text that has a capital already, such as mIoU, stays unchanged."""
+    return capital_first(text) if text.islower() else text
 
 
 def capital_first(text: str) -> str:
@@ -306,8 +317,3 @@ def _in_pieces(part: str) -> Markup:
     pieces = Markup("<wbr>").join(part[start:end] for start, end in pairwise(ends))
     word = pieces if count == 1 else Markup('<span class="word">{}</span>').format(pieces)
     return word + (Markup("<wbr>") if part.endswith("/") else "")
-
-
-def p_value(p: float) -> str:
-    """Format a p-value with its relation: `= 0.0123` or `< 0.0001`."""
-    return "< 0.0001" if p < 0.0001 else f"= {p:.4f}" if math.isfinite(p) else "unknown"

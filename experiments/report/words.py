@@ -19,24 +19,57 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Literal
 
-from ipo_prompts.experiments.report.analysis import Shift, Skipped, WordChange, Words
-from ipo_prompts.experiments.run.result import CLASSIFICATION, RewardNames
+from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.sealed import Compared
 from ipo_prompts.metrics.evidence import ALPHA, holm, paired_difference
-from ipo_prompts.metrics.reward import Reward, Score
-from ipo_prompts.metrics.sampling import Sampling, mean_interval
+from ipo_prompts.metrics.reward import Reward
+from ipo_prompts.metrics.verdict import Ends, Rounded
 
 
-def word_effects(
-    reward: Reward,
-    template: str,
-    name: Literal["fresh", "selection"],
-    part: Compared,
-    names: RewardNames = CLASSIFICATION,
-) -> Words:
+class WordChange(Content):
+    """A word or phrase removed from the chosen template.
+
+    Attributes:
+        span: the start and the end of the removed part, in characters (code points) of the chosen template.
+        text: the text of the removed part.
+        template: the changed template.
+        change: the value of the changed template less that of the chosen one, a fraction.
+        ci95: the 95 % interval of the change. None if there are too few units, or if changes are only described.
+        p: the p-value of the change, corrected for the number of changes; None if changes are only described.
+        significant: whether the corrected p-value shows that the change is more than chance.
+    """
+
+    span: tuple[int, int]
+    text: str
+    template: str
+    change: Rounded
+    ci95: Ends | None = None
+    p: Rounded | None = None
+    significant: bool = False
+
+
+class Words(Content):
+    """The effect of each word of the chosen template, measured on `n` units of `part`.
+
+    Attributes:
+        part: `fresh`: units that were used neither for the search nor for the choice. `selection`: the units that chose
+            the template; on them changes are only described.
+        n: the number of units.
+        template: the chosen template.
+        value: the value of the chosen template on these units.
+        changes: the changes that were scored.
+    """
+
+    part: Literal["fresh", "selection"]
+    n: int
+    template: str
+    value: Rounded
+    changes: tuple[WordChange, ...]
+
+
+def word_effects(reward: Reward, template: str, name: Literal["fresh", "selection"], part: Compared) -> Words:
     """Measure the effect of each word. All changed templates are scored in one call.
 
     Args:
@@ -44,86 +77,32 @@ def word_effects(
         template: the chosen template.
         name: the name of the part. `selection` units chose the template; `fresh` units were not used before.
         part: the part with the units to score on. It is never a sealed part.
-        names: the names of the measure and the units.
     """
     proposed = removals(template)
-    problems: dict[str, str | None] = {}
-    for _, shorter in proposed:
-        if shorter not in problems:
-            same = shorter == tidied(template)
-            problems[shorter] = "it is the template itself" if same else reward.problem(shorter)
-    usable = [shorter for shorter, reason in problems.items() if reason is None]
+    different = dict.fromkeys(shorter for _, shorter in proposed if shorter != tidied(template))
+    usable = [shorter for shorter in different if reward.problem(shorter) is None]
     chosen, *others = reward.score([template, *usable], part.units)
     scores = dict(zip(usable, others, strict=True))
-
-    found = [_row(span, chosen, scores[shorter], part.sampling) for span, shorter in proposed if shorter in scores]
-    if name == "fresh":
-        corrected = holm([p for _, p in found])
-        rows = [
-            row.model_copy(update={"p": round(p, 6), "significant": p < ALPHA})
-            for (row, _), p in zip(found, corrected, strict=True)
-        ]
-    else:
-        rows = [_described(row) for row, _ in found]
-    return Words(
-        part=name,
-        n=chosen.n,
-        template=chosen.template,
-        value=chosen.value,
-        loss=chosen.loss,
-        changes=tuple(rows),
-        skipped=tuple(Skipped(template=shorter, reason=reason) for shorter, reason in problems.items() if reason),
-        note=_note(rows, name, part, len(reward.class_names), names),
-    )
-
-
-def _row(span: Span, chosen: Score, score: Score, sampling: Sampling) -> tuple[WordChange, float]:
-    """Compare the template without a part with the chosen template.
-
-    Returns:
-        The row of the change, and the uncorrected p-value of the change of the value.
-    """
-    value = paired_difference(chosen.hits, score.hits, sampling)
-    loss = score.losses - chosen.losses
-    row = WordChange(
-        span=span,
-        text=chosen.template[slice(*span)],
-        template=score.template,
-        value=_shift(value.mean, value.low, value.high),
-        loss=_shift(float(loss.mean()), *mean_interval(loss, sampling)),
-        significant=False,
-    )
-    return row, value.p
-
-
-def _shift(change: float, low: float, high: float) -> Shift:
-    bounded = math.isfinite(low) and math.isfinite(high)
-    return Shift(change=change, ci95=(low, high) if bounded else None)
-
-
-def _described(row: WordChange) -> WordChange:
-    """Return the row without its intervals, because the pictures that chose the template allow no inference."""
-    bare = {name: shift.model_copy(update={"ci95": None}) for name, shift in (("value", row.value), ("loss", row.loss))}
-    return row.model_copy(update=bare)
-
-
-def _note(rows: Sequence[WordChange], name: str, part: Compared, classes: int, names: RewardNames) -> str:
-    count = f"{len(rows)} change{'' if len(rows) == 1 else 's'}"
-    number = f"{count} scored on {part.optimised.n} {name} {names.unit}"
-    if name == "selection":
-        return (
-            f"{number}, which chose the template: no other training pictures could be used. This only describes why it "
-            f"won on them. They chose it for its {names.measure}, so changes look worse here than they are, the loss "
-            f"less so. No change is tested. With more training pictures, or fewer shots, changes "
-            f"are tested on {names.unit} that chose nothing."
+    rows, p_values = [], []
+    for span, shorter in proposed:
+        if shorter not in scores:
+            continue
+        effect = paired_difference(chosen.hits, scores[shorter].hits, part.sampling)
+        bounded = name == "fresh" and math.isfinite(effect.low) and math.isfinite(effect.high)
+        rows.append(
+            WordChange(
+                span=span,
+                text=template[slice(*span)],
+                template=shorter,
+                change=effect.mean,
+                ci95=(effect.low, effect.high) if bounded else None,
+            )
         )
-    there = classes if part.sampling.classes is None else int(part.sampling.classes.max()) + 1
-    of = "" if there == classes else f" of {there} of the {classes} classes"
-    return (
-        f"{number}{of}, training or validation pictures that neither searched for the template nor chose it. Told from "
-        f"chance means p < {ALPHA} after Holm's correction over all changes in {names.measure}. The intervals are not "
-        "corrected."
-    )
+        p_values.append(effect.p)
+    if name == "fresh":
+        tested = [{"p": round(p, 6), "significant": p < ALPHA} for p in holm(p_values)]
+        rows = [row.model_copy(update=one) for row, one in zip(rows, tested, strict=True)]
+    return Words(part=name, n=chosen.n, template=template, value=chosen.value, changes=tuple(rows))
 
 
 MOST_TEMPLATES = 150

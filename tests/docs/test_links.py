@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo_prompts.experiments.cli import docs
+from ipo_prompts.experiments.cli import installation as docs
 from support.runs import ipo
 
 ROOT = Path(__file__).parents[2]

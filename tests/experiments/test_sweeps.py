@@ -1,56 +1,54 @@
-"""A sweep of Weights & Biases: its agent runs `ipo optimize`."""
+"""The sweep file on the page: each command that an agent of Weights & Biases would type runs, and logs its metric."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import itertools
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
+from ipo_prompts.experiments.cli.app import main
+from support.pages import DOCS
 from support.runs import copy_pictures
-from support.wandb_server import ENTITY, PROJECT, SWEEP, WandbServer
+from support.wandb_files import recorded, segments
 
-TINY = ["lm=none", "describer=none", "shots=1", "selection_shots=1"]
-
-
-@pytest.fixture()
-def without_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("API_KEY", "MODE", "DIR", "PROJECT", "ENTITY", "RUN_ID", "RUN_GROUP", "SWEEP_ID", "BASE_URL"):
-        monkeypatch.delenv(f"WANDB_{name}", raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+TINY = ["data=folder:six", "describer=none", "shots=1", "selection_shots=1", "--quiet"]
 
 
-def test_the_agent_of_a_sweep_runs_ipo_optimize(
-    tmp_path: Path, cache: Path, without_wandb: None, monkeypatch: pytest.MonkeyPatch
+def commands(sweep: dict[str, Any]) -> list[list[str]]:
+    """Return the words of each command of a grid, as the agent makes them."""
+    names, values = zip(*((name, told["values"]) for name, told in sweep["parameters"].items()), strict=True)
+    found = []
+    for chosen in itertools.product(*values):
+        args = create_sweep_command_args(
+            {"args": {name: {"value": value} for name, value in zip(names, chosen, strict=True)}}
+        )
+        words = [args.get(word.strip("${}"), [word]) for word in sweep["command"]]
+        found.append([word for part in words for word in part])
+    return found
+
+
+def test_each_command_of_the_sweep_runs_and_logs_its_metric(
+    tmp_path: Path, cache: Path, clip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    page = (DOCS / "how-to" / "sweeps.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"<<'END'\n(.*?)END\n", page, flags=re.DOTALL)
+    sweep = yaml.safe_load(text)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
     monkeypatch.chdir(tmp_path)
     copy_pictures(Path("six"))
-    command = ["ipo", "optimize", "track=wandb", "data=folder:six", "${args_no_hyphens}", *TINY]
-    parameters = {"steps": {"values": [1, 2]}, "strategy": {"parameters": {"name": {"value": "compose"}}}}
-    metric = {"name": "selection/gain", "goal": "maximize"}
-    name = "mine.yaml"
-    Path(name).write_text(
-        yaml.safe_dump({"method": "grid", "metric": metric, "parameters": parameters, "command": command})
-    )
-    server = WandbServer([{"steps": 1, "strategy": {"name": "compose"}, "patience": None}])
-    environment = {
-        **os.environ,
-        "WANDB_API_KEY": "0123456789abcdef" * 3,
-        "WANDB_BASE_URL": server.base,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-    try:
-        for words in (["sweep", "--project", PROJECT, name], ["agent", "--count=1", f"{ENTITY}/{PROJECT}/{SWEEP}"]):
-            program = [sys.executable, "-m", "wandb", *words]
-            told = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=300)
-            assert told.returncode == 0, told.stderr
-    finally:
-        server.close()
-    (sent,) = server.variables("UpsertSweep")
-    assert yaml.safe_load(sent["config"])["command"] == command
-    (config,) = (yaml.safe_load(one.with_name("config.yaml").read_text()) for one in Path("runs").glob("*/result.json"))
-    assert (config["steps"], config["strategy"]["name"], config["patience"]) == (1, "compose", None)
-    assert {run["name"] for run in server.variables("UpsertBucket")} == {"run0"}, "it was logged as the agent's run"
+    typed = commands(sweep)
+    assert len(typed) == 4 and {tuple(words[:2]) for words in typed} == {("ipo", "optimize")}
+    for number, words in enumerate(typed):
+        out = Path(f"run-{number}")
+        assert main([*words[1:], *TINY, "--out", str(out)]) == 0
+        (log,) = segments(out)
+        run = recorded(log)
+        assert sweep["metric"]["name"] in run.summary
+        assert f"steps={run.config['steps']}" in words and f"seed={run.config['seed']}" in words

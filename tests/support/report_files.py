@@ -55,8 +55,8 @@ def analysis(template: str) -> dict[str, Any]:
             "span": span,
             "text": template[slice(*span)],
             "template": changed,
-            "value": {"change": value, "ci95": [value - 0.01, value + 0.01]},
-            "loss": {"change": -value, "ci95": None},
+            "change": value,
+            "ci95": [value - 0.01, value + 0.01],
             "p": 0.01,
             "significant": value < -0.1,
         }
@@ -66,29 +66,22 @@ def analysis(template: str) -> dict[str, Any]:
     flip = {"picture": "cat/01.webp", "class_name": "cat", "before": "car", "after": "cat", "thumbnail": PIXEL}
     flip = {**flip, "true_before": 0.12, "true_after": 0.57}
     return {
-        "schema": 1,
+        "schema": 2,
         "words": {
             "part": "fresh",
             "n": 6,
             "template": template,
             "value": 0.5,
-            "loss": 1.25,
             "changes": [
                 change([0, first], template[first + 1 :], -0.123),
                 change([0, second], template[second + 1 :], 0.031),
             ],
-            "skipped": [{"template": "no slot", "reason": "it has no <CLASS> slot"}],
-            "note": "A note on the words.",
         },
         "classes": [
             _class("cat", 0.25, 1.0),
             _class("car", 1.0, 0.5),
             _class("bus", 0.5, 0.5),
         ],
-        "confusions": {
-            "vanished": [{"true": "cat", "predicted": "car", "initial": 3, "optimised": 0}],
-            "appeared": [{"true": "car", "predicted": "bus", "initial": 0, "optimised": 2}],
-        },
         "flips": {
             "gained": [flip],
             "lost": [{**flip, "before": "cat", "after": "bus"}],
@@ -97,13 +90,6 @@ def analysis(template: str) -> dict[str, Any]:
             "lost_total": 1,
             "wrong_total": 5,
         },
-        "matrix": {
-            "names": ["cat", "car", "bus"],
-            "of_classes": 3,
-            "initial": [[1, 3, 0, 0], [0, 4, 0, 0], [0, 2, 2, 0]],
-            "optimised": [[4, 0, 0, 0], [0, 2, 2, 0], [0, 2, 2, 0]],
-        },
-        "sample": [{"class_name": "cat", "thumbnail": PIXEL}, {"class_name": "car", "thumbnail": PIXEL}],
     }
 
 
@@ -116,5 +102,4 @@ def _class(name: str, initial: float, optimised: float) -> dict[str, Any]:
         "initial": initial,
         "optimised": optimised,
         "gain": gain,
-        "loss_change": -gain,
     }

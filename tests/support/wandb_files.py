@@ -25,9 +25,6 @@ class Recorded:
     id: str = ""
     project: str = ""
     group: str = ""
-    job_type: str = ""
-    tags: list[str] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -54,7 +51,6 @@ def _decoded(file: Path) -> Recorded:
         kind = record.WhichOneof("record_type")
         if kind == "run":
             found.id, found.project, found.group = record.run.run_id, record.run.project, record.run.run_group
-            found.job_type, found.tags = record.run.job_type, [*record.run.tags]
             found.config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
         elif kind == "history":
             found.rows.append({_name(item): json.loads(item.value_json) for item in record.history.item})
@@ -63,18 +59,9 @@ def _decoded(file: Path) -> Recorded:
         elif kind == "artifact":
             paths = [entry.path for entry in record.artifact.manifest.contents]
             found.artifacts[f"{record.artifact.type}:{record.artifact.name}"] = paths
-        elif kind == "files":
-            found.files += [file.path for file in record.files.files]
         elif kind == "exit":
             found.exit_code = record.exit.exit_code
     return found
-
-
-def table(file: Path, row: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a `wandb.Table` that a history row points to."""
-    path = file.parent / "files" / row[f"{name}.path"]
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
 
 
 def _name(item: Any) -> str:

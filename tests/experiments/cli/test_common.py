@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from dspy.utils.exceptions import LMError
 
-from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.cli.common import tell_error
+from ipo_prompts.experiments.cli.app import main, tell_error
 
 
 def test_a_full_disk_behind_another_error_is_told(capsys: pytest.CaptureFixture[str]) -> None:

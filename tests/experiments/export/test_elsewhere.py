@@ -66,7 +66,7 @@ LOUD = "``` # <b>dog</b> ```python"
 @pytest.fixture()
 def sure(other: Clip) -> TemplateClassifier:
     made = TemplateClassifier(other, ["cat", LOUD, "pizza"], "A photo of a {weird} <CLASS>.")
-    made.temperature = 2.2458
+    made.state = made.state.model_copy(update={"temperature": 2.2458})
     return made
 
 
@@ -80,7 +80,7 @@ def test_the_lines_of_each_readme_label_as_the_program_does_without_it(
     for target in folders:
         assert "checked, " in export(sure, TARGETS[target], tmp_path / target, pictures)
     told = elsewhere(USE, files, tmp_path, *(str(tmp_path / folder) for folder in folders))
-    ours = sure.probabilities([Picture.from_path(file).on(sure.background) for file in files])
+    ours = sure.probabilities([Picture.from_path(file) for file in files])
     for target, lines in told.items():
         numbers = [float(number) for _, number in lines]
         assert len(numbers) == len(files)

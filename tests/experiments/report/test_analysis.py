@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.data import Item, draw, fresh, load_data
-from ipo_prompts.experiments.report.analysis import load_analysis
 from ipo_prompts.experiments.report.explain import (
     MOST_FLIPS,
     AnyPart,
@@ -21,12 +20,11 @@ from ipo_prompts.experiments.report.explain import (
     LabelledPart,
     analyse,
     class_rows,
-    confusions,
     flips,
+    load_analysis,
     thumbnail,
 )
 from ipo_prompts.experiments.run.files import content_of, write_json
-from ipo_prompts.experiments.run.result import RewardNames
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -101,7 +99,7 @@ def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], nam
 def test_what_is_written_is_what_is_read(job: Job, tmp_path: Path) -> None:
     analysis = analyse(job.parts(NEGATIVE), job.reward, NEGATIVE)
     write_json(tmp_path / "analysis.json", analysis)
-    assert load_analysis(tmp_path) == load_analysis(tmp_path / "analysis.json") == analysis
+    assert load_analysis(tmp_path) == analysis
 
 
 @pytest.mark.parametrize("missing", ["labels", "predictions", "items"])
@@ -116,13 +114,8 @@ def test_without_labels_predictions_or_pictures_words_are_all_there_is(job: Job,
         return replace(part, initial=initial, optimised=optimised)
 
     parts = {name: without(part) for name, part in job.parts(NEGATIVE).items()}
-    names = RewardNames(name="retrieval", measure="recall@1", unit="queries")
-    found = analyse(parts, job.reward, NEGATIVE, names)
-    assert (found.classes, found.flips, found.confusions.vanished, found.confusions.appeared) == ((), None, (), ())
-    assert found.classes_missing is not None
-    assert "The retrieval reward does not say which class it predicted for each of the queries" in found.classes_missing
-    assert found.words is not None
-    assert "34 fresh queries" in found.words.note and "recall@1" in found.words.note
+    found = analyse(parts, job.reward, NEGATIVE)
+    assert (found.classes, found.flips) == ((), None) and found.words is not None
 
 
 def test_the_parts_agree_with_the_scores(job: Job, found: dict[str, Any]) -> None:
@@ -135,8 +128,6 @@ def test_the_parts_agree_with_the_scores(job: Job, found: dict[str, Any]) -> Non
         for which in ("initial", "optimised"):
             score: Score = getattr(parts[name], which)
             assert sum(row["n"] * row[which] for row in rows) / n == pytest.approx(score.value, abs=1e-6)
-        change = parts[name].optimised.loss - parts[name].initial.loss
-        assert sum(row["n"] * row["loss_change"] for row in rows) / n == pytest.approx(change, abs=1e-6)
     right = {
         which: sum(int(getattr(parts[name], which).hits.sum()) for name in ("test", "new"))
         for which in ("initial", "optimised")
@@ -185,24 +176,11 @@ def test_words_are_tried_on_fresh_pictures_else_on_those_that_chose_and_never_on
 
 def test_the_initial_template_flips_nothing(job: Job) -> None:
     same = job.analysed(BASELINE)
-    assert same["confusions"] == {"vanished": [], "appeared": []}
     flips = same["flips"]
     assert (flips["gained"], flips["lost"], flips["gained_total"], flips["lost_total"]) == ([], [], 0, 0)
     assert len(flips["wrong"]) == MOST_FLIPS and all(one["true_before"] == one["true_after"] for one in flips["wrong"])
-    assert {(row["gain"], row["loss_change"]) for row in same["classes"]} == {(0.0, 0.0)}
+    assert {row["gain"] for row in same["classes"]} == {0.0}
     assert same["words"]["template"] == BASELINE
-
-
-def test_confusions_are_counted_by_pair_over_both_parts() -> None:
-    test = made([0, 0, 0, 1, 1], before=[1, 1, 0, 0, 1], after=[0, 0, 1, 1, 1], names=["cat", "dog"])
-    new = made([0, 0, 1], before=[0, 0, 1], after=[1, 1, 1], names=["bus", "car"])
-    assert content_of(confusions([test, new])) == {
-        "vanished": [
-            {"true": "cat", "predicted": "dog", "initial": 2, "optimised": 1},
-            {"true": "dog", "predicted": "cat", "initial": 1, "optimised": 0},
-        ],
-        "appeared": [{"true": "bus", "predicted": "car", "initial": 0, "optimised": 2}],
-    }
 
 
 def test_the_most_frequent_confusions_come_first_with_a_picture_of_either_class() -> None:
@@ -220,16 +198,16 @@ def test_the_most_frequent_confusions_come_first_with_a_picture_of_either_class(
 def test_a_class_without_pictures_has_no_row() -> None:
     part = made([0, 0, 2], before=[0, 1, 0], after=[0, 0, 0], names=["cat", "dog", "hot_dog"])
     assert [row.model_dump() for row in class_rows("test", part)] == [
-        {"name": "cat", "part": "test", "n": 2, "initial": 0.5, "optimised": 1.0, "gain": 0.5, "loss_change": -0.5},
-        {"name": "hot_dog", "part": "test", "n": 1, "initial": 0.0, "optimised": 0.0, "gain": 0.0, "loss_change": 0.0},
+        {"name": "cat", "part": "test", "n": 2, "initial": 0.5, "optimised": 1.0, "gain": 0.5},
+        {"name": "hot_dog", "part": "test", "n": 1, "initial": 0.0, "optimised": 0.0, "gain": 0.0},
     ]
 
 
 @pytest.mark.parametrize(
     ("flipped", "shown"),
     [
-        ([1] * 30, [i * 30 // 12 for i in range(12)]),  # one a class, evenly over the classes
-        ([9, 2, 9], [0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2]),  # the small class whole, the others in turn
+        ([1] * 26, [0, 5, 10, 15, 20, 25]),  # one a class, evenly over the classes
+        ([9, 1, 9], [0, 0, 0, 1, 2, 2]),  # the small class whole, the others in turn
         ([2, 1], [0, 0, 1]),
     ],
 )

@@ -16,7 +16,7 @@ def test_one_run_has_its_page_beside_its_files(analysed: Path, capsys: pytest.Ca
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == str(analysed / "report.html") and any("in all" in line for line in printed)
     page = (analysed / "report.html").read_text(encoding="utf-8")
-    assert "<h1" in page and AGAIN in page.split("Make it again")[-1]
+    assert "<h1" in page and AGAIN in page.split("How to repeat it")[-1]
 
 
 def test_the_page_goes_where_it_is_wanted(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

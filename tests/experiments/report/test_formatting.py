@@ -30,19 +30,11 @@ def test_what_would_act_is_shown_by_number(given: object, shown: object) -> None
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (page.in_points(0.1397), "+13.97"),
-        (page.in_points(-0.05), "−5.00"),
-        (page.in_points(-0.00001), "0.00"),
+        (page.in_points(0.1397), "+14.0"),
+        (page.in_points(-0.05), "−5.0"),
+        (page.in_points(-0.0001), "0.0"),
         (page.percent(0.53309), "53.3\N{NO-BREAK SPACE}%"),
         (page.percent(math.nan), "unknown\N{NO-BREAK SPACE}%"),
-        (page.interval((-0.01, math.inf)), "[−1.00,\N{NO-BREAK SPACE}unknown]"),
-        (page.interval(None), "not bounded"),
-        (page.nats(-1.23456, sign=True), "−1.235"),
-        (page.p_value(0.00001), "< 0.0001"),
-        (page.p_value(0.5), "= 0.5000"),
-        (page.duration(59.4), "59 s"),
-        (page.duration(323), "5 min 23 s"),
-        (page.duration(7260), "2 h 1 min"),
     ],
 )
 def test_numbers(shown: str, expected: str) -> None:

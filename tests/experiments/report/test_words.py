@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.report.analysis import WordChange
-from ipo_prompts.experiments.report.page import edits, layers
+from ipo_prompts.experiments.report.page import layers
+from ipo_prompts.experiments.report.words import WordChange
 
 TEMPLATE = "a dim photo of a <CLASS>."
 
 
 def removal(start: int, end: int, accuracy: float = -0.01, **more: Any) -> WordChange:
-    change = {"change": accuracy, "ci95": (accuracy - 0.1, accuracy + 0.1)}
     fields = {"span": (start, end), "text": TEMPLATE[start:end], "template": TEMPLATE}
-    return WordChange.model_validate(fields | {"value": change, "loss": change, "significant": False} | more)
+    return WordChange.model_validate(fields | {"change": accuracy, "significant": False} | more)
 
 
 def test_words_come_first_and_phrases_below() -> None:
@@ -47,20 +46,3 @@ def test_every_line_spells_the_template() -> None:
 def test_a_word_helps_where_accuracy_falls_without_it(accuracy: float, significant: bool, tone: str) -> None:
     ((piece, *_),) = layers(TEMPLATE, [removal(0, 1, accuracy, significant=significant)], 10_000)
     assert piece.tone == tone
-
-
-@pytest.mark.parametrize(
-    ("after", "expected"),
-    [
-        ("a photo of a <CLASS>.", [("removed", "dim ")]),
-        ("a some photo of a <CLASS>.", [("removed", "dim"), ("added", "some")]),
-        ("a dim photo of a <CLASS>", [("removed", ".")]),
-        (TEMPLATE, []),
-    ],
-)
-def test_what_changed_is_marked_and_nothing_else(after: str, expected: list[tuple[str, str]]) -> None:
-    found = edits(TEMPLATE, after)
-    changed = [edit for edit in found if edit[0] != "same"]
-    assert [(kind, text.strip()) for kind, text in changed] == [(kind, text.strip()) for kind, text in expected]
-    assert "".join(text for kind, text in found if kind != "added") == TEMPLATE
-    assert "".join(text for kind, text in found if kind != "removed") == after
