@@ -110,7 +110,7 @@ class Result(Content):
     measure: str
     unit: str
     absent: str | None = None
-    templates: list[dict[str, str]] | None = None
+    templates: list[dict[str, JsonValue]] | None = None
     scores: dict[str, Tested] = Field({})
     gaps: dict[str, str] = Field({})
     search: Numbers | None = None
