@@ -114,7 +114,7 @@ def benchmark(
             texts = documents(config, table)
             write_documents(texts, folder)
             why_not = keep(folder, config, found, outcomes)
-            print_documents(config, table, texts, as_json, f"the whole table: {folder}/table.md")
+            print_documents(table, texts, as_json, f"the whole table: {folder}/table.md")
             ui.say(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{why_not}")
     failed: dict[str, list[str]] = {}
     for entry, content in zip(found, contents, strict=True):
