@@ -58,6 +58,8 @@ def benchmark(
     from ipo_prompts.experiments.compare.runner import (
         check_grid,
         check_models,
+        forecast,
+        forecast_text,
         locked,
         run_all,
         searches,
@@ -79,8 +81,6 @@ def benchmark(
     gone = [data for data in config.data if absent(data)]
     checked = found
     if dry_run:
-        if gone:
-            ui.say(f"not on this machine, so their published sizes are assumed: {', '.join(gone)}")
         checked = [entry for entry in found if not any(map(absent, (entry.cell.data, *entry.cell.targets)))]
     elif gone and gone != config.data:
         ui.say(f"not on this machine, so left out: {', '.join(gone)}")
@@ -88,8 +88,6 @@ def benchmark(
         checked = found
     check_grid(checked)
     if dry_run:
-        from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
-
         common.show(
             {**forecast(found), "places": f"{workers.places()}."},
             lambda told: f"{forecast_text(told)}\n{told['places']}",

@@ -10,8 +10,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 from pydantic_core import to_jsonable_python
 
-from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.methods.base import Absent, Fitted, Lesson
+from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, Lesson
 from ipo_prompts.experiments.compare.protocols import (
     TO_DATA,
     TestSet,

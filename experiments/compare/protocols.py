@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ipo_prompts.experiments.compare.methods.base import (
+from ipo_prompts.experiments.compare.methods import (
     Absent,
     Fitted,
     FittedEmbeddings,

@@ -21,8 +21,7 @@ from pydantic import Field
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Result, read_line
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
-from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.methods.base import Recorded
+from ipo_prompts.experiments.compare.methods import METHODS, Recorded
 from ipo_prompts.experiments.run.files import Content, content_of, write_bytes
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import JSON_BYTES, read_text

@@ -29,8 +29,7 @@ from ipo_prompts.experiments.compare.columns import (
     difference,
     sides,
 )
-from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
-from ipo_prompts.experiments.compare.methods.base import Method
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Method
 from ipo_prompts.experiments.compare.published import data_key, library, published_rows
 from ipo_prompts.experiments.data.dataset import DIFFERENT, why_different
 from ipo_prompts.metrics.arrays import Doubles

@@ -277,7 +277,7 @@ def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(
 
     def behave(asked: Asked) -> Reply:
         """Fail in the second seed of no-history."""
-        begun = list(out.glob("cells/*/no-history/seed-1/run"))
+        begun = list(out.glob("cells/*/no-history/seed-1/replies.jsonl"))
         return error(500, f"no luck, {KEY} | <b>") if begun else good(asked)
 
     server.behave = behave

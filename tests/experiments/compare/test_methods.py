@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
-from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method
-from ipo_prompts.experiments.compare.methods.search import LanguageModelSearch
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Absent, Budget, Lesson, Method
+from ipo_prompts.experiments.compare.text_methods import LanguageModelSearch
 from ipo_prompts.experiments.run.reading import build
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates

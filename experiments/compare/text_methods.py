@@ -1,13 +1,14 @@
-"""Methods that search with a language model: IPO and the controls that share its search."""
+"""Methods that give templates: those of people, the best of a pool, and searches (IPO, and controls that share it)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ipo_prompts.experiments.compare.methods.base import (
+from ipo_prompts.experiments.compare.methods import (
+    Absent,
     Budget,
     Lesson,
     Method,
@@ -20,10 +21,99 @@ from ipo_prompts.experiments.run.plan import Plan, backends, draw_for
 from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.run.reading import build, is_begun
 from ipo_prompts.experiments.run.result import Chosen
+from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.search import SearchResult
+from ipo_prompts.programs.search import SearchResult, search
 from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies.base import GivenTemplates
+from ipo_prompts.programs.templates.phrases import Phrase, Vocabulary
+
+
+@dataclass(frozen=True)
+class Fixed(Method):
+    """A method with fixed templates of people. No seed changes the templates, and no picture is used to choose them.
+
+    Attributes:
+        label: see `Method`.
+        templates: a function that takes a lesson and returns the templates, which get equal weights.
+        is_opponent: see `Method`.
+    """
+
+    label: str
+    templates: Callable[[Lesson], Sequence[str]]
+    is_opponent: bool = True
+    depends_on_seed: bool = False
+    uses_labels: bool = False
+
+    def fit(self, lesson: Lesson) -> Templates:
+        """Return the templates as a classifier; see `Method`."""
+        return Templates(lesson.clip, tuple(self.templates(lesson)))
+
+
+def hand_written(lesson: Lesson) -> Sequence[str]:
+    """Return the data set's own template (CoOp's lists), which the published CLIP rows use.
+
+    Raises:
+        Absent: the data set has no such template. The baseline template is not used instead: it has its own row.
+    """
+    if lesson.hand_written is None:
+        raise Absent("no hand-written template exists for this data set")
+    return [lesson.hand_written]
+
+
+THE_BASELINE = Fixed("the baseline template", lambda lesson: [BASELINE])
+CLASS_NAME = Fixed("the bare class name", lambda lesson: [SLOT], is_opponent=False)
+GIVEN = Fixed("the given template", lambda lesson: [lesson.config.initial_template], is_opponent=False)
+"""The initial template of the settings. It serves to compare wordings, for instance with single words taken out."""
+HAND_WRITTEN = Fixed("the hand-written template", hand_written)
+ENSEMBLE_80 = Fixed("the ensemble of 80 templates", lambda lesson: imagenet_templates())
+
+
+@dataclass(frozen=True)
+class BestOf(Method):
+    """The best template of a pool; see `best_of`.
+
+    Attributes:
+        label: see `Method`.
+        pool: a function that takes a lesson and returns the templates.
+    """
+
+    label: str
+    pool: Callable[[Lesson], Sequence[str]]
+
+    def fit(self, lesson: Lesson) -> Templates:
+        """Score the templates of the pool, and return the winner; see `Method`."""
+        pool = self.pool(lesson)
+        return best_of(lesson, pool, len(pool))
+
+
+def best_of(lesson: Lesson, pool: Sequence[str], count: int) -> Templates:
+    """Return the best of `count` templates of a pool, from the first on; those that do not fit the encoder are skipped.
+
+    The usual search runs with one step and a given list of templates. So the code of the search checks the templates,
+    orders them and chooses the winner. The templates that are tried count as scored only.
+    """
+    prepared = lesson.prepared
+    settings = lesson.config.search.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
+    selection = prepared.selection.units if prepared.selection else None
+    found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
+    return winner(lesson, found, Budget(scored_only=found.proposed))
+
+
+def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
+    """Return the phrases of the vocabulary that name no class and fit the encoder."""
+    return Vocabulary.load().usable(lesson.class_names, lesson.clip)
+
+
+def single_phrases(lesson: Lesson) -> list[str]:
+    """Return one template for each phrase of the vocabulary."""
+    return [phrase.template for phrase in phrases(lesson)]
+
+
+BEST_OF_80 = BestOf("the best of the 80 templates", lambda lesson: imagenet_templates())
+VOCABULARY = BestOf("the best phrase of the vocabulary", single_phrases)
+
 
 OTHERWISE = {
     "paper": "language models are asked in our words but for the describer's question",
@@ -109,18 +199,14 @@ class LanguageModelSearch(Method):
         """
         from ipo_prompts.experiments.run.searching import search_in
 
-        config, folder, ui = (
-            self.search_config(lesson.config, lesson.settings),
-            lesson.folder / "run",
-            Ui(0, quiet=True),
-        )
-        is_begun(config, folder)
+        config = self.search_config(lesson.config, lesson.settings)
+        ui = Ui(0, quiet=True)
+        is_begun(config, lesson.folder)
         optimizer, describer = backends(config)
         plan = lesson.prepared.plan
-        data = plan.data
-        drawn = draw_for(data, config)
-        prepared = prepare(Plan(config, data, drawn, optimizer, describer, plan.also_fit), ui, lesson.clip)
-        with closing(Journal(folder)) as journal:
+        drawn = draw_for(plan.data, config)
+        prepared = prepare(Plan(config, plan.data, drawn, optimizer, describer, plan.also_fit), ui, lesson.clip)
+        with closing(Journal(lesson.folder)) as journal:
             searched = search_in(prepared, journal, ui)
         found, named = searched.result, searched.named
         budget = _budget(found, searched.ledger)
