@@ -19,8 +19,7 @@ import numpy as np
 
 from benchmarks.lab.bed import shared
 from benchmarks.lab.crossed import crossed_interval
-from ipo_prompts.experiments.compare.documents import table_of, to_frame
-from ipo_prompts.experiments.compare.raw_cells import unpack
+from ipo_prompts.experiments.compare.documents import table_of, to_frame, unpack
 from ipo_prompts.experiments.run.config import nested
 from ipo_prompts.experiments.run.reading import build
 from ipo_prompts.metrics.sampling import Variance

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ipo_prompts.experiments.compare.printing import code, page, plain
+from ipo_prompts.experiments.compare.printing import Block, Line, code, page, plain
 from ipo_prompts.experiments.compare.published import TemplateTable, contradictions, data_key, library, read_library
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data
 from ipo_prompts.experiments.data.dataset import why_different
@@ -209,7 +209,7 @@ def beside_print(
     """
     lines = []
     for row in table.rows:
-        line = {"data": table.data, "split": split, "template": row.template, "precision": precision}
+        line: dict[str, Any] = {"data": table.data, "split": split, "template": row.template, "precision": precision}
         line |= {"decides": table.decides and row.decides, "agrees": False}
         line |= {"printed_base": row.base, "printed_new": row.new, "printed_H": row.H}
         remarks = [row.note, *contradictions({"base": row.base, "new": row.new, "H": row.H}, row.follows)]
@@ -266,12 +266,10 @@ def answer(found: pd.DataFrame, absent: Sequence[str]) -> tuple[str, bool]:
 def printed_documents(found: pd.DataFrame, absent: Mapping[str, str], notes: Sequence[str]) -> dict[str, str]:
     """Return `table.md` and `table.csv`: the answer, how many rows of each data set agree, and all rows."""
     counts = found.groupby(["data", "precision", "decides"], sort=False).agrees.agg(["sum", "size"]).reset_index()
-    decides = counts.decides.map({True: "yes", False: "no"})
-    counted = [["data", "precision", "decide", "agree", "rows"]]
-    counted += zip(
-        counts["data"], counts.precision, decides, counts["sum"].map(str), counts["size"].map(str), strict=True
-    )
-    rows = [["data", "template", "precision", "printed", "measured", "agrees", "remark"]]
+    counted: list[Line] = [["data", "precision", "decide", "agree", "rows"]]
+    for name, precision, decides, agree, number in counts.itertuples(index=False):
+        counted.append([name, precision, "yes" if decides else "no", str(agree), str(number)])
+    rows: list[Line] = [["data", "template", "precision", "printed", "measured", "agrees", "remark"]]
     for row in found.itertuples():
         pairs = [[getattr(row, f"{what}_{name}") for name in ("base", "new", "H")] for what in ("printed", "measured")]
         agrees = "yes" if row.agrees else f"no, {row.half} {row.off:+.2f}"
@@ -279,7 +277,7 @@ def printed_documents(found: pd.DataFrame, absent: Mapping[str, str], notes: Seq
         rows.append(
             [row.data, row.template, row.precision, *texts, agrees if row.decides else f"({agrees})", row.remark]
         )
-    blocks = ["## Printed templates, measured again", f"**{answer(found, [*absent])[0]}**", counted]
+    blocks: list[Block] = ["## Printed templates, measured again", f"**{answer(found, [*absent])[0]}**", counted]
     blocks += [plain(note) for note in notes]
     blocks += [f"Not measured: {plain(name)}. {plain(why)}" for name, why in absent.items()]
     blocks += ["Base / new / H in percent. Rows in brackets do not decide.", rows]

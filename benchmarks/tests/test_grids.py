@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.lab import GRIDS
 from ipo_prompts.experiments.compare.cell import run_config, shared_config
+from ipo_prompts.experiments.compare.documents import unpack
 from ipo_prompts.experiments.compare.grid import entries, load_grid
-from ipo_prompts.experiments.compare.raw_cells import unpack
 
 ROOT = Path(__file__).parents[2]
 

@@ -45,7 +45,10 @@ def benchmark(
     `ipo benchmark cells.jsonl.gz` makes the same tables; with --out it also writes them.
     """
     from ipo_prompts.experiments.compare.documents import (
+        ENDING,
+        check_kept,
         documents,
+        keep,
         outcomes_of,
         print_documents,
         table_of,
@@ -54,7 +57,6 @@ def benchmark(
     )
     from ipo_prompts.experiments.compare.executors import Failure, make_executor
     from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid
-    from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import (
         check_grid,
         check_models,
