@@ -190,7 +190,6 @@ class Method(ABC):
     Attributes:
         label: the method's name in a sentence.
         depends_on_seed: whether another seed can give another result; else one run stands for all seeds.
-        uses_lm: whether the method asks a language model, which may cost money.
         shows: for a control, the claim that is shown if IPO beats it, as a clause: "the history helps". Else empty.
         uses_labels: whether the method sees as many labelled pictures as a search; else it sees none.
         unlike: how the method differs from its publication, as a clause for the notes of a table; empty if it does not.
@@ -203,7 +202,6 @@ class Method(ABC):
     label: str
     depends_on_seed: bool = True
     settles: bool = False
-    uses_lm: bool = False
     uses_labels: bool = True
     unlike: str = ""
     shows: str = ""

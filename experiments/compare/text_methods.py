@@ -123,37 +123,28 @@ OTHERWISE = {
 """Preset → how a method with this preset differs from its publication under any settings."""
 
 
+@dataclass(frozen=True)
 class LanguageModelSearch(Method):
     """A search with a language model, in a folder of its own.
 
-    Args:
-        label, shows: see `Method`.
+    Attributes:
+        label, shows, is_opponent: see `Method`.
         published: the preset of the search: `default`, `paper` or `code`.
         strategy: the strategy of the search; None takes the strategy of the grid or of the preset.
         lm: "none" for a search that asks no language model; None takes the language model of the grid.
     """
 
-    settles = True
-
-    def __init__(
-        self,
-        label: str,
-        shows: str = "",
-        published: str = "default",
-        strategy: str | None = None,
-        lm: str | None = None,
-    ) -> None:
-        self.uses_lm = lm != "none"
-        self.label = label
-        self.shows = shows
-        self.is_opponent = self.is_control
-        self._preset = published
-        self._strategy = strategy
-        self._lm = lm
+    label: str
+    shows: str = ""
+    published: str = "default"
+    strategy: str | None = None
+    lm: str | None = None
+    is_opponent: bool = True
+    settles: bool = True
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
         """Return the configuration of the search if it asks a language model; see `Method`."""
-        return self.search_config(shared, settings) if self.uses_lm else None
+        return self.search_config(shared, settings) if self.lm != "none" else None
 
     def search_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig:
         """Return the complete configuration of the search, with the budget that all methods share.
@@ -169,13 +160,13 @@ class LanguageModelSearch(Method):
         cell = {key: getattr(shared, key) for key in ("data", "classes", "seed", "names", "head")}
         # Do not take steps and candidates from the preset: the search would have another budget than other methods.
         budget = {"steps": shared.steps, "candidates_per_step": shared.candidates_per_step, "patience": None}
-        own = {**given, **cell, **budget, "preset": self._preset}
-        if self._strategy is not None:
-            known = STRATEGIES.find(self._strategy).Settings.model_fields
+        own = {**given, **cell, **budget, "preset": self.published}
+        if self.strategy is not None:
+            known = STRATEGIES.find(self.strategy).Settings.model_fields
             kept = {key: value for key, value in given.get("strategy", {}).items() if key in known}
-            own["strategy"] = {**kept, "name": self._strategy}
-        if self._lm is not None:
-            own["lm"] = self._lm
+            own["strategy"] = {**kept, "name": self.strategy}
+        if self.lm is not None:
+            own["lm"] = self.lm
         return build(own, where="the settings of the grid")
 
     def labelled_per_class(self, config: RunConfig) -> int:
@@ -184,11 +175,11 @@ class LanguageModelSearch(Method):
 
     def differs(self, config: RunConfig) -> str:
         """Return the settings that differ from the published settings, and differences that no setting removes."""
-        if self._preset not in OTHERWISE:
+        if self.published not in OTHERWISE:
             return ""
         found = differences(self.search_config(config))
         values = f"{', '.join(found)}, with the published value in brackets; " if found else ""
-        return values + OTHERWISE[self._preset]
+        return values + OTHERWISE[self.published]
 
     def fit(self, lesson: Lesson) -> Templates:
         """Search in the lesson's folder, or resume a search that was begun there.
@@ -225,9 +216,9 @@ NO_HISTORY = LanguageModelSearch(
 HISTORY = LanguageModelSearch(
     "proposals from a history of scores", "trying parts together beats a history of scores", strategy="history"
 )
-IPO_PAPER = LanguageModelSearch("IPO with the paper's settings", published="paper")
-IPO_CODE = LanguageModelSearch("IPO with the settings of the paper's code", published="code")
-IPO_DEFAULT = LanguageModelSearch("IPO")
+IPO_PAPER = LanguageModelSearch("IPO with the paper's settings", published="paper", is_opponent=False)
+IPO_CODE = LanguageModelSearch("IPO with the settings of the paper's code", published="code", is_opponent=False)
+IPO_DEFAULT = LanguageModelSearch("IPO", is_opponent=False)
 
 
 def winner(lesson: Lesson, found: SearchResult, budget: Budget) -> Templates:

@@ -56,8 +56,6 @@ def test_every_method_knows_itself() -> None:
     searches = {name for name, method in all_methods() if isinstance(method, LanguageModelSearch)}
     opponents = {name for name in searches if METHODS.find(name).is_opponent}
     assert opponents == {"phrases", "no-history", "history"}
-    for name in fixed:
-        assert not METHODS.find(name).uses_lm
     assert SUBJECT in METHODS
 
 
