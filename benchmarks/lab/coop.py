@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipo_prompts.experiments.compare.executors import computing_with
-from ipo_prompts.experiments.compare.methods.base import (
+from ipo_prompts.experiments.compare.methods import (
     FittedEmbeddings,
     Lesson,
     Method,

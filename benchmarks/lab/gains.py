@@ -8,7 +8,6 @@ are of the same few drawings in all sets, so that base pictures are a class of d
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +19,7 @@ import numpy as np
 
 from benchmarks.lab.bed import shared
 from benchmarks.lab.crossed import crossed_interval
-from ipo_prompts.experiments.compare.documents import documents, table_of
-from ipo_prompts.experiments.compare.raw_cells import unpack
+from ipo_prompts.experiments.compare.documents import table_of, to_frame, unpack
 from ipo_prompts.experiments.run.config import nested
 from ipo_prompts.experiments.run.files import build
 from ipo_prompts.metrics.sampling import Variance
@@ -54,7 +52,7 @@ def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: 
     table = table_of(grid, found, outcomes)
     if table is None:
         return {}
-    content = json.loads(documents(grid, table)["table.json"])
+    frame = to_frame(table)
     scope = "average" if len(grid.data) > 1 else grid.data[0]
     scores: dict[str, dict[Any, Any]] = defaultdict(dict)
     looks: dict[str, list[float]] = defaultdict(list)
@@ -66,13 +64,14 @@ def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: 
         looks[entry.label].append(outcome["budget"]["proposals"] + outcome["budget"]["scored_only"])
         config = build(nested(dict(entry.cell.settings)), where=str(file))
         labels[entry.label] = entry.method.labelled_per_class(config)
-    here = [one for one in content["gains"] if (one["scope"], one["column"]) == (scope, column)]
-    gains = {one["method"]: one for one in here if one["other"] == "baseline"}
+    here = frame[(frame["data"] == scope) & (frame["column"] == column)].set_index("method")
+    gains = here[here.over == "baseline"]
+    values = here[(here.over == "") & here.value.notna()]
 
     def gain(row: str) -> str:
-        if row not in gains:
+        if row not in gains.index:
             return ""
-        mean, low, high = (gains[row][name] for name in ("gain", "low", "high"))
+        mean, low, high = gains.loc[row, ["value", "low", "high"]]
         each = _gains(scores[row], scores["baseline"])
         if len(each) > 1:
             ends = crossed_interval(
@@ -83,15 +82,8 @@ def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: 
         return f"{mean:+.1f} [{low:.1f}, {high:.1f}]"
 
     return {
-        one["method"]: Row(
-            one["scores"][column]["value"],
-            gain(one["method"]),
-            labels[one["method"]],
-            float(np.mean(looks[one["method"]])),
-            scores[one["method"]],
-        )
-        for one in content["rows"]
-        if one["scope"] == scope and one["scores"].get(column)
+        name: Row(value, gain(name), labels[name], float(np.mean(looks[name])), scores[name])
+        for name, value in values.value.items()
     }
 
 

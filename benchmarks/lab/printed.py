@@ -1,25 +1,26 @@
 """The acceptance test: do the data, split and CLIP on this machine give the numbers that a paper prints?
 
 Printed templates are measured again, on the data sets on this machine, in each precision of the CLIP. No search and no
-language model is needed.
+language model is needed. The result is one frame with a line for each printed row and precision.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from benchmarks.lab.printed_table import PrintedTable, TemplateHits, beside_print
-from benchmarks.lab.words import listed, read_known
-from ipo_prompts.experiments.compare.published import TemplateTable, data_key, library, read_library
+from ipo_prompts.experiments.compare.printing import Block, Line, code, page, plain
+from ipo_prompts.experiments.compare.published import TemplateTable, contradictions, data_key, library, read_library
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data
+from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
+from ipo_prompts.experiments.run.files import read_words
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import BLOCK, ClipReward, EncodedPictures, logits_of
@@ -27,125 +28,97 @@ from ipo_prompts.metrics.clip import Clip, check_name, load_clip
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.features import FeatureStore, Progress
+from ipo_prompts.metrics.sampling import harmonic_mean
 
 KEYS = ("table", "data", "clip", "precision")
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+POINTS = 0.15
+"""Two numbers agree when they differ by at most one picture or this many points, whichever is more.
+
+Other machines and other rounding change numbers by about this much. Where the paper prints a template twice, its two
+numbers differ by up to 0.06 points.
+"""
+ROUNDING = 0.005
+"""The largest rounding error of a number that is printed with two decimals."""
+
+Hits = dict[str, tuple[int, int] | str]
+"""Template → the numbers of right pictures of the base and the new classes, or why it cannot be measured."""
 
 
-@dataclass(frozen=True)
-class PrintedData:
-    """A data set on this machine, with its printed templates and its test pictures."""
+def measured(words: Sequence[str], say: Callable[[str], None]) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
+    """Measure the printed templates that `table=FILE.yaml data=NAME,… clip=NAME precision=fp32,fp16` ask for.
 
-    table: TemplateTable
-    data: DataSet
-    halves: Draw
+    Args:
+        words: words `key=value`.
+        say: called with a line about the work.
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """The numbers of test pictures of the base and of the new classes."""
-        return len(self.halves.test), len(self.halves.new_test)
-
-    @property
-    def templates(self) -> list[str]:
-        """The printed templates, each once."""
-        return list(dict.fromkeys(row.template for row in self.table.rows))
-
-
-@dataclass(frozen=True)
-class Request:
-    """The request: the data sets on this machine, `absent` data sets with the reason, a CLIP, and its precisions."""
-
-    found: list[PrintedData]
-    absent: dict[str, str]
-    clip: str
-    precisions: tuple[Precision, ...]
-    notes: list[str] = field(default_factory=list)
-
-
-def request(words: Sequence[str]) -> Request:
-    """Read `table=FILE.yaml`, `data=NAME,…`, `clip=NAME` and `precision=fp32,fp16`; check which data sets are here.
-
-    No picture is opened and no model loaded.
+    Returns:
+        The frame, see `beside_print`; data sets that were not measured with the reason; and notes.
 
     Raises:
         InputError: a key or value is unknown, the table cannot be read, a data set that was named is not on this
-            machine, or no data set is.
+            machine, no data set can be read, or the CLIP cannot be loaded.
     """
-    given = read_known(words, KEYS, "paper-templates")
+    given = read_words(words)
+    if strange := next((key for key in given if key not in KEYS), None):
+        raise InputError(f"unknown key {strange!r}{did_you_mean(strange, KEYS)}; there are {', '.join(KEYS)}.")
     clip = str(given.get("clip", PUBLISHED_CLIP[0]))
     check_name(clip)
     own = given.get("table")
     tables = library().templates if own is None else read_library(Path(str(own))).templates
     if not tables:
         raise InputError(f"{own} has no templates; ipo docs reproduce has the form of such a file.")
-    named = listed(given["data"], "paper-templates") if "data" in given else None
-    wanted = [(table.data, table) for table in tables] if named is None else [(one, _of(one, tables)) for one in named]
-    found, absent = [], {}
-    for spec, table in wanted:
+    precisions = _precisions(given.get("precision"))
+    named = "data" in given
+    wanted = {one: _of(one, tables) for one in listed(given["data"])} if named else {}
+    here, absent = {}, {}
+    for spec, table in (wanted or {table.data: table for table in tables}).items():
         try:
             data = load_data(spec, seed=SPLIT_SEED)
-            found.append(PrintedData(table.model_copy(update={"data": spec}), data, halves_of(data)))
+            here[spec] = (table.model_copy(update={"data": spec}), data, halves_of(data))
         except InputError as error:
-            if named is not None:
+            if named:
                 raise
             absent[spec] = str(error)
-    if not found:
-        raise InputError(f"none of the {len(wanted)} data sets is here: {next(iter(absent.values()))}")
+    if not here:
+        raise InputError(f"none of the {len(absent)} data sets is here: {next(iter(absent.values()))}")
+    frames = []
+    for precision in precisions:
+        encoder = load_clip(clip, precision=precision)
+        for spec, (table, data, halves) in here.items():
+            try:
+                if spec not in absent:
+                    hits = measure(encoder, halves, [row.template for row in table.rows], _tenths(spec, precision, say))
+                    sizes = (len(halves.test), len(halves.new_test))
+                    frames.append(beside_print(table, data.split, sizes, precision, hits))
+            except InputError as error:
+                absent[spec] = str(error)
+    if not frames:
+        raise InputError(next(iter(absent.values())))
+    found = pd.concat(frames, ignore_index=True)
     notes = ["The paper does not print the precision of its CLIP."] if own is None else []
     if own is None and clip not in PUBLISHED_CLIP:
         notes.append(f"The printed numbers are of {PUBLISHED_CLIP[0]} and these of {clip}: they need not agree.")
-    return Request(found, absent, clip, _precisions(given.get("precision")), notes)
+    notes += [f"{table.data}: {table.note}" for table, *_ in here.values() if table.note]
+    return found[~found.data.isin([*absent])], absent, notes
 
 
-def compare_all(asked: Request, progress: Callable[[str], Progress | None]) -> list[PrintedTable]:
-    """Measure all templates. The pictures of each data set are encoded once in each precision.
+def _tenths(name: str, precision: str, say: Callable[[str], None]) -> Progress:
+    """Return a progress function that says a line after every tenth of the pictures of a half."""
+    told: set[int] = set()
 
-    A data set whose pictures cannot be read is moved to `asked.absent`.
-
-    Args:
-        asked: the request.
-        progress: a function that takes a text about the current work, and returns a function to call with the number of
-            encoded pictures, or None.
-
-    Raises:
-        InputError: the CLIP cannot be loaded, or no data set can be read.
-    """
-    measured: dict[str, dict[str, TemplateHits]] = {one.table.data: {} for one in asked.found}
-    for precision in asked.precisions:
-        clip = load_clip(asked.clip, precision=precision)
-        for one in asked.found:
-            name = one.table.data
-            if name in asked.absent:
-                continue
-            try:
-                told = progress(f"{name} in {precision}")
-                measured[name][precision] = measure(clip, one.halves, one.templates, told)
-            except InputError as error:
-                asked.absent[name] = str(error)
-    done = [one for one in asked.found if one.table.data not in asked.absent]
-    if not done:
-        raise InputError(next(iter(asked.absent.values())))
-    return [beside_print(one.table, one.data.split, one.sizes, measured[one.table.data]) for one in done]
-
-
-def to_stderr(what: str) -> Progress:
-    """Return a progress function that prints a line on stderr after every tenth of the pictures of a half."""
-    last = -1
-
-    def told(done: int, total: int) -> None:
-        nonlocal last
+    def progress(done: int, total: int) -> None:
         tenth = 10 * done // total
-        if tenth != last:
-            last = tenth
-            print(f"{what}: {done:,} of {total:,} pictures of a half", file=sys.stderr)
+        if tenth not in told:
+            told.add(tenth)
+            say(f"{name} in {precision}: {done:,} of {total:,} pictures of a half")
 
-    return told
+    return progress
 
 
 def _of(spec: str, tables: Sequence[TemplateTable]) -> TemplateTable:
     known = {table.data: table for table in tables}
-    keys = {data_key(table.data): table for table in tables}
-    table = known.get(spec) or keys.get(data_key(spec))
+    table = known.get(spec) or {data_key(name): table for name, table in known.items()}.get(data_key(spec))
     if table is None:
         raise InputError(
             f"no templates are printed for {spec!r}{did_you_mean(spec, list(known))}; there are: {', '.join(known)}."
@@ -154,13 +127,19 @@ def _of(spec: str, tables: Sequence[TemplateTable]) -> TemplateTable:
 
 
 def _precisions(value: Any) -> tuple[Precision, ...]:
-    names = PRECISIONS if value is None else listed(value, "paper-templates")
+    names = PRECISIONS if value is None else listed(value)
     strange = next((name for name in names if name not in PRECISIONS), None)
     if strange is not None:
         raise InputError(
             f"there is no precision {strange!r}; give {' or '.join(PRECISIONS)}, or leave it out for both."
         )
     return tuple(one for one in PRECISIONS if one in names)
+
+
+def listed(value: Any) -> list[str]:
+    """Return the names in a list or in a text `NAME,NAME`, each once."""
+    names = value if isinstance(value, list) else str(value or "").split(",")
+    return list(dict.fromkeys(str(one).strip() for one in names))
 
 
 def halves_of(data: DataSet) -> Draw:
@@ -172,7 +151,7 @@ def halves_of(data: DataSet) -> Draw:
     return draw(data, shots=1, selection_shots=0, seed=SPLIT_SEED, classes="base")
 
 
-def measure(clip: Clip, halves: Draw, templates: Sequence[str], progress: Progress | None = None) -> TemplateHits:
+def measure(clip: Clip, halves: Draw, templates: Sequence[str], progress: Progress | None = None) -> Hits:
     """Encode the test pictures once, and count for each template the pictures that are classified correctly.
 
     Raises:
@@ -182,13 +161,13 @@ def measure(clip: Clip, halves: Draw, templates: Sequence[str], progress: Progre
     names = (halves.class_names, halves.new_class_names)
     rewards = [ClipReward(clip, own, store, also_fit=other) for own, other in (names, names[::-1])]
     refused = {template: why for template in templates if (why := rewards[0].problem(template))}
-    wanted = [template for template in templates if template not in refused]
+    wanted = [template for template in dict.fromkeys(templates) if template not in refused]
     counts = []
     for reward, items in zip(rewards, (halves.test, halves.new_test), strict=True):
         pictures = reward.encode([item.picture for item in items], [item.label for item in items], progress=progress)
         classes = reward.texts.encode(wanted, reward.class_names)
         counts.append([count_right(clip, one, pictures) for one in classes])
-    return TemplateHits(dict(zip(wanted, zip(*counts, strict=True), strict=True)), refused)
+    return {**dict(zip(wanted, zip(*counts, strict=True), strict=True)), **refused}
 
 
 def count_right(clip: Clip, classes: Floats, pictures: EncodedPictures) -> int:
@@ -210,3 +189,101 @@ def count_right(clip: Clip, classes: Floats, pictures: EncodedPictures) -> int:
             logits = logits_of(clip, pictures.features[block], classes)
         right += int((logits.argmax(axis=1) == pictures.labels[block]).sum())
     return right
+
+
+def beside_print(
+    table: TemplateTable, split: str, sizes: tuple[int, int], precision: str, hits: Mapping[str, tuple[int, int] | str]
+) -> pd.DataFrame:
+    """Return the printed rows of a data set beside what was measured in one precision.
+
+    Args:
+        table: the printed rows.
+        split: see `DataSet.split`.
+        sizes: the numbers of test pictures of the base and of the new classes.
+        precision: the precision of the CLIP.
+        hits: see `measure`.
+
+    Returns:
+        A line for each printed row. `printed_*` and `measured_*` are in percent; `off` is the measured minus the
+        printed value in points, of the half `half` that is further off in relation to what is allowed.
+    """
+    lines = []
+    for row in table.rows:
+        line: dict[str, Any] = {"data": table.data, "split": split, "template": row.template, "precision": precision}
+        line |= {"decides": table.decides and row.decides, "agrees": False}
+        line |= {"printed_base": row.base, "printed_new": row.new, "printed_H": row.H}
+        remarks = [row.note, *contradictions({"base": row.base, "new": row.new, "H": row.H}, row.follows)]
+        for other in table.rows:  # CLIP reads capitals as small letters
+            same = other.template.casefold() == row.template.casefold()
+            if same and (other.base, other.new) != (row.base, row.new):
+                remarks.append(f"Also printed as “{other.template}” with {other.base:.2f} / {other.new:.2f}.")
+        found = hits[row.template]
+        if isinstance(found, str):
+            remarks.append(f"Not measured: {found}")
+        else:
+            base, new = (100 * right / n for right, n in zip(found, sizes, strict=True))
+            off = {"base": base - row.base, "new": new - row.new}
+            allowed = {name: max(POINTS, 100 / n) + ROUNDING for name, n in zip(off, sizes, strict=True)}
+            half = max(off, key=lambda name: abs(off[name]) / allowed[name])
+            line |= {"measured_base": base, "measured_new": new, "measured_H": harmonic_mean(base, new)}
+            line |= {"off": off[half], "half": half, "agrees": abs(off[half]) <= allowed[half] + 1e-9}
+        lines.append({**line, "remark": " ".join(filter(None, remarks))})
+    return pd.DataFrame(lines)
+
+
+def answer(found: pd.DataFrame, absent: Sequence[str]) -> tuple[str, bool]:
+    """Return whether the deciding rows agree: a sentence, and whether all do in one precision.
+
+    The precision in which most rows agree counts, because the paper names none.
+    """
+    missing = f" Not measured: {', '.join(map(plain, absent))}." if absent else ""
+    deciding = found[found.decides]
+    if deciding.empty:
+        return f"None of these rows can decide whether data, split and CLIP are right.{missing}", True
+    agreeing = deciding.groupby("precision", sort=False).agrees.sum()
+    best = agreeing.idxmax()
+    tried = deciding[deciding.precision == best]
+    others = "".join(f", {number} in {name}" for name, number in agreeing.items() if name != best)
+    counted = f"{agreeing[best]} of {len(tried)} deciding rows agree in {best}{others}"
+    if tried.agrees.all():
+        either = len(agreeing) > 1 and agreeing.eq(len(tried)).all()
+        right = "data, split and CLIP are right, and either precision is" if either else "data, split, CLIP and "
+        return f"{counted}: {right}{'' if either else 'precision are right'}.{missing}", True
+    wrong = []
+    for name, rows in tried.groupby("data", sort=False):
+        if not rows.agrees.all():
+            other = ", another split" if why_different(rows.split.iloc[0]) else ""
+            text = f"{plain(str(name))}{other}: {rows.agrees.sum()} of {len(rows)} agree"
+            off = rows[~rows.agrees].get("off", pd.Series(dtype=float)).dropna()
+            if off.empty:
+                wrong.append(f"{text}, the others cannot be measured")
+            else:
+                worst = rows.loc[off.abs().idxmax()]
+                wrong.append(f"{text}, off by up to {worst.off:+.2f} points ({worst.half}, {code(worst.template)})")
+    return f"{counted}. {'; '.join(wrong)}.{missing}", False
+
+
+def printed_documents(found: pd.DataFrame, absent: Mapping[str, str], notes: Sequence[str]) -> dict[str, str]:
+    """Return `table.md` and `table.csv`: the answer, how many rows of each data set agree, and all rows."""
+    counts = found.groupby(["data", "precision", "decides"], sort=False).agrees.agg(["sum", "size"]).reset_index()
+    counted: list[Line] = [["data", "precision", "decide", "agree", "rows"]]
+    for name, precision, decides, agree, number in counts.itertuples(index=False):
+        counted.append([name, precision, "yes" if decides else "no", str(agree), str(number)])
+    rows: list[Line] = [["data", "template", "precision", "printed", "measured", "agrees", "remark"]]
+    for row in found.itertuples():
+        pairs = [[getattr(row, f"{what}_{name}") for name in ("base", "new", "H")] for what in ("printed", "measured")]
+        agrees = "yes" if row.agrees else f"no, {row.half} {row.off:+.2f}"
+        texts = [" / ".join(f"{value:.2f}" for value in pair) for pair in pairs]
+        rows.append(
+            [row.data, row.template, row.precision, *texts, agrees if row.decides else f"({agrees})", row.remark]
+        )
+    blocks: list[Block] = ["## Printed templates, measured again", f"**{answer(found, [*absent])[0]}**", counted]
+    blocks += [plain(note) for note in notes]
+    blocks += [f"Not measured: {plain(name)}. {plain(why)}" for name, why in absent.items()]
+    blocks += ["Base / new / H in percent. Rows in brackets do not decide.", rows]
+    return {"table.md": page(blocks), "table.csv": found.round(4).to_csv(index=False, lineterminator="\n")}
+
+
+def to_stderr(line: str) -> None:
+    """Print a line about the work."""
+    print(line, file=sys.stderr)

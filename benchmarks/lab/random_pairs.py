@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from itertools import combinations
 
-from ipo_prompts.experiments.compare.methods.base import Lesson, Method, Templates
-from ipo_prompts.experiments.compare.methods.given import best_of, phrases
+from ipo_prompts.experiments.compare.methods import Lesson, Method, Templates
+from ipo_prompts.experiments.compare.text_methods import best_of, phrases
 from ipo_prompts.programs.phrases import Phrase
 
 MANY = 1_400

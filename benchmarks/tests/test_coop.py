@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.lab.coop import CoOp, SameLabels, _published_epochs, learning_rates
-from ipo_prompts.experiments.compare.methods.base import Lesson
+from ipo_prompts.experiments.compare.methods import Lesson
 from ipo_prompts.experiments.run.files import build
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import BASELINE

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.lab import GRIDS
-from ipo_prompts.experiments.compare.cell import run_config, shared_config
+from ipo_prompts.experiments.compare.cell import run_config
+from ipo_prompts.experiments.compare.documents import unpack
 from ipo_prompts.experiments.compare.grid import entries, load_grid
-from ipo_prompts.experiments.compare.raw_cells import unpack
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,8 +19,7 @@ def test_a_grid_of_the_lab_has_known_names_and_valid_settings(file: Path) -> Non
     found = entries(load_grid(str(file)), Path("out"))
     assert len({entry.folder for entry in found}) == len(found) > 1
     for entry in found:
-        shared_config(entry.cell)
-        assert (run_config(entry.cell) is not None) == entry.method.uses_lm
+        run_config(entry.cell)
 
 
 def test_committed_cells_import_nothing_of_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:

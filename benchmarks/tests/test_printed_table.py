@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from benchmarks.lab.printed_table import (
-    PrintedTable,
-    TemplateHits,
-    all_agree,
-    answer_of_print,
-    beside_print,
-    best_precision,
-)
+from benchmarks.lab.printed import answer, beside_print
 from ipo_prompts.experiments.compare.published import TemplateRow, TemplateTable
 
 PLAIN = "a photo of a <CLASS>."
@@ -24,14 +18,14 @@ def row(base: float, new: float, template: str = PLAIN, **more: Any) -> Template
     return TemplateRow(template=template, base=base, new=new, H=2 * base * new / (base + new), **more)
 
 
-def compared(*rows: TemplateRow, sizes: tuple[int, int] = (1000, 1000), data: str = "d", **hits: Any) -> PrintedTable:
-    """Rows beside hits by precision, each a template's pair or pairs by template."""
+def compared(*rows: TemplateRow, sizes: tuple[int, int] = (1000, 1000), data: str = "d", **hits: Any) -> pd.DataFrame:
+    """Rows beside hits by precision, each the pair of every row."""
     table = TemplateTable(data=data, source="s", checked=True, rows=rows)
-    measured = {
-        name: TemplateHits(found if isinstance(found, dict) else {one.template: found for one in rows}, {})
-        for name, found in hits.items()
-    }
-    return beside_print(table, "official", sizes, measured)
+    found = [
+        beside_print(table, "official", sizes, name, {one.template: pair for one in rows})
+        for name, pair in hits.items()
+    ]
+    return pd.concat(found, ignore_index=True)
 
 
 @pytest.mark.parametrize(
@@ -50,54 +44,51 @@ def compared(*rows: TemplateRow, sizes: tuple[int, int] = (1000, 1000), data: st
 )
 def test_one_picture_or_015_points_are_agreement(sizes: tuple[int, int], hits: tuple[int, int], agrees: bool) -> None:
     found = compared(row(50.0, 50.0), sizes=sizes, fp32=hits)
-    assert found.rows[0].outcomes["fp32"].agrees is agrees
-    assert all_agree([found]) is agrees
+    assert found.agrees.tolist() == [agrees]
+    assert answer(found, [])[1] is agrees
 
 
 def test_print_is_rounded() -> None:
-    for printed, agrees in ((50.155, 1), (50.156, 0)):
+    for printed, agrees in ((50.155, True), (50.156, False)):
         found = compared(row(printed, 50), sizes=(100_000, 100_000), fp32=(50_000, 50_000))
-        assert found.agreeing("fp32") == agrees
+        assert found.agrees.tolist() == [agrees]
 
 
 def test_the_difference_that_matters_is_named() -> None:
     """A point is one picture of a hundred; half a point is fifty of ten thousand."""
     found = compared(row(50, 50), sizes=(100, 10_000), fp32=(51, 5050))
-    assert found.rows[0].outcomes["fp32"].worst == (0.5, "new")
+    assert found[["off", "half"]].values.tolist() == [[0.5, "new"]]
 
 
 def test_the_precision_with_more_agreement_counts_for_all_data_sets() -> None:
     first = compared(row(50, 50), data="x", fp32=(500, 500), fp16=(400, 500))
     others = [compared(row(50, 50), data=name, fp32=(400, 500), fp16=(500, 500)) for name in "yz"]
-    found = [first, *others]
-    assert best_precision(found) == "fp16"
-    assert answer_of_print(found, []) == (
+    told, agree = answer(pd.concat([first, *others], ignore_index=True), [])
+    assert not agree and told == (
         f"2 of 3 deciding rows agree in fp16, 1 in fp32. x: 0 of 1 agree, off by up to -10.00 points (base, `{PLAIN}`)."
     )
-    assert not all_agree(found)
-    assert answer_of_print([first], []) == (
-        "1 of 1 deciding rows agree in fp32, 0 in fp16: data, split, CLIP and precision are right."
+    assert answer(first, []) == (
+        "1 of 1 deciding rows agree in fp32, 0 in fp16: data, split, CLIP and precision are right.",
+        True,
     )
 
 
 def test_rows_that_do_not_decide_change_no_answer() -> None:
     found = compared(row(50, 50), row(10, 10, "the <CLASS>.", decides=False), fp32=(500, 500))
-    assert (found.count(), found.count(decides=False)) == (1, 1)
-    assert found.agreeing("fp32", decides=False) == 0
-    assert all_agree([found])
-    assert "1 of 1 deciding rows agree" in answer_of_print([found], [])
+    assert found.agrees.tolist() == [True, False]
+    told, agree = answer(found, [])
+    assert agree and "1 of 1 deciding rows agree" in told
     none = compared(row(10, 10, decides=False), fp32=(500, 500))
-    assert answer_of_print([none], ["dtd"]) == (
+    assert answer(none, ["dtd"])[0] == (
         "None of these rows can decide whether data, split and CLIP are right. Not measured: dtd."
     )
 
 
 def test_a_row_that_cannot_be_measured_does_not_agree() -> None:
-    table = TemplateTable(data="d", source="s", checked=True, rows=(row(50, 50),))
-    found = beside_print(table, "official", (10, 10), {"fp32": TemplateHits({}, {PLAIN: "it is too long"})})
-    assert found.rows[0].remarks == ("not measured: it is too long",)
-    assert not all_agree([found])
-    assert "d: 0 of 1 agree, the others cannot be measured" in answer_of_print([found], [])
+    found = compared(row(50, 50), fp32="it is too long")
+    assert found.remark.tolist() == ["Not measured: it is too long"]
+    told, agree = answer(found, [])
+    assert not agree and "d: 0 of 1 agree, the others cannot be measured" in told
 
 
 def test_contradictions_stand_beside_their_rows() -> None:
@@ -108,12 +99,10 @@ def test_contradictions_stand_beside_their_rows() -> None:
         row(50, 50, "the <CLASS>."),
         fp32=(500, 500),
     )
-    first, second, third, other = (one.contradictions for one in found.rows)
+    first, _, third, other = found.remark
     assert first == (
-        "The printed H (50.00) does not follow from its neighbours, which give 49.00.",
-        "Also printed with 50.10 / 50.00.",
-        f"Also printed as `{CAPITAL}` with 50.20 / 50.00.",
+        "The printed H (50.00) does not follow from its neighbours, which give 49.00. "
+        f"Also printed as “{PLAIN}” with 50.10 / 50.00. Also printed as “{CAPITAL}” with 50.20 / 50.00."
     )
-    assert second == ("Also printed with 50.00 / 50.00.", first[2])
-    assert third == tuple(f"Also printed as `{PLAIN}` with {base} / 50.00." for base in ("50.00", "50.10"))
-    assert other == ()
+    assert third.count(f"Also printed as “{PLAIN}” with ") == 2
+    assert other == ""

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.lab.random_pairs import AFTER, BEFORE, MANY, NOUN, RandomPairs, RandomPairsMany, random_pairs
-from ipo_prompts.experiments.compare.methods.base import Budget, Lesson
-from ipo_prompts.experiments.compare.methods.given import phrases
+from ipo_prompts.experiments.compare.methods import Budget, Lesson
+from ipo_prompts.experiments.compare.text_methods import phrases
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import SLOT, problem

@@ -41,16 +41,17 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
     )
     assert " can be used" in look.out
     # The embedded grid: H follows from base and new, the verdict is about the two methods, nothing is done twice.
-    scores = {row["method"]: row for row in json.loads((desk / "runs/embedded/table.json").read_text())["rows"]}
-    assert set(scores) == {"baseline", "ensemble-80"}
-    for row in scores.values():
-        base, new, both = (row["scores"][column]["value"] for column in ("base", "new", "H"))
+    lines = json.loads((desk / "runs/embedded/table.json").read_text())["lines"]
+    scores = {(line["method"], line["column"]): line["value"] for line in lines if not line["over"]}
+    assert {method for method, _ in scores} == {"baseline", "ensemble-80"}
+    for method in ("baseline", "ensemble-80"):
+        base, new, both = (scores[method, column] for column in ("base", "new", "H"))
         assert both == pytest.approx(2 * base * new / (base + new), abs=1e-3)
     assert "the ensemble of 80 templates shows" in first.out.partition("Verdicts:")[2]
     assert len(first.err.splitlines()) == 5
     assert raw.out == first.out
-    tried = json.loads((desk / "runs/first-look/table.json").read_text())["rows"]
-    assert [row["method"] for row in tried] == ["baseline", "class-mean"]
+    tried = json.loads((desk / "runs/first-look/table.json").read_text())["lines"]
+    assert [line["method"] for line in tried if not line["over"]] == ["baseline", "class-mean"]
     for name in ("table.md", "table.csv", "table.json"):
         assert (desk / "runs/again" / name).read_bytes() == (desk / "runs/embedded" / name).read_bytes()
     # The price: nothing was asked or written.

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarks.lab.bed import SUITE_FILE, SUITES, suite
+from ipo_prompts.experiments.compare.documents import unpack
 from ipo_prompts.experiments.compare.protocols import picture_ids
-from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded.shifts import canonical, name_of_set, transformations_of
 from support.pages import DOCS

@@ -50,7 +50,10 @@ def benchmark(
     `ipo benchmark cells.jsonl.gz` makes the same tables; with --out it also writes them.
     """
     from ipo_prompts.experiments.compare.documents import (
+        ENDING,
+        check_kept,
         documents,
+        keep,
         outcomes_of,
         print_documents,
         table_of,
@@ -59,10 +62,11 @@ def benchmark(
     )
     from ipo_prompts.experiments.compare.executors import Failure, make_executor
     from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid
-    from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import (
         check_grid,
         check_models,
+        forecast,
+        forecast_text,
         locked,
         run_all,
         searches,
@@ -84,8 +88,6 @@ def benchmark(
     gone = [data for data in config.data if absent(data)]
     checked = found
     if dry_run:
-        if gone:
-            ui.say(f"not on this machine, so their published sizes are assumed: {', '.join(gone)}")
         checked = [entry for entry in found if not any(map(absent, (entry.cell.data, *entry.cell.targets)))]
     elif gone and gone != config.data:
         ui.say(f"not on this machine, so left out: {', '.join(gone)}")
@@ -93,8 +95,6 @@ def benchmark(
         checked = found
     check_grid(checked)
     if dry_run:
-        from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
-
         common.show(
             {**forecast(found), "places": f"{workers.places()}."},
             lambda told: f"{forecast_text(told)}\n{told['places']}",
@@ -119,7 +119,7 @@ def benchmark(
             texts = documents(config, table)
             write_documents(texts, folder)
             why_not = keep(folder, config, found, outcomes)
-            print_documents(config, table, texts, as_json, f"the whole table: {folder}/table.md")
+            print_documents(table, texts, as_json, f"the whole table: {folder}/table.md")
             ui.say(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{why_not}")
     failed: dict[str, list[str]] = {}
     for entry, content in zip(found, contents, strict=True):

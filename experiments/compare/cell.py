@@ -10,8 +10,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 from pydantic_core import to_jsonable_python
 
-from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.methods.base import Absent, Fitted, Lesson
+from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, Lesson
 from ipo_prompts.experiments.compare.protocols import (
     TO_DATA,
     TestSet,
@@ -109,7 +108,7 @@ class Result(Content):
     measure: str
     unit: str
     absent: str | None = None
-    templates: list[dict[str, str]] | None = None
+    templates: list[dict[str, JsonValue]] | None = None
     scores: dict[str, Tested] = Field({})
     gaps: dict[str, str] = Field({})
     search: Numbers | None = None
@@ -155,7 +154,13 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     try:
         fitted = method.fit(Lesson(prepared, dict(cell.settings), source.hand_written, folder))
         # 2. Evaluate only after learning.
-        result = Result(**about, **_learnt(fitted), **_evaluated(fitted, tests, prepared))
+        result = Result(
+            **about,
+            templates=fitted.templates and [{"template": template} for template in fitted.templates],
+            choice=fitted.choice,
+            budget=asdict(fitted.budget),
+            **_evaluated(fitted, tests, prepared),
+        )
         # All cells of a grid are one test: the folder of a cell is GRID/cells/DATA/ROW/seed-N.
         pictures = [item.picture for test in tests for item in test.items]
         count(name_of(str(folder.resolve().parents[3])), contents(pictures))
@@ -164,12 +169,6 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     content = result.content()
     write_bytes(folder / FILE_NAME, line_of(content))
     return content
-
-
-def _learnt(fitted: Fitted) -> dict[str, Any]:
-    """Return the fields of a result that describe the method's outcome, such as its templates and its budget."""
-    templates = fitted.templates and [{"template": template} for template in fitted.templates]
-    return {"templates": templates, "choice": fitted.choice, "budget": asdict(fitted.budget)}
 
 
 def _evaluated(fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> dict[str, Any]:

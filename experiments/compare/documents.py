@@ -1,45 +1,49 @@
-"""Makes the table of a grid from its cells, and the files of a table: Markdown, CSV and JSON.
+"""The files of a grid: its tables (Markdown, CSV, JSON), and all its cells in one file.
 
 Values in CSV and JSON are percent and points, rounded so that the same cells give the same bytes.
+
+From `cells.jsonl.gz`, anybody can make the tables again without data, CLIP or language model. It has lines of JSON. The
+first line is the grid, with the reasons for missing cells. Each other line is the content of one `cell.json`, in the
+order of the grid. The file says nothing about the machine: it has no time of day and no addresses of servers. No such
+file is written for a grid that names an absolute path or a path in a home directory.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import math
+import re
 import sys
-from collections.abc import Mapping, Sequence
-from itertools import combinations
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from ipo_prompts.experiments.compare.cell import shared_config
+import pandas
+from pydantic import Field
+
+from ipo_prompts.experiments.compare import cell as cells
+from ipo_prompts.experiments.compare.cell import Result, read_line, shared_config
 from ipo_prompts.experiments.compare.executors import Failure
-from ipo_prompts.experiments.compare.grid import GridCell, GridConfig
-from ipo_prompts.experiments.compare.layout import Block, Line, fitted_table, page, plain, terminal
-from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.published import ablations_of, published_rows, section
-from ipo_prompts.experiments.compare.raw_cells import unpack, without_places
-from ipo_prompts.experiments.compare.tables.markdown import EMPTY, details, on_terminal, to_markdown, verdict_text
-from ipo_prompts.experiments.compare.tables.runs import ColumnScore
-from ipo_prompts.experiments.compare.tables.table import COUNTS, Scope, Table, build_table
-from ipo_prompts.experiments.compare.tables.words import notes, verdicts
-from ipo_prompts.experiments.run.files import check_writable, write_text
+from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
+from ipo_prompts.experiments.compare.methods import METHODS, Recorded
+from ipo_prompts.experiments.compare.printing import details, on_terminal, plain, section, terminal, to_markdown
+from ipo_prompts.experiments.compare.published import ablations_of
+from ipo_prompts.experiments.compare.table import COUNTS, Table, build_table
+from ipo_prompts.experiments.compare.words import notes, verdicts
+from ipo_prompts.experiments.run.files import Content, check_writable, content_of, write_bytes, write_text
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.verdict import Verdict, points
+from ipo_prompts.metrics.files import JSON_BYTES, read_text
+from ipo_prompts.programs.journal import line_of
 
-if TYPE_CHECKING:
-    import pandas
-
-ABOUT = ("protocol", "data", "split", "method", "over", "origin", "column", "measure", "unit", "seeds")
+FILE_NAME = "cells.jsonl.gz"
+ENDING = ".jsonl.gz"
 TOLD = ("protocol", "measure", "unit", "reference", "columns", "headline", "seeds")
-GAIN = ["p", "p_corrected", "comparisons", "outcome"]
-SEARCH = ["search", "selection", "test", "optimism", *COUNTS, "usd", "gain_held_back"]
-NOT_IN_PERCENT = {"p", "p_corrected", "usd", *COUNTS}
-SHOWN = 8
-"""A setting with at most this many values gets a line for each value; with more numbers, one rank correlation."""
-HELD_BACK = "gain on held-back pictures"
+NUMBERS = ("p", "p_corrected", "usd", *COUNTS)
+"""The columns of a frame whose floats are no fractions."""
 
 
 def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dict[str, Any] | str]:
@@ -80,27 +84,34 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
         cells.append({**content, **about})
     if not any(cell.get("scores") for cell in cells):
         return None
-    published = published_rows(grid.protocol, shared_config(found[0].cell).shots, grid.data)
     plain_rows = [row.label for row in grid.methods if row.is_plain]
     names, place, places = [*METHODS], len([*METHODS]), {}
     for label in plain_rows:  # a class of the user's own follows the row before it in the grid
         place = places[label] = names.index(label) if label in names else place
     known = {label: methods[label] for label in sorted(plain_rows, key=places.__getitem__)}
-    return build_table(cells, grid.reference, published, known)
+    return build_table(cells, grid.reference, shared_config(found[0].cell).shots, known)
 
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
     """Return the files of a table: name → text. The same cells give the same texts."""
     ablations = ablations_of(grid.published, grid.data)
-    content = {"title": grid.title, **to_json(table), "ablations": [one.model_dump() for one in ablations]}
     title = f"## {plain(grid.title)}\n\n"
+    frame = to_frame(table)
+    safe = pandas.DataFrame({name: [_safe(value) for value in frame[name]] for name in frame}, dtype=object)
+    content = {
+        "schema": 2,
+        "title": grid.title,
+        **{name: getattr(table, name) for name in TOLD},
+        "lines": [{name: x for name, x in line.items() if x is not None} for line in frame.to_dict("records")],
+        "verdicts": verdicts(table),
+        "notes": notes(table),
+        "ablations": [one.model_dump() for one in ablations],
+    }
     texts = {
         "table.md": "".join([title + to_markdown(table), *map(section, ablations)]),
-        "table.csv": to_frame(table).to_csv(index=False, lineterminator="\n"),
+        "table.csv": safe.to_csv(index=False, lineterminator="\n"),
         "table.json": json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
-    if compared := settings_compared(grid, table):
-        texts["settings.md"] = page([f"### {plain(grid.title)}, by settings", *compared])
     if table.averages:
         texts["data-sets.md"] = title + details(table)
     return texts
@@ -113,20 +124,17 @@ def write_documents(texts: dict[str, str], folder: Path) -> None:
         write_text(folder / name, text)
 
 
-def print_documents(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
+def print_documents(table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
     """Print a table: as JSON if `as_json`, as a summary on a terminal, elsewhere as the whole Markdown table.
 
     `where` is a line that says where the whole table is; it is printed after the summary.
     """
     console = None if as_json else terminal()
     if console is None:
-        names = ["table.json"] if as_json else ["table.md", "settings.md"]
-        print("\n".join(texts[name] for name in names if name in texts), end="")
+        print(texts["table.json" if as_json else "table.md"], end="")
         return
     for part in on_terminal(table, console.width):
         console.print(part, markup=False)
-    for block in settings_compared(grid, table):
-        console.print(f"\n{block}" if isinstance(block, str) else fitted_table(block, console.width), markup=False)
     console.print(f"\n{where}", markup=False)
 
 
@@ -148,99 +156,30 @@ def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
             raise InputError(f"{there} is there already; choose another --out.")
         write_documents(texts, out)
     whole = "with --out DIR, or through a pipe to another program" if out is None else f"{out}/table.md"
-    print_documents(grid, table, texts, as_json, f"the whole table: {whole}")
+    print_documents(table, texts, as_json, f"the whole table: {whole}")
     with file.open("rb") as content:
         print(f"{file.name}: SHA-256 {hashlib.file_digest(content, 'sha256').hexdigest()}", file=sys.stderr)
     if out is not None:
         print(f"{out}/{', '.join(texts)}", file=sys.stderr)
 
 
-def to_json(table: Table) -> dict[str, Any]:
-    """Return the whole content of a table as JSON values."""
-    gains = [
-        {
-            **dict(zip(("scope", "method", "other", "column"), key, strict=True)),
-            "seeds": gain.seeds,
-            **_verdict(gain.verdict),
-        }
-        for key, gain in table.gains.items()
-    ]
-    rows = [
-        {
-            "scope": scope,
-            "method": method,
-            **vars(row),
-            "scores": {column: score and _rounded(score._asdict()) for column, score in row.scores.items()},
-        }
-        for (scope, method), row in table.rows.items()
-    ]
-    return {
-        "schema": 1,
-        **{name: vars(table)[name] for name in TOLD},
-        "scopes": [vars(scope) for scope in table.scopes],
-        "rows": rows,
-        "gains": gains,
-        "searches": [
-            {"scope": scope, "method": method, **_rounded(s)} for (scope, method), s in table.searches.items()
-        ],
-        "verdicts": verdicts(table),
-        "notes": notes(table),
-        "published": [row._asdict() for row in table.published],
-    }
-
-
 def to_frame(table: Table) -> pandas.DataFrame:
-    """Return the numbers of a table as a frame: a row for each data set or average, method and column.
+    """Return the frame of a table as files show it: values in percent and points, without lines that only say why.
 
-    If `over` names another method, the row is the gain over that method, in points, with the corrected p for these
-    classes and data sets. If `over` is empty, the row is the method's own value, in percent, with its search's cost.
+    Fractions have four decimals in percent, far finer than any interval; other floats have six. A float that is not
+    finite becomes None.
     """
-    from pandas import DataFrame
+    frame = table.frame[table.frame.gap.isna()].drop(columns=["covers", "gap"])
 
-    records: list[dict[str, Any]] = []
-    splits = {scope.name: scope.split for scope in table.scopes}
-    for (scope, method), row in table.rows.items():
-        about: dict[str, Any] = {"origin": "ours", "data": scope, "split": splits[scope], "method": method}
-        about["labelled_per_class"] = row.labelled_per_class
-        search = _rounded(table.searches.get((scope, method), {}))
-        for column in table.columns:
-            if (score := row.scores.get(column)) or not row.scores:
-                numbers = _rounded(score._asdict()) if score else {}
-                told = {"column": column, "seeds": row.seeds, "remark": row.absent}
-                records.append({**search, **about, **told, **numbers})
-    for (scope, method, other, column), gain in table.gains.items():
-        numbers = _verdict(gain.verdict)  # for the classes and data sets as given, like the interval of a score
-        about = {"origin": "ours", "data": scope, "split": splits[scope], "method": method, "over": other}
-        about["labelled_per_class"] = table.rows[scope, method].labelled_per_class
-        records.append({**about, "column": column, "seeds": gain.seeds, **numbers, "value": numbers["gain"]})
-    for one in table.published:
-        about = {"data": one.data or "average", "split": "official", "method": one.label, "origin": "published"}
-        remark = " ".join(filter(None, [one.source + ".", one.note]))
-        records += [{**about, "column": name, "value": x, "remark": remark} for name, x in one.values.items()]
-    shared = {"protocol": table.protocol, "measure": table.measure, "unit": table.unit}
-    columns = [*ABOUT, "labelled_per_class", *ColumnScore._fields, *GAIN, *SEARCH, "remark"]
-    written = [{name: _safe(value) for name, value in {**shared, **one}.items()} for one in records]
-    return DataFrame(written, columns=columns, dtype=object)
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    """Return the numbers of a verdict by name."""
-    low, high = verdict.ci95
-    return _rounded({"gain": verdict.mean, "low": low, "high": high, **verdict.model_dump(exclude={"mean", "ci95"})})
-
-
-def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values rounded: fractions as percent with four decimals, other floats with six decimals.
-
-    Four decimals are far finer than any interval. A float that is not finite becomes None.
-    """
-
-    def rounded(name: str, value: float) -> float | None:
+    def rounded(name: str, value: Any) -> Any:
+        if not isinstance(value, float):
+            return value
         if not math.isfinite(value):
             return None
-        return round(value, 6) if name in NOT_IN_PERCENT else round(100 * value, 4) + 0.0
+        return round(value, 6) if name in NUMBERS else round(100 * value, 4) + 0.0
 
-    return {name: rounded(name, value) if isinstance(value, float) else value for name, value in values.items()}
+    columns = {name: [rounded(name, value) for value in frame[name]] for name in frame}
+    return pandas.DataFrame(columns, dtype=object)
 
 
 def _safe(value: Any) -> Any:
@@ -251,63 +190,139 @@ def _safe(value: Any) -> Any:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def settings_compared(grid: GridConfig, table: Table) -> list[Block]:
-    """Compare the settings of the rows that are variants of methods; see `by_settings`."""
-    own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if not row.is_plain}
-    return by_settings(table, own)
+class Heading(Content):
+    """The first line of the file.
+
+    Attributes:
+        ipo: the version that wrote the file.
+        grid: the grid, without addresses of servers.
+        rows: label of a row → the facts about its method that tables need. Only for methods that are a user's own
+            classes.
+        gaps: name of a cell → why the file has no line for the cell.
+    """
+
+    schema_: Literal[2] = Field(2, alias="schema")
+    ipo: str
+    grid: GridConfig
+    rows: dict[str, Recorded] = Field({})
+    gaps: dict[str, str] = Field({})
 
 
-def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[Block]:
-    """Compare settings by the gains on held-back pictures: the test pictures must not be used to choose settings.
+def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> bytes:
+    """Return the content of a file of cells, compressed.
 
     Args:
-        table: the table of the rows.
-        own: label of a row → the row's own settings, by name.
+        grid: the grid of the cells.
+        found: the entries of the grid.
+        outcomes: for each entry the content of its `cell.json`, or a text that says why there is none.
+
+    Raises:
+        InputError: the grid names an absolute path, or a path in a home directory.
+    """
+    grid = _without_addresses(grid)
+    place = next(filter(names_a_place, _words(grid)), None)
+    if place is not None:
+        raise InputError(f"{place!r} is a place on this machine; write it as a relative path.")
+    heading = Heading(
+        ipo=version("ipo-prompts"),
+        grid=grid,
+        rows={
+            one.label: Recorded.of(one.method, shared_config(one.cell))
+            for one in found
+            if one.cell.method not in METHODS
+        },
+        gaps={one.name: why for one, why in zip(found, outcomes, strict=True) if isinstance(why, str)},
+    )
+    told = zip(entries(grid, Path()), outcomes, strict=True)
+    lines = [{**content, "cell": one.cell.record()} for one, content in told if not isinstance(content, str)]
+    return gzip.compress(b"".join(map(line_of, [content_of(heading), *lines])), 9, mtime=0)
+
+
+def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] | str]]:
+    """Read a file of cells, which may come from any source.
 
     Returns:
-        Two tables (gains by row, gains by setting), each after a sentence about it, and a sentence with the settings
-        that moved nothing, if there are such settings; empty if no setting varies.
+        The grid, its entries and their outcomes, as `pack` takes them. The folders of the entries lie beside the file;
+        they need not exist.
+
+    Raises:
+        InputError: the file cannot be read, is too large or damaged, or another version wrote it.
     """
-    from pandas import Series
-
-    scope = (table.averages or table.scopes)[0]
-    found = {row: search["gain_held_back"] for (name, row), search in table.searches.items() if name == scope.name}
-    gains = Series({row: gain for row, gain in found.items() if row in own and gain is not None}, dtype=float)
-    names = dict.fromkeys(name for row in gains.index for name in own[row])
-    settings = {name: [own[row].get(name, EMPTY) for row in gains.index] for name in names}
-    varied = {name: values for name, values in settings.items() if len(set(map(str, values))) > 1}
-    if not varied:
-        return []
-    rows: list[Line] = [["row", HELD_BACK, f"gain in {table.headline} over {table.reference}"]]
-    for row, gain in gains.sort_values(ascending=False, kind="stable").items():
-        over = table.over(scope, row, table.reference)
-        rows.append([row, points(gain), verdict_text(over.verdict if over else None)])
-    effects: list[Line] = [["setting", "value", "rows", HELD_BACK]]
-    for name, values in varied.items():
-        if all(isinstance(value, (int, float)) for value in values) and len(set(values)) > SHOWN:
-            rank = Series(values, gains.index, dtype=float).corr(gains, method="spearman")
-            told = f"rank correlation {rank:+.2f}"
-            effects.append([name, f"{min(values)} to {max(values)}", str(len(gains)), told])
-        else:
-            for value, group in gains.groupby([str(value) for value in values], sort=False):
-                effects.append([name, str(value), str(len(group)), points(group.mean())])
-    return [
-        "Rows by what their searches gained on held-back pictures, by which to choose; the test only confirms:",
-        rows,
-        "What each setting did, the mean over the rows that have it:",
-        effects,
-        *_idle(table, scope, {row: {name: str(own[row].get(name)) for name in varied} for row in gains.index}),
-    ]
+    what, fix = "the file of cells", "get it anew"
+    first, *lines = read_text(file, what, JSON_BYTES, "JSON", fix).rstrip("\n").split("\n")
+    what = f"{what} {file}"
+    heading = read_line(Heading, first, what, fix)
+    found = [replace(entry, recorded=heading.rows.get(entry.label)) for entry in entries(heading.grid, file.parent)]
+    done = [entry for entry in found if entry.name not in heading.gaps]
+    if len(done) != len(lines):
+        raise InputError(f"{what} is damaged (it has {len(lines)} cells, and its grid {len(done)}); {fix}.")
+    contents = {}
+    for number, (entry, line) in enumerate(zip(done, lines, strict=True), 2):
+        result = read_line(Result, line, f"line {number} of {what}", fix)
+        if result.cell != entry.cell.record():
+            raise InputError(f"line {number} of {what} is damaged (it is not {entry.name}); {fix}.")
+        contents[entry.name] = result.content()
+    return heading.grid, found, [heading.gaps.get(entry.name) or contents[entry.name] for entry in found]
 
 
-def _idle(table: Table, scope: Scope, rows: Mapping[str, Mapping[str, str]]) -> list[Block]:
-    """Return a sentence with the settings that moved nothing, among rows that differ in one setting only."""
-    moved: dict[str, bool] = {}
-    for a, b in combinations(rows, 2):
-        differing = [name for name, value in rows[a].items() if value != rows[b][name]]
-        if len(differing) == 1:
-            same = all(table.runs[data, a].same_templates(table.runs[data, b]) for data in scope.data)
-            moved[differing[0]] = moved.get(differing[0], False) or not same
-    idle = [name for name, has_moved in moved.items() if not has_moved]
-    told = "rows that differ in nothing else ended with the same templates and values"
-    return [f"Moved nothing: {', '.join(idle)}; {told}."] if idle else []
+def check_kept(folder: Path) -> None:
+    """Refuse a folder whose file of cells has a cell that is not in the folder's `cells`: rewriting would lose it.
+
+    Raises:
+        InputError: the file has such a cell, or the file cannot be read.
+    """
+    file = folder / FILE_NAME
+    if not file.exists():
+        return
+    _, found, outcomes = unpack(file)
+    for entry, outcome in zip(found, outcomes, strict=True):
+        if isinstance(outcome, dict) and not (entry.folder / cells.FILE_NAME).is_file():
+            raise InputError(
+                f"{file} holds a cell that {folder / 'cells'} does not ({entry.name}), and would be written anew; move "
+                "the file or choose another --out."
+            )
+
+
+def keep(folder: Path, grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> str:
+    """Write the file of cells into the grid's folder, if that is possible.
+
+    Returns:
+        A text about the file, to be printed after the names of the other files.
+    """
+    try:
+        content = pack(grid, found, outcomes)
+    except InputError as error:
+        return f"; no {FILE_NAME}: {error}"
+    write_bytes(folder / FILE_NAME, content)
+    return f", all in {FILE_NAME}"
+
+
+def without_places(text: str) -> str:
+    """Return a message in which each absolute path is cut to its last part.
+
+    >>> without_places("cannot read /home/me/birds/list.csv; see https://example.org/a/b")
+    'cannot read …/list.csv; see https://example.org/a/b'
+    """
+    return re.sub(r"(?<![\w./])/(?!/)(?:[^\s/'\"]+/)+", "…/", text)
+
+
+def _without_addresses(grid: GridConfig) -> GridConfig:
+    """Return the grid without the addresses of servers, which change no table."""
+
+    def kept(settings: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in settings.items() if not key.endswith("_api_base")}
+
+    rows = [row.model_copy(update={"settings": kept(row.settings)}) for row in grid.methods]
+    return grid.model_copy(update={"settings": kept(grid.settings), "methods": rows})
+
+
+def _words(grid: GridConfig) -> Iterator[str]:
+    """Yield every text of a grid that can name a path. Templates are left out: they cannot name a path."""
+    yield from (*grid.data, *grid.targets)
+    for settings in (grid.settings, *(row.settings for row in grid.methods)):
+        yield from (str(value) for key, value in settings.items() if key != "initial_template")
+
+
+def names_a_place(word: str) -> bool:
+    """Whether a specification names an absolute path, or a path in a home directory."""
+    return re.search(r"(^|[:=,'\"]|^replay/)(/(?!/)|~|[A-Za-z]:\\)", word) is not None

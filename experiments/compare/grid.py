@@ -14,8 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell
-from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.methods.base import Method
+from ipo_prompts.experiments.compare.methods import METHODS, Method
 from ipo_prompts.experiments.compare.protocols import ProtocolName
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.data import sources
@@ -211,7 +210,7 @@ class GridCell:
 
     Attributes:
         label: the label of the row; the cells of a row take about equally long.
-        folder: the folder of the cell; the cell is finished when the folder has `cell.json`.
+        folder: the folder of the cell, a run directory; the cell is finished when the folder has `cell.json`.
         cell: the cell.
         recorded: the description of the method in a file of cells, if the method is a user's own class; else None.
     """
@@ -234,11 +233,6 @@ class GridCell:
     def name(self) -> str:
         """Return the name of the cell in messages: data set, row and seed."""
         return f"{self.cell.data}  {self.label}  seed {self.cell.seed}"
-
-    @property
-    def record(self) -> Path:
-        """Return the run directory of the cell's search; it may not exist."""
-        return self.folder / "run"
 
     def finished(self) -> dict[str, Any] | None:
         """Return the content of the cell if an earlier session has finished it, else None; see `read_cell`."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ipo_prompts.experiments.compare.methods.base import (
+from ipo_prompts.experiments.compare.methods import (
     Absent,
     Fitted,
     FittedEmbeddings,
@@ -35,7 +35,6 @@ from ipo_prompts.metrics.template import as_read
 from ipo_prompts.programs.scoring import units_of
 
 ProtocolName = Literal["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip"]
-CROSS_CLIP = "cross-clip"
 TO_DATA = ("cross-dataset", "domain-generalization")
 """The protocols whose targets are data sets."""
 
@@ -71,22 +70,17 @@ def test_sets(protocol: str, drawn: Sequence[TestSet], targets: Sequence[str], c
     Raises:
         InputError: the targets are impossible.
     """
-    if protocol == CROSS_CLIP:
-        return _with_other_clips(drawn[0], targets)
+    if protocol == "cross-clip":
+        if not targets:
+            raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
+        for name in targets:
+            check_name(name)
+        return [replace(drawn[0], name=name, clip=name) for name in targets]  # the same pictures with each CLIP
     if protocol in TO_DATA:
         return _of_other_data(protocol, drawn[0], targets, config)
     if targets:
         raise InputError("few-shot and base-to-new test on the data set that is learnt; leave the targets out.")
     return list(drawn)
-
-
-def _with_other_clips(test: TestSet, targets: Sequence[str]) -> list[TestSet]:
-    """Return one test set for each CLIP, all with the same pictures."""
-    if not targets:
-        raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
-    for name in targets:
-        check_name(name)
-    return [replace(test, name=name, clip=name) for name in targets]
 
 
 def _of_other_data(protocol: str, test: TestSet, targets: Sequence[str], config: RunConfig) -> list[TestSet]:
@@ -102,20 +96,15 @@ def _of_other_data(protocol: str, test: TestSet, targets: Sequence[str], config:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"two data sets are called {twice!r}; source and targets must be different data sets.")
-    if protocol == "domain-generalization":
-        for other in others:
-            _check_classes(test.data, other)
+    known = {as_read(name) for name in test.data.class_names}
+    for other in others if protocol == "domain-generalization" else []:
+        strange = next((name for name in other.class_names if as_read(name) not in known), None)
+        if strange is not None:
+            raise InputError(
+                f"domain-generalization needs classes of {test.data.name}, and {other.name} has the class {strange!r}; "
+                "use cross-dataset for other classes."
+            )
     return [replace(test, name="source"), *(TestSet(one.name, one.test, one.class_names, one) for one in others)]
-
-
-def _check_classes(source: DataSet, other: DataSet) -> None:
-    known = {as_read(name) for name in source.class_names}
-    strange = next((name for name in other.class_names if as_read(name) not in known), None)
-    if strange is not None:
-        raise InputError(
-            f"domain-generalization needs classes of {source.name}, and {other.name} has the class {strange!r}; use "
-            "cross-dataset for other classes."
-        )
 
 
 def laid_out(

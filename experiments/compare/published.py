@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from ipo_prompts.experiments.compare.layout import code, text_table
 from ipo_prompts.experiments.run.files import Content, read_settings
 from ipo_prompts.metrics.errors import input_error
-from ipo_prompts.metrics.template import SLOT, problem
+from ipo_prompts.metrics.template import problem
 
 Values = dict[str, float]
 """Column → value in percent."""
@@ -106,17 +105,6 @@ class Library(Content):
     templates: list[TemplateTable] = Field([])
 
 
-class PublishedRow(NamedTuple):
-    """A published row to show beside our rows. `data` is our name of the data set; None in an average row."""
-
-    data: str | None
-    method: str
-    label: str
-    values: Values
-    source: str
-    note: str
-
-
 @cache
 def library() -> Library:
     """Read `published.yaml`."""
@@ -150,8 +138,8 @@ def data_key(name: str) -> str:
     return next((key for key in keys if key in known), name)
 
 
-def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> list[PublishedRow]:
-    """Return the published numbers that belong beside one of our tables.
+def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the published numbers that belong beside one of our tables, as lines of its frame.
 
     Args:
         protocol: the protocol, as in our cells.
@@ -160,19 +148,24 @@ def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> lis
             11 data sets that it averages.
 
     Returns:
-        Rows in the order of `published.yaml`; for each method its data sets, then its average.
+        Lines in the order of `published.yaml`; for each method its data sets, then its average.
     """
-    names: dict[str, str | None] = {data_key(name): name for name in data}
-    average = {"average": None} if set(names) == set(library().tables[0].rows) else {}
-    rows = []
+    names = {data_key(name): name for name in data}
+    if set(names) == set(library().tables[0].rows):
+        names["average"] = "average"
+    lines = []
     for table in library().tables:
-        printed = {**table.rows, "average": table.average} if table.average else table.rows
-        for key, name in {**names, **average}.items():
+        printed = {**table.rows, "average": table.average}
+        for key, name in names.items():
             if table.protocol == protocol and table.shots in (None, shots) and key in printed:
                 found = contradictions(printed[key], table.follows.get(key, {}))
-                note = " ".join(filter(None, [table.note, *found, table.notes.get(key, "")]))
-                rows.append(PublishedRow(name, table.method, table.label, printed[key], table.source, note))
-    return rows
+                remark = " ".join(filter(None, [f"{table.source}.", table.note, *found, table.notes.get(key, "")]))
+                about = {"data": name, "split": "official", "method": table.label, "origin": "published"}
+                lines += [
+                    {**about, "column": column, "value": x / 100, "remark": remark}
+                    for column, x in printed[key].items()
+                ]
+    return lines
 
 
 def contradictions(printed: Values, follows: Values) -> list[str]:
@@ -213,20 +206,3 @@ def _as_ablation(table: TemplateTable) -> Ablation:
         follows={name: row.follows for name, row in rows.items() if row.follows},
         values={name: {"base": row.base, "new": row.new, "H": row.H} for name, row in rows.items()},
     )
-
-
-def section(ablation: Ablation) -> str:
-    """Return an ablation as Markdown: its values, where they were measured, and the source."""
-    columns = list(dict.fromkeys(column for values in ablation.values.values() for column in values))
-    rows = [
-        [code(name) if SLOT in name else name, *(f"{found[one]:.2f}" if one in found else "" for one in columns)]
-        for name, found in ablation.values.items()
-    ]
-    found = [
-        f"{code(name) if SLOT in name else name}: {one}"
-        for name, follows in ablation.follows.items()
-        for one in contradictions(ablation.values[name], follows)
-    ]
-    notes = "".join(f" {note}" for note in (ablation.note, *found) if note)
-    source = f"Percent, {ablation.where}. Source: {ablation.source}.{notes}"
-    return f"\n### Published: {ablation.factor}\n\n{text_table([ablation.factor, *columns], rows)}\n\n{source}\n"

@@ -1,4 +1,4 @@
-"""Runs a grid: checks it before the first cell, and runs its cells on an executor.
+"""Checks a grid before its first cell, forecasts what it costs at most, and runs its cells on an executor.
 
 Finished cells are read back; other cells are begun or resumed. Failures and the budget are tracked. Each cell has a
 folder of its own. So its result depends neither on the order of the cells, nor on the executor, nor on how often the
@@ -15,7 +15,7 @@ from typing import Any
 
 import filelock
 
-from ipo_prompts.experiments.compare.cell import Cell, run_config, shared_config
+from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_config, shared_config
 from ipo_prompts.experiments.compare.executors import Executor, Failure
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import METHODS
@@ -23,9 +23,9 @@ from ipo_prompts.experiments.compare.protocols import laid_out
 from ipo_prompts.experiments.data.published import absent
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.plan import backends
+from ipo_prompts.experiments.run.plan import backends, estimate, plan
 from ipo_prompts.metrics.clip import check_name
-from ipo_prompts.metrics.errors import InputError, money
+from ipo_prompts.metrics.errors import InputError, at_most, money
 from ipo_prompts.programs.lm.ledger import read_questions, total_usd
 from ipo_prompts.programs.redaction import redact
 
@@ -119,6 +119,94 @@ def _check_folders(found: Sequence[GridCell]) -> None:
             raise InputError(f"the {what} {first!r} and {second!r} would share a folder; rename one.")
 
 
+def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
+    """Forecast the calls, tokens and most cost of all unfinished cells. No picture is opened, nothing is fetched.
+
+    Returns:
+        - `rows`: label → `cells, finished, calls, tokens, usd, seconds, data` of the row. `data` has the `usd`
+          of each data set. `seconds` are of waiting for language models.
+        - `cells, calls, tokens, usd, minutes`: totals. `usd` is the most; None where a price is not known. Replies that
+          rows share through the cache count for each row.
+        - `missing`: the data sets that are not on this machine; their published sizes are assumed.
+        - `pictures`: data set → the pictures of a cell, for the data sets where a row asks a language model.
+
+    Raises:
+        InputError: there is no such language model.
+    """
+    pictures: dict[str, int] = {}
+    labels = dict.fromkeys(entry.label for entry in found)
+    rows = {label: _row([entry for entry in found if entry.label == label], pictures) for label in labels}
+    data = dict.fromkeys(name for entry in found for name in (entry.cell.data, *entry.cell.targets))
+    return {
+        "missing": [name for name in data if absent(name)],
+        "rows": rows,
+        "cells": len(found),
+        "calls": sum(row["calls"] for row in rows.values()),
+        "tokens": sum(row["tokens"] for row in rows.values()),
+        "usd": total_usd(row["usd"] for row in rows.values()),
+        "pictures": pictures,
+        "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
+    }
+
+
+def _row(found: Sequence[GridCell], pictures: dict[str, int]) -> dict[str, Any]:
+    """Return the forecast of a row."""
+    left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
+    known: dict[str, dict[str, Any]] = {}
+    for entry in left:
+        data = entry.cell.data
+        config = run_config(entry.cell)
+        if data not in known and config:
+            known[data] = estimate(plan(config, ready=False))  # no seed changes the number of pictures
+            pictures.setdefault(data, known[data]["pictures"])
+    expected = {data: [known[data]] * sum(entry.cell.data == data for entry in left) for data in known}
+    all_of_it = [one for of_data in expected.values() for one in of_data]
+    roles = [role for one in all_of_it for role in (one["optimizer"], one["describer"]) if role]
+    return {
+        "cells": len(found),
+        "finished": len(found) - len(left),
+        "calls": sum(role["calls"] for role in roles),
+        "tokens": sum(role["tokens_in"] + role["tokens_out"] for role in roles),
+        "usd": total_usd([0.0, *(one["usd"] for one in all_of_it)]),
+        "seconds": sum(one["seconds"] for one in all_of_it),
+        "data": {data: total_usd(one["usd"] for one in of_data) for data, of_data in expected.items()},
+    }
+
+
+def forecast_text(forecast: dict[str, Any]) -> str:
+    """Format a forecast as a table of rows and data sets."""
+    asked = [row for row in forecast["rows"].values() if row["calls"]]
+    sets = list(dict.fromkeys(data for row in asked for data in row["data"]))
+    wide = [max(7, min(14, len(data))) for data in sets]
+    head = " ".join(f"{data[-width:]:>{width}}" for data, width in zip(sets, wide, strict=True))
+    lines = [f"{'at most $':24} {'cells':>6} {'done':>6} {head} {'together':>9} {'minutes':>8}"]
+    if forecast["missing"]:
+        missing = ", ".join(forecast["missing"])
+        lines.insert(0, f"not on this machine, so their published sizes are assumed: {missing}")
+    for label, row in forecast["rows"].items():
+        of_data = [row["data"].get(data, 0.0) for data in sets]
+        shown = " ".join(f"{_short(usd):>{width}}" for usd, width in zip(of_data, wide, strict=True))
+        lines.append(
+            f"{label[:24]:24} {row['cells']:6,} {row['finished']:6,} {shown} {_short(row['usd']):>9} "
+            f"{row['seconds'] / 60:8,.0f}"
+        )
+    counts = " ".join(f"{forecast['pictures'].get(data, 0):>{width},}" for data, width in zip(sets, wide, strict=True))
+    lines += [f"{'pictures of a cell':24} {'':6} {'':6} {counts}"] if sets else []
+    if not asked:
+        lines.append(f"together: {forecast['cells']:,} cells; what is left asks no language model and costs nothing.")
+    else:
+        lines.append(
+            f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, at most {forecast['tokens']:,} "
+            f"tokens, {at_most(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models "
+            "one after another; encoding pictures and texts comes on top. Nothing was asked yet."
+        )
+    return "\n".join(lines)
+
+
+def _short(usd: float | None) -> str:
+    return "?" if usd is None else "-" if usd == 0 else f"{usd:,.2f}" if usd >= 0.01 else "<0.01"
+
+
 def run_all(
     found: Sequence[GridCell],
     before: Sequence[dict[str, Any] | None],
@@ -188,7 +276,7 @@ def paid_for(entry: GridCell) -> float | None:
     The cost of a lost reply is not known, so its highest possible cost is counted.
     """
     try:
-        return total_usd(question.usd for question in read_questions(entry.record))
+        return total_usd(question.usd for question in read_questions(entry.folder))
     except InputError:  # the cell itself reports the error; other cells go on
         return None
 

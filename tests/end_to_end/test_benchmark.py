@@ -133,8 +133,9 @@ def test_a_whole_grid_asks_once_and_says_what_it_did(bench: Bench, whole: Whole)
     assert whole.tables["md"].startswith(b"## A small grid\n")
     content = json.loads(whole.tables["json"])
     assert content["title"] == "A small grid" and content["ablations"] == []
-    assert [row["seeds"] for row in content["rows"]] == [SEEDS] * len(METHODS)
-    values = {row["method"]: row["scores"]["base"]["value"] for row in content["rows"]}
+    rows = [line for line in content["lines"] if not line["over"] and line["column"] == "base"]
+    assert [row["seeds"] for row in rows] == [SEEDS] * len(METHODS)
+    values = {row["method"]: row["value"] for row in rows}
     assert set(values) == set(METHODS) and len(set(values.values())) > 2, "the pictures tell the methods apart"
 
 
@@ -276,7 +277,7 @@ def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(
 
     def behave(asked: Asked) -> Reply:
         """Fail in the second seed of no-history."""
-        begun = list(out.glob("cells/*/no-history/seed-1/run"))
+        begun = list(out.glob("cells/*/no-history/seed-1/replies.jsonl"))
         return error(500, f"no luck, {KEY} | <b>") if begun else good(asked)
 
     server.behave = behave
@@ -286,8 +287,9 @@ def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(
     assert "the same command runs the failed cells again" in ended.err
     assert ended.out == (out / "table.md").read_text()
     assert KEY not in ended.out + ended.err
-    (row,) = [row for row in json.loads((out / "table.json").read_text())["rows"] if row["method"] == "no-history"]
-    assert row["seeds"] == 1 and row["absent"].startswith("failed: ")
+    lines = json.loads((out / "table.json").read_text())["lines"]
+    row = next(line for line in lines if line["method"] == "no-history")
+    assert row["seeds"] == 1 and row["remark"].startswith("failed: ")
     assert re.search(r"\(note \d\) failed: .*&lt;b>", ended.out)
     (trace,) = out.rglob("failure.txt")
     assert "Traceback" in trace.read_text() and KEY not in trace.read_text()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.methods.base import Lesson
+from ipo_prompts.experiments.compare.methods import Lesson
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.run.files import build
 from ipo_prompts.experiments.run.live_view import Ui

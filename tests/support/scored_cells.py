@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.documents import to_frame
-from ipo_prompts.experiments.compare.documents import to_json as json_of
-from ipo_prompts.experiments.compare.tables.runs import ColumnScore
-from ipo_prompts.experiments.compare.tables.table import MethodGain, Table
+from ipo_prompts.experiments.compare.columns import ColumnScore
+from ipo_prompts.experiments.compare.table import Table
+from ipo_prompts.metrics.verdict import Verdict
 
 CLASSES, PER_CLASS = 12, 10
 SKILLS = {"baseline": 0.0, "hand-written": 0.1, "ensemble-80": 0.2, "phrases": 0.2, "ipo-default": 1.5}
@@ -83,19 +81,12 @@ def make_cells(
 
 def score_of(table: Table, scope: str, method: str, column: str) -> ColumnScore | None:
     """Return what stands in a row and column."""
-    return table.rows[scope, method].scores[column]
+    line = table.line(scope, method, column)
+    return line and ColumnScore(*(getattr(line, name) for name in ColumnScore._fields))
 
 
-def gain_of(table: Table, scope: str, method: str, other: str, column: str) -> MethodGain:
+def gain_of(table: Table, scope: str, method: str, other: str, column: str) -> Verdict:
     """Return the comparison of two methods in a column."""
-    return table.gains[scope, method, other, column]
-
-
-def to_csv(table: Table) -> str:
-    """Return the tidy numbers of a table as CSV."""
-    return str(to_frame(table).to_csv(index=False))
-
-
-def to_json(table: Table) -> str:
-    """Return all of a table as JSON."""
-    return json.dumps(json_of(table), ensure_ascii=False, allow_nan=False)
+    line = table.line(scope, method, column, over=other)
+    told = {name: getattr(line, name) for name in ("outcome", "p", "p_corrected", "comparisons", "covers")}
+    return Verdict(**told, mean=line.value, ci95=(line.low, line.high), family="")

@@ -93,7 +93,8 @@ def table(
         assert ended.code == 0, ended.err
         content = json.loads(ended.out)
         assert content["measure"] == measure
-        return {row["method"]: row["scores"]["test"]["value"] for row in content["rows"] if "test" in row["scores"]}
+        lines = [line for line in content["lines"] if not line["over"] and line["column"] == "test"]
+        return {line["method"]: line["value"] for line in lines if "value" in line}
 
     return run
 
@@ -120,7 +121,7 @@ def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
     made, read = ModuleType("adjective"), dict[str, Any]()
     exec(method, made.__dict__)
     exec(source, read)
-    monkeypatch.setitem(sys.modules, "ipo_prompts.experiments.compare.methods.adjective", made)
+    monkeypatch.setitem(sys.modules, "ipo_prompts.experiments.compare.adjective", made)
     assert '`"one-adjective": "adjective:ONE_ADJECTIVE"`' in text
     assert '`"flat": Source(gather_flat, "flat:PATH")`' in text
     monkeypatch.setitem(METHODS._homes, "one-adjective", "adjective:ONE_ADJECTIVE")

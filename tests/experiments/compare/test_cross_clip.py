@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
-from ipo_prompts.experiments.compare.tables.table import build_table
-from ipo_prompts.experiments.compare.tables.words import notes
+from ipo_prompts.experiments.compare.table import build_table
+from ipo_prompts.experiments.compare.words import notes
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR, PICTURES_DIR
 from ipo_prompts.metrics.classification import ClipReward

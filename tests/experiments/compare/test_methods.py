@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
-from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method
-from ipo_prompts.experiments.compare.methods.search import LanguageModelSearch
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Absent, Budget, Lesson, Method
+from ipo_prompts.experiments.compare.text_methods import LanguageModelSearch
 from ipo_prompts.experiments.run.files import build
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates
@@ -57,8 +56,6 @@ def test_every_method_knows_itself() -> None:
     searches = {name for name, method in all_methods() if isinstance(method, LanguageModelSearch)}
     opponents = {name for name in searches if METHODS.find(name).is_opponent}
     assert opponents == {"phrases", "no-history", "history"}
-    for name in fixed:
-        assert not METHODS.find(name).uses_lm
     assert SUBJECT in METHODS
 
 

@@ -13,7 +13,7 @@ from ipo_prompts.metrics import registry
 from support.runs import Ended, ipo
 
 OWN = """
-from ipo_prompts.experiments.compare.methods.base import Method, Templates
+from ipo_prompts.experiments.compare.methods import Method, Templates
 
 class Short(Method):
     label = "the short one"

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.methods.base import Absent, FittedLogits, Lesson
+from ipo_prompts.experiments.compare.methods import METHODS, Absent, FittedLogits, Lesson
 from ipo_prompts.experiments.compare.protocols import score_of
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip

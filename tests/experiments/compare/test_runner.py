@@ -11,10 +11,11 @@ import pytest
 
 from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell
 from ipo_prompts.experiments.compare.executors import Failure, Here
-from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.runner import (
     check_grid,
+    forecast,
+    forecast_text,
     run_all,
     searches,
 )
@@ -148,7 +149,7 @@ def test_each_row_is_refused_for_its_own_clip_and_shots(monkeypatch: pytest.Monk
 
 def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = {"one": 10, "two": 3}
-    monkeypatch.setattr("ipo_prompts.experiments.compare.forecasting.plan", lambda config, ready: config.data)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.runner.plan", lambda config, ready: config.data)
 
     def estimate(data: str) -> dict[str, Any]:
         used = {"calls": calls[data], "tokens_in": 5, "tokens_out": 2}
@@ -160,7 +161,7 @@ def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, mon
             "pictures": 9,
         }
 
-    monkeypatch.setattr("ipo_prompts.experiments.compare.forecasting.estimate", estimate)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.runner.estimate", estimate)
     rows = [replace(searching("row", data), folder=tmp_path / f"{data}-{i}") for data in calls for i in range(2)]
     found = forecast(rows)
     assert (found["calls"], found["tokens"], found["usd"], found["minutes"]) == (26, 28, 2.0, 4.0)

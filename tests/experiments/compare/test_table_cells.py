@@ -2,10 +2,10 @@
 
 import pytest
 
-from ipo_prompts.experiments.compare.tables.markdown import details, to_markdown
-from ipo_prompts.experiments.compare.tables.runs import align
-from ipo_prompts.experiments.compare.tables.table import build_table
-from ipo_prompts.experiments.compare.tables.words import verdicts
+from ipo_prompts.experiments.compare.columns import align
+from ipo_prompts.experiments.compare.printing import details, to_markdown
+from ipo_prompts.experiments.compare.table import build_table
+from ipo_prompts.experiments.compare.words import verdicts
 from ipo_prompts.metrics.errors import InputError
 from support.scored_cells import gain_of, make_cells
 
@@ -21,11 +21,10 @@ def test_absent_cells_are_marked_with_their_reason():
     failed = next(cell for cell in cells if cell["cell"]["method"] == "phrases" and cell["cell"]["seed"] == 2)
     cells[cells.index(failed)] = {"cell": failed["cell"], "absent": "failed: the server | hung up"}
     table = build_table(cells)
-    rows = table.rows
-    assert rows["embedded:a", "hand-written"].absent == "no hand-written template exists"
-    assert rows["average", "hand-written"].absent == "no hand-written template exists (embedded:a)"
-    assert rows["embedded:a", "phrases"].seeds == 2
-    assert gain_of(table, "embedded:a", "ipo-default", "phrases", "H").seeds == 2
+    assert table.first("embedded:a", "hand-written").remark == "no hand-written template exists"
+    assert table.first("average", "hand-written").remark == "no hand-written template exists (embedded:a)"
+    assert table.first("embedded:a", "phrases").seeds == 2
+    assert table.line("embedded:a", "ipo-default", over="phrases").seeds == 2
     text = to_markdown(table)
     assert "– (note 1)" in text and "(note 1) no hand-written template exists (embedded:a)\n" in text
     assert "| 2 (note 2) " in text and "- (note 2) failed: the server \\| hung up\n" in text
@@ -38,9 +37,9 @@ def test_absent_cells_are_marked_with_their_reason():
 def test_a_method_that_no_seed_changes_is_compared_under_every_seed():
     whole = make_cells(("embedded:a",))
     cells = [cell for cell in whole if cell["cell"]["method"] != "baseline" or cell["cell"]["seed"] == 0]
-    alone = gain_of(build_table(cells), "embedded:a", "ipo-default", "baseline", "H")
-    assert alone == gain_of(build_table(whole), "embedded:a", "ipo-default", "baseline", "H")
-    assert alone.seeds == 3
+    tables = build_table(cells), build_table(whole)
+    alone, of_whole = (gain_of(table, "embedded:a", "ipo-default", "baseline", "H") for table in tables)
+    assert alone == of_whole and tables[0].line("embedded:a", "ipo-default", over="baseline").seeds == 3
 
 
 def test_methods_are_paired_by_seed():

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare.tables.markdown import details, to_markdown
-from ipo_prompts.experiments.compare.tables.table import build_table
-from ipo_prompts.experiments.compare.tables.words import notes
+from ipo_prompts.experiments.compare.printing import details, to_markdown
+from ipo_prompts.experiments.compare.table import build_table
+from ipo_prompts.experiments.compare.words import notes
 from support.scored_cells import SKILLS, gain_of, make_cells, score_of
 
 DATA = ("a1", "a2", "a3", "a4", "a5")
@@ -39,7 +39,7 @@ def test_the_first_table_is_the_answer(cells: list[dict[str, Any]]) -> None:
     score = score_of(table, "average", "ipo-default", "H")
     low, high = 100 * score.low, 100 * score.high
     assert first[3] == f"{100 * score.value:.2f} [{low:.1f}, {high:.1f}]"
-    verdict = gain_of(table, "average", "ipo-default", "baseline", "H").verdict
+    verdict = gain_of(table, "average", "ipo-default", "baseline", "H")
     assert first[4].startswith(f"+{100 * verdict.mean:.2f}* [") and first[5] == "–"
     assert first[6:] == ["5", "–", "40", "0"]
 
@@ -51,7 +51,7 @@ def test_each_data_set_has_one_number_a_method(cells: list[dict[str, Any]]) -> N
     place, gain_place = (header.index("ipo-default") for header in lines_of(text, "data")[:2])
     score = score_of(table, "a3", "ipo-default", "H")
     assert values[place] == f"{100 * score.value:.1f} ±{50 * (score.high - score.low):.1f}"
-    gain = gain_of(table, "a3", "ipo-default", "baseline", "H").verdict
+    gain = gain_of(table, "a3", "ipo-default", "baseline", "H")
     assert gains[gain_place] == f"+{100 * gain.mean:.1f}* ±{50 * (gain.ci95[1] - gain.ci95[0]):.1f}"
     assert "a3" in details(table) and "Gain of ipo-default over each method in H" in details(table)
 
@@ -61,7 +61,7 @@ def test_a_method_without_a_value_for_new_classes_leaves_the_others_theirs(cells
     (row,) = lines_of(to_markdown(table), "class-mean")
     assert re.fullmatch(r"\d+\.\d\d", row[1]) and row[2:6] == ["–", "–", "–", "–"]
     assert "class-mean has no value for new." in notes(table)
-    assert gain_of(table, "average", "class-mean", "baseline", "base").verdict.mean > 0
+    assert gain_of(table, "average", "class-mean", "baseline", "base").mean > 0
     without = build_table([cell for cell in cells if cell["cell"]["method"] != "class-mean"])
     assert score_of(table, "average", "ipo-default", "H") == score_of(without, "average", "ipo-default", "H")
 
@@ -72,7 +72,8 @@ def test_targets_that_only_one_method_has_are_not_compared() -> None:
         if cell["cell"]["method"] == "phrases":
             del cell["scores"]["dtd"], cell["picture_ids"]["dtd"]
     table = build_table(made)
-    found = {(method, column) for _, method, other, column in table.gains if other == "baseline"}
+    gains = table.frame[table.frame.over == "baseline"]
+    found = set(zip(gains.method, gains["column"], strict=True))
     assert ("phrases", "eurosat") in found and ("phrases", "mean") not in found
 
 

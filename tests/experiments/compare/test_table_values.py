@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from ipo_prompts.experiments.compare.tables.table import build_table
+from ipo_prompts.experiments.compare.table import build_table
 from support.scored_cells import gain_of, make_cell, score_of
 
 IOU = {"baseline": [[0.1, 0.2, 0.3, 0.4]], "ipo-default": [[0.3, 0.3, 0.5, 0.7]]}
@@ -29,7 +29,7 @@ def test_values_have_t_intervals_by_hand():
     # 95 % of t with 3 degrees of freedom: 3.18245
     assert (score.value, score.low, score.high) == pytest.approx((0.45, 0.45 - 0.30470, 0.45 + 0.30470), abs=1e-5)
     assert (score.n, score.draws) == (4, 4)
-    gain = gain_of(table, "dtd", "ipo-default", "baseline", "test").verdict
+    gain = gain_of(table, "dtd", "ipo-default", "baseline", "test")
     # 0.2 with deviations 0, -0.1, 0, 0.1: squares 0.02, times 4/3; two more of the mean square of 0.2, 0.1, 0.2, 0.3,
     # which is 0.045: se = sqrt(0.02 * 4 / 3 + 0.09) / 4 = 0.085391; t with 3 degrees of freedom
     assert (gain.mean, *gain.ci95) == pytest.approx((0.2, 0.2 - 0.271752, 0.2 + 0.271752), abs=1e-5)
@@ -40,7 +40,7 @@ def test_variants_count_once():
     cells = _cells(IOU)
     for cell in cells:
         cell["scores"]["test"]["draws"] = [0, 0, 1, 1]
-    gain = gain_of(build_table(cells), "dtd", "ipo-default", "baseline", "test").verdict
+    gain = gain_of(build_table(cells), "dtd", "ipo-default", "baseline", "test")
     # Two draws of sums 0.3 and 0.5, deviations -0.1 and 0.1: squares 0.02, times 2/1; two more of the mean square
     # 0.17: se = sqrt(0.04 + 0.34) / 4; t with 1 degree: 12.70620
     half = 12.70620 * (0.04 + 0.34) ** 0.5 / 4

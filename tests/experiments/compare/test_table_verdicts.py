@@ -2,15 +2,15 @@
 
 import copy
 
-from ipo_prompts.experiments.compare.tables.markdown import to_markdown
-from ipo_prompts.experiments.compare.tables.table import build_table
-from ipo_prompts.experiments.compare.tables.words import verdicts
+from ipo_prompts.experiments.compare.printing import to_markdown
+from ipo_prompts.experiments.compare.table import build_table
+from ipo_prompts.experiments.compare.words import notes, verdicts
 from support.scored_cells import SKILLS, gain_of, make_cells
 
 
 def test_a_clear_winner_is_detected_and_a_control_that_is_as_good_is_named():
     table = build_table(make_cells(("a1", "a2", "a3", "a4")))
-    assert gain_of(table, "a1", "ipo-default", "baseline", "H").verdict.outcome == "gain"
+    assert gain_of(table, "a1", "ipo-default", "baseline", "H").outcome == "gain"
     assert verdicts(table)[0].startswith("average of 4 data sets, H: IPO shows a gain over the baseline template of +")
     assert verdicts(table)[-1].endswith(
         "IPO beats its control, compositions of the vocabulary's phrases: the language model's words help."
@@ -29,7 +29,7 @@ def test_identical_methods_show_no_evidence():
         cells.append(cell)
     table = build_table(cells)
     for scope in ("embedded:a", "average"):
-        gain = gain_of(table, scope, "ipo-default", "baseline", "H").verdict
+        gain = gain_of(table, scope, "ipo-default", "baseline", "H")
         assert (gain.mean, gain.p, gain.p_corrected, gain.outcome) == (0.0, 1.0, 1.0, "not shown")
         assert gain.ci95[0] < 0 < gain.ci95[1]
     assert "IPO shows no evidence of a gain over the baseline template" in verdicts(table)[0]
@@ -61,3 +61,12 @@ def test_an_ablation_without_ipo_compares_each_row_with_the_reference():
         "“n = 5”",
         "“n = 10”",
     ]
+
+
+def test_it_is_said_that_the_seed_moved_nothing():
+    cells = make_cells(("embedded:a",), {"baseline": 0.0, "n = 5": 0.5}, seeds=2)
+    for cell in cells[1::2]:
+        cell |= {name: cells[cells.index(cell) - 1][name] for name in ("templates", "scores")}
+    assert any(note.startswith("The seed moved nothing") for note in notes(build_table(cells)))
+    cells[-1] |= {"templates": [{"template": "another <CLASS>"}]}
+    assert not any(note.startswith("The seed moved nothing") for note in notes(build_table(cells)))

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.published import published_rows
-from ipo_prompts.experiments.compare.tables.markdown import details, to_markdown
-from ipo_prompts.experiments.compare.tables.table import build_table
-from ipo_prompts.experiments.compare.tables.words import notes, verdicts
+from ipo_prompts.experiments.compare.printing import details, to_markdown
+from ipo_prompts.experiments.compare.table import build_table
+from ipo_prompts.experiments.compare.words import notes, verdicts
 from ipo_prompts.metrics.evidence import paired_difference, score_interval
 from ipo_prompts.metrics.sampling import Sampling, harmonic_mean
 from support.scored_cells import CLASSES, PER_CLASS, SKILLS, gain_of, make_cell, make_cells, score_of
@@ -24,7 +23,7 @@ def test_one_seed_on_one_data_set_is_the_plain_comparison():
     assert (found.low, found.high) == pytest.approx(score_interval(ours, drawn))
     assert found.value == pytest.approx(scores["ipo-default"]["value"], abs=1e-6)
     gain = gain_of(table, "embedded:a", "ipo-default", "baseline", "test")
-    verdict, expected = gain.verdict, paired_difference(baseline, ours, drawn)
+    verdict, expected = gain, paired_difference(baseline, ours, drawn)
     assert (verdict.mean, *verdict.ci95) == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-6)
     assert verdict.p == pytest.approx(expected.p, abs=1e-6)
     assert any("One seed" in note for note in notes(table))
@@ -66,13 +65,13 @@ def test_h_interval_follows_from_moving_the_hits():
 
 def test_p_is_corrected_for_the_comparisons_of_the_method_in_the_row():
     table = build_table(make_cells(("embedded:a",)))
-    family = {key[2]: gain for key, gain in table.gains.items() if (key[1], key[3]) == ("ipo-default", "H")}
-    assert {*family} == {"baseline", "hand-written", "ensemble-80", "phrases"}
-    assert {gain.verdict.comparisons for gain in family.values()} == {4}
-    smallest = min((gain.verdict for gain in family.values()), key=lambda verdict: verdict.p)
+    gains = table.frame[(table.frame.over != "") & (table.frame["column"] == "H")]
+    family = gains[gains.method == "ipo-default"].set_index("over")
+    assert {*family.index} == {"baseline", "hand-written", "ensemble-80", "phrases"}
+    assert {*family.comparisons} == {4}
+    smallest = family.loc[family.p.astype(float).idxmin()]
     assert smallest.p_corrected == pytest.approx(min(1.0, 4 * smallest.p), abs=1e-5)
-    assert smallest.family == "comparisons of ipo-default in this row and column"
-    assert {gain.verdict.comparisons for key, gain in table.gains.items() if key[1] == "phrases"} == {3}
+    assert {*gains[gains.method == "phrases"].comparisons} == {3}
 
 
 def test_with_and_without_eurosat():
@@ -90,14 +89,14 @@ def test_with_and_without_eurosat():
 def test_cross_dataset_has_a_column_per_target_and_their_mean():
     sides = ("source", "dtd", "eurosat", "ucf101")
     cells = make_cells(("imagenet",), sides=sides, protocol="cross-dataset")
-    table = build_table(cells, published=published_rows("cross-dataset", 16, ["imagenet"]))
+    table = build_table(cells, shots=16)
     assert table.columns == (*sides, "mean", "mean without EuroSAT")
     values = [score_of(table, "imagenet", "ipo-default", side).value for side in sides]
     assert score_of(table, "imagenet", "ipo-default", "mean").value == pytest.approx(sum(values[1:]) / 3)
     assert score_of(table, "imagenet", "ipo-default", "mean without EuroSAT").value == pytest.approx(
         (values[1] + values[3]) / 2
     )
-    assert gain_of(table, "imagenet", "ipo-default", "baseline", "mean").verdict.covers == "these data sets"
+    assert gain_of(table, "imagenet", "ipo-default", "baseline", "mean").covers == "these data sets"
     assert [scope.name for scope in table.scopes] == ["imagenet"]
     line = next(line for line in to_markdown(table).splitlines() if "*IPO, published*" in line)
     assert [cell.strip() for cell in line.split("|")][3:8] == ["72.15", "47.01", "48.56", "69.23", "67.36"]
@@ -111,11 +110,12 @@ def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_
             cell["gaps"] = {"new": "no pictures of these were seen"}
     table = build_table(cells)
     for scope in ("embedded:a", "average"):
-        row = table.rows[scope, "class-mean"]
-        assert row.scores["base"].value > 0 and row.scores["new"] is row.scores["H"] is None
-        assert set(row.gaps) >= {"new", "H"} and set(row.gaps.values()) == {"no pictures of these were seen"}
-        assert gain_of(table, scope, "class-mean", "baseline", "base").verdict.outcome == "gain"
-        assert not any(column != "base" for _, *both, column in table.gains if "class-mean" in both)
+        base, new, both = (table.line(scope, "class-mean", column) for column in ("base", "new", "H"))
+        assert base.value > 0 and new.value is both.value is None
+        assert new.gap == both.gap == "no pictures of these were seen"
+        assert gain_of(table, scope, "class-mean", "baseline", "base").outcome == "gain"
+        compared = table.frame[(table.frame.over != "") & (table.frame[["method", "over"]] == "class-mean").any(axis=1)]
+        assert {*compared["column"]} == {"base"}
     line = next(line for line in details(table).splitlines() if "embedded:a | class-mean " in line and "[" in line)
     assert [cell.strip() for cell in line.split("|")][4:7] == ["– (note 1)"] * 3
     assert "- (note 1) no pictures of these were seen" in details(table)
@@ -128,8 +128,9 @@ def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
         if cell["cell"]["method"] == "class-mean":
             del cell["scores"]["dtd"]
             cell["gaps"] = {"dtd": "no pictures of these were seen"}
-    row = build_table(cells).rows["imagenet", "class-mean"]
-    assert row.scores["ucf101"] and row.scores["mean"] is None and set(row.gaps) == {"dtd", "mean"}
+    table = build_table(cells)
+    gaps = {column: table.line("imagenet", "class-mean", column).gap for column in table.columns}
+    assert gaps["ucf101"] is None and {column for column, gap in gaps.items() if gap} == {"dtd", "mean"}
 
 
 def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():
@@ -137,8 +138,8 @@ def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():
     for cell in cells:
         cell["search"] = {"value": 0.95 if cell["cell"]["method"] == "ipo-default" else 0.25, "loss": 1.0, "n": 48}
     table = build_table(cells)
-    found = {method: search for (_, method), search in table.searches.items()}
-    on_test = gain_of(table, "embedded:a", "ipo-default", "baseline", "base").verdict.mean
-    assert found["ipo-default"]["optimism"] == pytest.approx(0.7 - on_test)
-    assert found["ipo-default"]["test"] == pytest.approx(score_of(table, "embedded:a", "ipo-default", "base").value)
-    assert found["baseline"]["optimism"] == pytest.approx(0.0)
+    found = {method: table.first("embedded:a", method) for method in table.methods}
+    on_test = gain_of(table, "embedded:a", "ipo-default", "baseline", "base").mean
+    assert found["ipo-default"].optimism == pytest.approx(0.7 - on_test)
+    assert found["ipo-default"].test == pytest.approx(score_of(table, "embedded:a", "ipo-default", "base").value)
+    assert found["baseline"].optimism == pytest.approx(0.0)

@@ -16,9 +16,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from ipo_prompts.experiments.compare.tables.markdown import on_terminal
-from ipo_prompts.experiments.compare.tables.table import build_table
-from ipo_prompts.experiments.compare.tables.words import verdicts
+from ipo_prompts.experiments.compare.printing import on_terminal
+from ipo_prompts.experiments.compare.table import build_table
+from ipo_prompts.experiments.compare.words import verdicts
 from support.scored_cells import SKILLS, gain_of, make_cells
 
 CELLS = Path(__file__).parents[3] / "docs" / "evidence/cells/claims-plain-77.jsonl.gz"
@@ -42,7 +42,7 @@ def test_no_line_is_wider_than_the_terminal_and_gains_come_before_counts(data: t
         assert "without over baseline, " in text
         return
     scope = "average" if len(data) > 1 else "a1"
-    verdict = gain_of(table, scope, "ipo-default", "baseline", "H").verdict
+    verdict = gain_of(table, scope, "ipo-default", "baseline", "H")
     (row,) = [line for line in text.splitlines() if line.startswith("ipo-default ")]
     assert f"{100 * verdict.mean:+.2f}" in row
     flat = " ".join(text.split())

@@ -1,4 +1,21 @@
-"""The interface of methods under test."""
+"""Methods under test: IPO's variants, its controls, and the baselines that every claim is compared with.
+
+All methods have one interface: `fit` sees a few pictures and returns a classifier for any classes. To add a method,
+write a file and add a line to `METHODS`. The line names an instance. A method is imported when it is chosen.
+
+The methods that ask a language model have the same budget: the lesson sets their steps, candidates per step and
+retries, and they do not stop early. They score equally many templates unless a model runs out of new templates. The
+number of retries that they use depends on the replies; each table shows the calls. `ipo-paper` and `ipo-code` differ
+from `ipo-default` in the published settings of history, pinning, floor, requests, descriptions and selection. They do
+not have their published steps and candidates by themselves: a grid can set these, for all methods or for these rows.
+If a grid does not, the table says so.
+
+Methods that try templates without a language model (`best-of-80`, `vocabulary`) propose no templates. Their templates
+are scored only, and each table counts these separately.
+
+Labelled pictures are the other budget, and each table shows their number, too. Methods that choose nothing on selection
+pictures (`ipo-paper`, `ipo-code`) see no selection pictures, as published.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +32,39 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.registry import blaming
+from ipo_prompts.metrics.registry import Registry, blaming
 from ipo_prompts.metrics.reward import Reward, by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import check_template
+
+SUBJECT = "ipo-default"
+"""The method that verdicts are about."""
+
+METHODS = Registry(
+    "method",
+    __package__,
+    {
+        "baseline": "text_methods:THE_BASELINE",
+        "class-name": "text_methods:CLASS_NAME",
+        "given": "text_methods:GIVEN",
+        "hand-written": "text_methods:HAND_WRITTEN",
+        "ensemble-80": "text_methods:ENSEMBLE_80",
+        "best-of-80": "text_methods:BEST_OF_80",
+        "vocabulary": "text_methods:VOCABULARY",
+        "class-mean": "picture_methods:CLASS_MEAN",
+        "gda": "picture_methods:GDA",
+        "gda-text": "picture_methods:GDA_TEXT",
+        "phrases": "text_methods:PHRASES",
+        "no-history": "text_methods:NO_HISTORY",
+        "history": "text_methods:HISTORY",
+        "ipo-paper": "text_methods:IPO_PAPER",
+        "ipo-code": "text_methods:IPO_CODE",
+        "ipo-default": "text_methods:IPO_DEFAULT",
+    },
+    default=SUBJECT,
+    own="methods:own_method",
+    word="methods",
+)
+"""Name in a grid → the method, in the order of a table."""
 
 Logits = Callable[[Floats], Floats]
 """Takes features of pictures, float32 (n, D) in unit rows, and returns logits, float32 (n, C)."""
@@ -143,7 +190,6 @@ class Method(ABC):
     Attributes:
         label: the method's name in a sentence.
         depends_on_seed: whether another seed can give another result; else one run stands for all seeds.
-        uses_lm: whether the method asks a language model, which may cost money.
         shows: for a control, the claim that is shown if IPO beats it, as a clause: "the history helps". Else empty.
         uses_labels: whether the method sees as many labelled pictures as a search; else it sees none.
         unlike: how the method differs from its publication, as a clause for the notes of a table; empty if it does not.
@@ -156,7 +202,6 @@ class Method(ABC):
     label: str
     depends_on_seed: bool = True
     settles: bool = False
-    uses_lm: bool = False
     uses_labels: bool = True
     unlike: str = ""
     shows: str = ""

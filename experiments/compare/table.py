@@ -1,26 +1,26 @@
-"""Makes a table from cells (one per data set, method and seed): scores, gains with corrected p-values, and costs."""
+"""Makes a table from cells (one per data set, method and seed): scores, gains with corrected p-values, and costs.
+
+All numbers of a table are in one tidy frame, from which Markdown, CSV, JSON and the terminal's form are made.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
-from ipo_prompts.experiments.compare.methods.base import Method
-from ipo_prompts.experiments.compare.published import PublishedRow, data_key, library
-from ipo_prompts.experiments.compare.tables.runs import (
+from ipo_prompts.experiments.compare.columns import (
     MEAN,
     MEAN_OF_H,
     MEAN_WITHOUT_EUROSAT,
     CellContent,
-    ColumnScore,
     H,
     Runs,
     align,
@@ -29,15 +29,46 @@ from ipo_prompts.experiments.compare.tables.runs import (
     difference,
     sides,
 )
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Method
+from ipo_prompts.experiments.compare.published import data_key, library, published_rows
 from ipo_prompts.experiments.data.dataset import DIFFERENT, why_different
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.verdict import Verdict, judge
+from ipo_prompts.metrics.verdict import judge
+
+if TYPE_CHECKING:
+    import pandas
 
 REFERENCES = ("baseline", "hand-written", "ensemble-80")
 """A table shows gains over these methods, besides the gains over its reference."""
 COUNTS = ("proposals", "scored_only", "calls", "tokens_in", "tokens_out")
+OURS, PUBLISHED = "ours", "published"
+COLUMNS = (
+    *("protocol", "data", "split", "method", "over", "origin", "column", "measure", "unit", "seeds"),
+    *("labelled_per_class", "value", "low", "high", "sd", "n", "draws", "p", "p_corrected", "comparisons", "outcome"),
+    *("search", "selection", "test", "optimism", *COUNTS, "usd", "gain_held_back", "remark", "covers", "gap"),
+)
+"""The columns of a table's frame. A line is about a data set or an average (`data`), a method, and a column.
+
+- `over`: the other method, if the line is a gain over it; then `value` is the difference. Else empty.
+- `origin`: "ours" or "published".
+- `split`: see `Scope`.
+- `seeds`: the number of seeds, the smallest over the data sets; of a gain, the seeds that both methods have.
+- `labelled_per_class`: the labelled pictures of each class that the method saw; None if not known.
+- `value` … `draws`: see `ColumnScore`; `value` is None where the method has no value.
+- `p` … `covers`: see `Verdict`. A gain is for the classes of a data set as given, or for the data sets as given.
+- `search`, `selection`, `test`: the values of the final templates on pictures of the classes searched on. None where no
+  pictures were drawn. A method that learns nothing from these pictures is scored on them, too.
+- `optimism`: the gain over the reference on the search pictures minus that gain on the test pictures. Both gains are
+  paired, so that easier pictures do not look like over-fitting.
+- `proposals` … `usd`: see `Budget`; `usd` is None where a price is unknown.
+- `gain_held_back`: the gain of the chosen template over the search's initial template on held-back pictures.
+- `remark`: why cells are missing; of published numbers, their source.
+- `gap`: why the method has no value in this column, though it has values in others; else None.
+
+From `search` to `gain_held_back`, numbers are means per run, over seeds and data sets.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,38 +93,6 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class TableRow:
-    """The scores of a method in a scope.
-
-    Attributes:
-        seeds: the number of seeds, the smallest over the data sets.
-        absent: why cells of the row are missing; empty if none is missing.
-        scores: column → score; None where the column does not apply. Empty if the method has no scores in the scope.
-        labelled_per_class: the number of labelled pictures of each class that the method saw; None if not known.
-        gaps: column → why the method has no score in it, though other methods may have one.
-    """
-
-    seeds: int
-    absent: str
-    scores: dict[str, ColumnScore | None]
-    labelled_per_class: int | None = None
-    gaps: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class MethodGain:
-    """The gain of one method over another, in one column and scope.
-
-    Attributes:
-        verdict: the verdict, for the classes of a data set as given, or for the data sets of an average as given.
-        seeds: the number of seeds that both methods have, the smallest over the data sets.
-    """
-
-    verdict: Verdict
-    seeds: int
-
-
-@dataclass(frozen=True)
 class Table:
     """The numbers of a table, and the runs that the numbers were computed from.
 
@@ -101,22 +100,10 @@ class Table:
         measure, unit: the name of the values, and the name of what is scored: accuracy of pictures, mean IoU of scenes.
         headline: the column that verdicts are about.
         methods: the labels of the rows, in the order of the table.
+        rivals: the rows that IPO is compared with: its opponents, and in a table of several data sets all rows.
         known: label → method, for the rows that stand for a method itself, not for a variant of it.
         runs: (data, method) → the runs of the method on the data set, where there are any.
-        rows: (scope, method) → the scores of the method in the scope.
-        gains: (scope, method, other, column) → the gain of the method over the other method.
-        searches: (scope, method) → the cost and the optimism of the method's search. Each number is a mean per run,
-            over seeds and data sets:
-
-            - `search`, `selection`, `test`: the values of the final templates on pictures of the classes searched on.
-              None where no pictures were drawn. A method that learns nothing from these pictures is scored on them,
-              too.
-            - `optimism`: the gain over the reference on the search pictures minus that gain on the test pictures. Both
-              gains are paired, so that easier pictures do not look like over-fitting.
-            - `proposals`, `scored_only`, `calls`, `tokens_in`, `tokens_out`: see `Budget`.
-            - `usd`: the cost in US dollars; None where a price is unknown.
-            - `gain_held_back`: the gain of the chosen template over the search's initial template on held-back
-              pictures, see `Choice`; None where no pictures were held back.
+        frame: a line for each number; see `COLUMNS`. Values and differences are fractions.
     """
 
     protocol: str
@@ -127,13 +114,11 @@ class Table:
     headline: str
     seeds: tuple[int, ...]
     scopes: tuple[Scope, ...]
-    published: tuple[PublishedRow, ...]
     methods: list[str]
+    rivals: list[str]
     known: Mapping[str, Method]
     runs: Mapping[tuple[str, str], Runs]
-    rows: dict[tuple[str, str], TableRow] = field(default_factory=dict)
-    gains: dict[tuple[str, str, str, str], MethodGain] = field(default_factory=dict)
-    searches: dict[tuple[str, str], dict[str, float | None]] = field(default_factory=dict)
+    frame: pandas.DataFrame
 
     @property
     def averages(self) -> list[Scope]:
@@ -145,22 +130,27 @@ class Table:
         """The scopes that are data sets."""
         return [scope for scope in self.scopes if not scope.is_average]
 
-    @property
-    def rivals(self) -> list[str]:
-        """The rows that IPO is compared with: its opponents, and in a table of several data sets all rows."""
-        opponents = [name for name, method in self.known.items() if method.is_opponent]
-        everyone = self.methods if len(self.data_sets) > 1 else []
-        return [name for name in dict.fromkeys([*opponents, *everyone]) if name != SUBJECT]
+    @cached_property
+    def _lines(self) -> dict[tuple[str, str, str, str], Any]:
+        lines = self.frame[self.frame.origin == OURS].itertuples()
+        return {(line.data, line.method, line.over, line.column): line for line in lines}
 
-    def over(self, scope: Scope, method: str, other: str) -> MethodGain | None:
-        """Return the gain of a method over another in the headline; None where they are not compared."""
-        return self.gains.get((scope.name, method, other, self.headline))
+    def line(self, data: str, method: str, column: str | None = None, over: str = "") -> Any:
+        """Return the line of a method's value, or of its gain over another method; None if there is none.
+
+        If no column is named, it is the headline. The line has the columns of the frame as attributes.
+        """
+        return self._lines.get((data, method, over, column or self.headline))
+
+    def first(self, data: str, method: str) -> Any:
+        """Return any line of a method's values: what holds for all columns, such as its search."""
+        return next(line for column in self.columns if (line := self.line(data, method, column)))
 
 
 def build_table(
     cells: Sequence[CellContent],
     reference: str = "baseline",
-    published: Sequence[PublishedRow] = (),
+    shots: int | None = None,
     methods: Mapping[str, Method] | None = None,
 ) -> Table:
     """Make the table of one protocol. The same cells give the same table, and the same bytes in its files.
@@ -169,13 +159,15 @@ def build_table(
         cells: contents of `cell.json` files, in any order, each once. A cell that could not be made has no scores; its
             `absent` says why. At least one cell has scores.
         reference: the method that gains are computed over. Gains over the methods of `REFERENCES` are added.
-        published: published rows to show beside our accuracies; see `published_rows`.
+        shots: the search pictures per class; published accuracies for them stand beside ours.
         methods: label → method, for the rows that stand for a method itself, not for a variant of it. These rows come
             first in the table, in this order. None takes the rows whose label is the name of a method.
 
     Raises:
         InputError: the cells have several measures or units, or cells that are compared differ in pictures or columns.
     """
+    import pandas
+
     labels = {str(cell["cell"]["method"]) for cell in cells}
     known = {name: METHODS.find(name) for name in METHODS if name in labels} if methods is None else methods
     names = sorted(labels, key=lambda label: ([*known].index(label) if label in known else len(known), natural(label)))
@@ -195,7 +187,28 @@ def build_table(
     protocol = str(cells[0]["cell"]["protocol"])
     found = sorted({side for cell in usable for side in cell["scores"]}, key=_place)
     columns, headline = _columns(protocol, tuple(found), len(data) > 1)
-    table = Table(
+    scopes = tuple(_scopes(data, columns, {row[0]: _split(one.cells[-1]["scores"]) for row, one in runs.items()}))
+    opponents = [name for name, method in known.items() if method.is_opponent]
+    rivals = dict.fromkeys([*opponents, *(names if len(data) > 1 else [])])
+    rivals.pop(SUBJECT, None)
+    values: list[dict[str, Any]] = []
+    gains: list[dict[str, Any]] = []
+    for scope in scopes:
+        # An average over fewer data sets than the averages of other methods would mislead.
+        rows = {name: [(one, name) for one in scope.data] for name in names}
+        groups = {name: [runs[row] for row in found] for name, found in rows.items() if runs.keys() >= {*found}}
+        for name in names:
+            reasons = {row: absent.get(row, [] if row in runs else ["not run"]) for row in rows[name]}
+            values += _values_of(scope, name, columns, groups, reasons, reference)
+        labelled = {line["method"]: line["labelled_per_class"] for line in values if line["data"] == scope.name}
+        for method, column in product(groups, columns):
+            others = [reference, *REFERENCES, *(rivals if method == SUBJECT else ())]
+            for line in _gains_of(scope, method, column, others, groups):
+                gains.append({**line, "labelled_per_class": labelled[method]})
+    about = {"protocol": protocol, "measure": measure, "unit": unit}
+    printed = published_rows(protocol, shots, data) if measure == "accuracy" else []
+    lines = [{**about, **line} for line in [*values, *gains, *printed]]
+    return Table(
         protocol=protocol,
         measure=measure,
         unit=unit,
@@ -203,22 +216,13 @@ def build_table(
         columns=columns,
         headline=headline,
         seeds=tuple(sorted({int(cell["cell"]["seed"]) for cell in cells})),
-        scopes=tuple(_scopes(data, columns, {row[0]: _split(one.cells[-1]["scores"]) for row, one in runs.items()})),
-        published=tuple(published) if measure == "accuracy" else (),
+        scopes=scopes,
         methods=names,
+        rivals=[*rivals],
         known=known,
         runs=runs,
+        frame=pandas.DataFrame({name: [line.get(name) for line in lines] for name in COLUMNS}, dtype=object),
     )
-    for scope in table.scopes:
-        # An average over fewer data sets than the averages of other methods would mislead.
-        rows = {name: [(one, name) for one in scope.data] for name in names}
-        groups = {name: [runs[row] for row in found] for name, found in rows.items() if runs.keys() >= {*found}}
-        for name in names:
-            reasons = {row: absent.get(row, [] if row in runs else ["not run"]) for row in rows[name]}
-            table.rows[scope.name, name] = _row(scope, columns, groups.get(name), reasons)
-        table.gains.update(_gains(table, scope, groups))
-        table.searches.update({(scope.name, name): _search(name, groups, reference) for name in groups})
-    return table
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -315,63 +319,73 @@ def _scopes(data: tuple[str, ...], columns: Sequence[str], splits: Mapping[str, 
         yield Scope(name, members, next(filter(why_different, own), own[0]))
 
 
-def _row(
+def _values_of(
     scope: Scope,
+    method: str,
     columns: Sequence[str],
-    group: Sequence[Runs] | None,
+    groups: Mapping[str, Sequence[Runs]],
     absent: Mapping[tuple[str, str], Sequence[str]],
-) -> TableRow:
+    reference: str,
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a method's values in a scope.
+
+    A column that does not apply has no line, or a line with the `gap`. A method without scores has empty lines.
+    """
     reasons: dict[str, list[str]] = {}
-    for (data, _), reason in ((row, reason) for row, found in absent.items() for reason in dict.fromkeys(found)):
-        reasons.setdefault(reason, []).append(data)
+    for (data, _), found in absent.items():
+        for reason in dict.fromkeys(found):
+            reasons.setdefault(reason, []).append(data)
+    about: dict[str, Any] = {"data": scope.name, "split": scope.split, "method": method, "over": "", "origin": OURS}
+    group = groups.get(method)
     if group is None:
         where = [f" ({', '.join(data)})" if len(scope.data) > 1 else "" for data in reasons.values()]
-        return TableRow(0, "; ".join(map("".join, zip(reasons, where, strict=True))), {})
-    scores = {
-        column: column_score(column, group)
-        if applies(column, group) and (column != MEAN_OF_H or scope.is_average)
-        else None
-        for column in columns
-    }
+        remark = "; ".join(map("".join, zip(reasons, where, strict=True)))
+        for column in columns:
+            yield {**about, "column": column, "seeds": 0, "labelled_per_class": None, "remark": remark}
+        return
     saw = {cell.get("labelled_per_class") for runs in group for cell in runs.cells}
-    why = {side: reason for runs in group for side, reason in runs.gaps.items()}
-    missing = [column for column in columns if why and scores[column] is None]
-    return TableRow(
-        seeds=min(len(runs.seeds) for runs in group),
-        absent="; ".join(reasons),
-        scores=scores,
-        labelled_per_class=saw.pop() if len(saw) == 1 else None,
-        gaps={column: why.get(column) or "; ".join(dict.fromkeys(why.values())) for column in missing},
-    )
+    about |= {"labelled_per_class": saw.pop() if len(saw) == 1 else None, "seeds": min(len(one.seeds) for one in group)}
+    about |= {"remark": "; ".join(reasons), **_search(method, groups, reference)}
+    gaps = {side: reason for runs in group for side, reason in runs.gaps.items()}
+    for column in columns:
+        if applies(column, group) and (column != MEAN_OF_H or scope.is_average):
+            yield {**about, "column": column, **column_score(column, group)._asdict()}
+        elif gaps:
+            yield {**about, "column": column, "gap": gaps.get(column) or "; ".join(dict.fromkeys(gaps.values()))}
 
 
-def _gains(
-    table: Table, scope: Scope, groups: Mapping[str, Sequence[Runs]]
-) -> Iterator[tuple[tuple[str, str, str, str], MethodGain]]:
-    """Compare each method with the references, and IPO also with its rivals; yield key and gain, as in `Table.gains`.
-
-    Holm's correction covers the comparisons of one method in one column.
-    """
-    for method, column in product(groups, table.columns):
-        others = dict.fromkeys([table.reference, *REFERENCES, *(table.rivals if method == SUBJECT else ())])
-        family = {
-            other: compared
-            for other in others
-            if other in groups
-            and other != method
-            and (column != MEAN_OF_H or scope.is_average)
-            and all(applies(column, groups[one]) for one in (method, other))
-            and sides(column, groups[method][0]) == sides(column, groups[other][0])
-            and (compared := difference(column, groups[method], groups[other]))
+def _gains_of(
+    scope: Scope, method: str, column: str, others: Sequence[str], groups: Mapping[str, Sequence[Runs]]
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a method's gains over other methods in a column. Holm's correction covers them."""
+    family = {
+        other: compared
+        for other in dict.fromkeys(others)
+        if other in groups
+        and other != method
+        and (column != MEAN_OF_H or scope.is_average)
+        and all(applies(column, groups[one]) for one in (method, other))
+        and sides(column, groups[method][0]) == sides(column, groups[other][0])
+        and (compared := difference(column, groups[method], groups[other]))
+    }
+    verdicts = judge({other: effect for other, (effect, _) in family.items()}, "")
+    about = {"data": scope.name, "split": scope.split, "method": method, "origin": OURS, "column": column}
+    for other, (_, seeds) in family.items():
+        verdict = verdicts[other].model_dump(exclude={"family"})
+        low, high = verdict.pop("ci95")
+        yield {
+            **about,
+            "over": other,
+            "seeds": seeds,
+            "value": verdict.pop("mean"),
+            "low": low,
+            "high": high,
+            **verdict,
         }
-        effects = {other: effect for other, (effect, _) in family.items()}
-        verdicts = judge(effects, f"comparisons of {method} in this row and column")
-        for other, (_, seeds) in family.items():
-            yield (scope.name, method, other, column), MethodGain(verdicts[other], seeds)
 
 
 def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -> dict[str, float | None]:
-    """Return the cost and the optimism of a method's search, by name; see `Table.searches`."""
+    """Return the cost and the optimism of a method's search, by name; see `COLUMNS`."""
     group = groups[method]
     searched_on = next(side for side in ("base", "test", "source", *group[0].values) if side in group[0].values)
 

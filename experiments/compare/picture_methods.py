@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ipo_prompts.experiments.compare.methods.base import (
+from ipo_prompts.experiments.compare.methods import (
     Absent,
     FittedLogits,
     Lesson,

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ipo_prompts.experiments.compare.documents import documents, table_of
+from ipo_prompts.experiments.compare.documents import documents, names_a_place, pack, table_of, unpack
 from ipo_prompts.experiments.compare.grid import entries, load_grid
-from ipo_prompts.experiments.compare.raw_cells import names_a_place, pack, unpack
 from ipo_prompts.programs.journal import line_of
 from support.runs import KEY, Ended, ipo
 from support.scored_cells import make_cell

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from ipo_prompts.experiments.compare.methods import SUBJECT
-from ipo_prompts.experiments.compare.methods.base import Method
-from ipo_prompts.experiments.compare.tables.runs import MEAN_OF_H, CellContent, H
-from ipo_prompts.experiments.compare.tables.table import MethodGain, Table
+from ipo_prompts.experiments.compare.columns import MEAN_OF_H, CellContent, H
+from ipo_prompts.experiments.compare.methods import SUBJECT, Method
+from ipo_prompts.experiments.compare.table import PUBLISHED, Table
 from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
 from ipo_prompts.metrics.errors import several
+from ipo_prompts.metrics.verdict import Verdict
 
 
 def verdicts(table: Table) -> list[str]:
@@ -31,24 +32,26 @@ def _verdicts(table: Table) -> Iterator[str]:
         number = f" of {len(scope.data)} data set{'s' if len(scope.data) > 1 else ''}" if scope.is_average else ""
         start = f"{scope.name}{number}, {table.headline}: "
         for pair in pairs:
-            gain = table.over(scope, *pair)
+            gain = table.line(scope.name, pair[0], over=pair[1])
             names = [known[row].label if row in known else f"“{row}”" for row in pair]
             missing = f"{' and '.join(names)} are not compared; one of them is absent."
             yield start + (_sentence(gain, *names) if gain else missing)
         for name, method in known.items():
-            if method.is_control and (gain := table.over(scope, SUBJECT, name)):
+            if method.is_control and (gain := table.line(scope.name, SUBJECT, over=name)):
                 yield start + _control(gain, known[SUBJECT].label, method)
 
 
-def _sentence(gain: MethodGain, method: str, other: str) -> str:
-    verb = "ended with" if gain.verdict.outcome == "same templates" else "shows"
-    words = f"{method} {verb} {gain.verdict.against(other)}"
+def _sentence(gain: Any, method: str, other: str) -> str:
+    verb = "ended with" if gain.outcome == "same templates" else "shows"
+    numbers = {name: getattr(gain, name) for name in ("outcome", "p", "p_corrected", "comparisons", "covers")}
+    verdict = Verdict(**numbers, mean=gain.value, ci95=(gain.low, gain.high), family="")
+    words = f"{method} {verb} {verdict.against(other)}"
     return words + (". One seed: the luck of the search is not covered." if gain.seeds == 1 else ".")
 
 
-def _control(gain: MethodGain, subject: str, control: Method) -> str:
+def _control(gain: Any, subject: str, control: Method) -> str:
     beats = f"{subject} beats its control, {control.label}"
-    if gain.verdict.outcome != "gain":
+    if gain.outcome != "gain":
         return f"{subject} is not shown to beat its control, {control.label}: no evidence that {control.shows}."
     if gain.seeds == 1:
         return f"{beats}, with one seed, which may be the luck of either search."
@@ -58,6 +61,7 @@ def _control(gain: MethodGain, subject: str, control: Method) -> str:
 def notes(table: Table) -> list[str]:
     """Return the notes below a table: what its numbers mean, how its rows differ, how published numbers differ."""
     unit = table.unit
+    published = PUBLISHED in set(table.frame.origin)
     cells = [cell for runs in table.runs.values() for cell in runs.cells]
     calls = {cell["budget"]["calls"] for cell in cells if cell.get("budget")}
     clips = {str((cell["cell"].get("settings") or {}).get("clip", "embedded")) for cell in cells}
@@ -122,14 +126,14 @@ def notes(table: Table) -> list[str]:
             "again, more often by some methods.",
         ),
         (
-            table.published and not clips <= set(PUBLISHED_CLIP),
+            published and not clips <= set(PUBLISHED_CLIP),
             f"Published numbers are of {PUBLISHED_CLIP[0]}, ours of {', '.join(sorted(clips))}: "
             "they stand side by side, but cannot be compared.",
         ),
         (
-            table.published or len(precisions) > 1,
+            published or len(precisions) > 1,
             f"Precision of the CLIP: {'; '.join(of_rows)}."
-            + (" That of the published numbers is not printed." if table.published else ""),
+            + (" That of the published numbers is not printed." if published else ""),
         ),
         (
             any((cell.get("budget") or {}).get("scored_only") for cell in cells),

@@ -1,0 +1,426 @@
+"""Prints a table: as Markdown that can be read unrendered, or as the columns that fit a terminal.
+
+For several data sets, the Markdown begins with the means and their intervals. Then it has one number for each data
+set. `details` has all other numbers. The short form is for a terminal. Texts of other people are made safe to print.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, product
+from string import ascii_lowercase
+from typing import Any
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Column
+from rich.table import Table as Shown
+from rich.text import Text
+
+from ipo_prompts.experiments.compare.columns import MEAN_OF_H
+from ipo_prompts.experiments.compare.methods import SUBJECT
+from ipo_prompts.experiments.compare.published import Ablation, contradictions, data_key
+from ipo_prompts.experiments.compare.table import COUNTS, PUBLISHED, REFERENCES, Scope, Table
+from ipo_prompts.experiments.compare.words import notes, verdicts
+from ipo_prompts.experiments.data.dataset import why_different
+from ipo_prompts.metrics.errors import printable
+from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.metrics.verdict import format_p, points
+
+EMPTY = "–"
+STYLES = {"gain": "green", "loss": "red"}
+SOURCE = "published: "
+"""How the footnote of a published number begins."""
+
+
+BETWEEN = 2
+"""Blanks between two columns on a terminal."""
+Line = Sequence[str | Text]
+"""The cells of one line of a table; a `Text` has a colour on a terminal."""
+Block = str | list[Line]
+"""A paragraph, or the lines of a table with the head first."""
+LEAST = 2
+"""The number of columns that are shown on the narrowest terminal; their long cells are folded."""
+
+
+class Footnotes(dict[str, str]):
+    """Text of a footnote → its mark on a page: a letter for a published source, `note` and a number for a reason.
+
+    A text gets its mark when it is first looked up. A number alone in brackets is a number of comparisons.
+    """
+
+    def __missing__(self, text: str) -> str:
+        """Give the next free mark to a new text, and return the mark."""
+        is_source = text.startswith(SOURCE)
+        place = sum(other.startswith(SOURCE) == is_source for other in self)
+        self[text] = f"({ascii_lowercase[place % 26]})" if is_source else f"(note {place + 1})"
+        return self[text]
+
+
+def to_markdown(table: Table) -> str:
+    """Return a table as Markdown, with its verdicts and notes."""
+    if not table.averages:
+        return details(table)
+    marks = Footnotes()
+    blocks: list[Block] = []
+    for scope in table.averages:
+        means: list[Line] = [*overview(table, scope, marks), *_published(table, scope, _overviewed(table), marks)]
+        blocks += [f"Means over {_number_of(scope)}:", means]
+    return _page(table, [*blocks, *_by_data_set(table), *_searches(table, table.averages), *_verdicts(table)], marks)
+
+
+def details(table: Table) -> str:
+    """Return the numbers of each data set as Markdown; for a single data set this is the whole table."""
+    marks = Footnotes()
+    blocks: list[Block] = [_values(table, marks)]
+    if gains := _gains(table):
+        blocks += [f"Gain in {table.headline}, points:", gains]
+    blocks += _gains_of_the_subject(table) if table.averages else []
+    blocks += _searches(table, table.scopes)
+    return _page(table, [*blocks, *([] if table.averages else _verdicts(table))], marks)
+
+
+def _page(table: Table, blocks: Sequence[Block], marks: Footnotes) -> str:
+    footnotes = [f"{mark} {text}" for text, mark in sorted(marks.items(), key=lambda note: note[0].startswith(SOURCE))]
+    listed = "\n".join(f"- {plain(note)}" for note in [*notes(table), *footnotes])
+    return page([f"### {plain(heading(table))}", *blocks, "Notes:", listed])
+
+
+def on_terminal(table: Table, width: int) -> Iterator[RenderableType]:
+    """Yield the short form of a table for a terminal: numbers, then verdicts. Several data sets show only their means.
+
+    Args:
+        table: the table to show.
+        width: the width of the terminal, in characters.
+    """
+    marks = Footnotes()
+    yield safe_line(heading(table), "bold")
+    for scope in table.averages or table.scopes:
+        means = f"means over {_number_of(scope)}"
+        yield ""
+        yield safe_line(means if scope.is_average else scope_name(scope), "bold")
+        places = _by_importance(table)
+        yield fitted_table([[line[place] for place in places] for line in overview(table, scope, marks)], width)
+    for reason, mark in marks.items():
+        yield safe_line(f"{mark} {reason}")
+    yield safe_line("[95 % interval]; * a gain or loss that is shown, by p corrected for (so many) comparisons", "dim")
+    yield ""
+    for sentence in verdicts(table):  # indented by a blank
+        yield Padding(safe_line(f"- {sentence}"), (0, 0, 0, 1))
+
+
+def heading(table: Table) -> str:
+    """Return a line that says what a table is about."""
+    seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) > 1 else ''}"
+    return f"{table.protocol}, {table.measure} over {table.unit}, {seeds}"
+
+
+def _number_of(scope: Scope) -> str:
+    return f"{len(scope.data)} data set{'s' if len(scope.data) > 1 else ''}{scope.name.removeprefix('average')}"
+
+
+def overview(table: Table, scope: Scope, marks: Footnotes) -> Iterator[Line]:
+    """Yield the head of a scope's table, then a line for each method.
+
+    The line has the method's values, gains, number of data sets, labels, and templates proposed and scored only.
+    """
+    columns = _overviewed(table)
+    others = _compared_with(table)
+    yield [
+        "method",
+        *columns,
+        *(f"over {other}" for other in others),
+        "sets",
+        "labels/class",
+        "proposed",
+        "scored only",
+    ]
+    for method in table.methods:
+        row = table.first(scope.name, method)
+        mark = f" {marks[row.remark]}" if row.remark else ""
+        values = [_value(table.line(scope.name, method, column), column == table.headline) for column in columns]
+        has = sum(table.first(data, method).seeds > 0 for data in scope.data)
+        yield [
+            method,
+            *(values if row.seeds else [f"{value}{mark}" for value in values]),
+            *(_compared(table, scope, method, other) for other in others),
+            f"{has}{mark}" if row.seeds else f"{has} of {len(scope.data)}",
+            *map(_count, (row.labelled_per_class, row.proposals, row.scored_only)),
+        ]
+
+
+def _overviewed(table: Table) -> list[str]:
+    return [column for column in table.columns if column != MEAN_OF_H]
+
+
+def _compared_with(table: Table) -> list[str]:
+    """Return the methods that an overview compares each row with: the reference, and IPO if it is in the table."""
+    return list(dict.fromkeys([table.reference, *({SUBJECT} & {*table.methods})]))
+
+
+def _by_importance(table: Table) -> list[int]:
+    """Return the places of an overview's columns, ordered by importance; a narrow terminal omits the last columns."""
+    columns = _overviewed(table)
+    headline, gains = 1 + columns.index(table.headline), 1 + len(columns)
+    sets = gains + len(_compared_with(table))
+    sides = [place for place in range(1, gains) if place != headline]
+    return [0, headline, *range(gains, sets), *sides, sets + 1, sets + 3, sets + 2, sets]
+
+
+def _compared(table: Table, scope: Scope, method: str, other: str) -> str | Text:
+    """Return the gain of a method over another method, as text.
+
+    A gain over IPO is the table's gain of IPO over the method, with its sign reversed.
+    """
+    turned = table.line(scope.name, SUBJECT, over=method) if other == SUBJECT else None
+    if turned:
+        return verdict_text(turned._replace(value=-turned.value, low=-turned.high, high=-turned.low))
+    return verdict_text(table.line(scope.name, method, over=other))
+
+
+def verdict_text(gain: Any) -> str | Text:
+    """Format a line of a gain: the difference, a star where a gain or loss is shown, the interval, the corrected p.
+
+    The number in brackets is the number of comparisons that p is corrected for. The verdict decides the colour.
+    """
+    if gain is None:
+        return EMPTY
+    if gain.outcome == "same templates":
+        return "+0.00 same templates"
+    numbers = f"{points(gain.value)}{_star(gain)} [{points(gain.low)}, {points(gain.high)}]"
+    return Text(f"{numbers} {format_p(gain.p_corrected)} ({gain.comparisons})", style=STYLES.get(gain.outcome, ""))
+
+
+def _star(gain: Any) -> str:
+    """Return a star if the line is a gain or loss that is shown, else an empty text."""
+    return "*" if gain.outcome in STYLES else ""
+
+
+def scope_name(scope: Scope) -> str:
+    """Return the name of a scope, followed by † if its split differs from the official split."""
+    return scope.name + ("†" if why_different(scope.split) else "")
+
+
+def _value(line: Any, with_interval: bool) -> str:
+    if line is None or line.value is None:
+        return EMPTY
+    interval = f" [{100 * line.low:.1f}, {100 * line.high:.1f}]" if with_interval else ""
+    return f"{100 * line.value:.2f}{interval}"
+
+
+def _count(number: float | None) -> str:
+    return EMPTY if number is None else f"{number:.0f}"
+
+
+def _published(table: Table, scope: Scope, columns: Sequence[str], marks: Footnotes) -> Iterator[list[str]]:
+    """Yield the published rows of a scope. Each row has as many cells as a line of `overview`."""
+    fixed = {"base", "new", "test", "source", "H", "mean"}
+    keys = [column if column in fixed else data_key(column) for column in columns]  # as published rows name columns
+    frame = table.frame
+    for method, lines in frame[(frame.origin == PUBLISHED) & (frame["data"] == scope.name)].groupby(
+        "method", sort=False
+    ):
+        values = dict(zip(lines["column"], lines.value, strict=True))
+        cells = [f"{100 * values[key]:.2f}" if key in values else "" for key in keys]
+        mark = marks[SOURCE + lines.remark.iloc[0]]
+        yield [f"*{method}, published* {mark}", *cells, *[""] * (4 + len(_compared_with(table)))]
+
+
+def _by_data_set(table: Table) -> list[Block]:
+    """Return two tables by data set and method: the headline values, and the gains over the reference.
+
+    Each number has half the width of its interval beside it.
+    """
+
+    def value(scope: Scope, method: str) -> str:
+        line = table.line(scope.name, method)
+        missing = line is None or line.value is None
+        return EMPTY if missing else f"{100 * line.value:.1f} ±{50 * (line.high - line.low):.1f}"
+
+    def gain(scope: Scope, method: str) -> str:
+        return _short(table.line(scope.name, method, over=table.reference))
+
+    half = "± half of its interval, for these classes:"
+    compared = table.reference in _references(table)
+    others = [method for method in table.methods if method != table.reference and compared]
+    return [
+        *_grid(table, f"{table.headline} in each data set, percent {half}", table.methods, value),
+        *_grid(table, f"Gain over {table.reference} in each data set, points {half}", others, gain),
+    ]
+
+
+def _gains_of_the_subject(table: Table) -> list[Block]:
+    """Return the gains of IPO over every other method in each data set."""
+    others = [one for one in table.methods if any(table.line(scope.name, SUBJECT, over=one) for scope in table.scopes)]
+    title = f"Gain of {SUBJECT} over each method in {table.headline}, points ± half of its interval:"
+    return _grid(table, title, others, lambda scope, method: _short(table.line(scope.name, SUBJECT, over=method)))
+
+
+def _short(gain: Any) -> str:
+    if gain is None:
+        return EMPTY
+    if gain.outcome == "same templates":
+        return "same"
+    return f"{round(100 * gain.value, 1) + 0.0:+.1f}{_star(gain)} ±{50 * (gain.high - gain.low):.1f}"
+
+
+def _grid(table: Table, title: str, methods: Sequence[str], entry: Callable[[Scope, str], str]) -> list[Block]:
+    """Return a title and a table with a line for each data set and a column for each method.
+
+    The result is empty if there are no methods. `entry` returns the text for a data set and a method.
+    """
+    lines: list[Line] = [
+        [scope_name(scope), *(entry(scope, method) for method in methods)] for scope in table.data_sets
+    ]
+    return [title, [["data", *methods], *lines]] if methods else []
+
+
+def _values(table: Table, marks: Footnotes) -> list[Line]:
+    """Return the table of our values and the published values in every scope, head first."""
+    lines: list[Line] = [["data", "method", *table.columns, "n", "labels/class", "seeds"]]
+    for scope in table.scopes:
+        lines += [[scope_name(scope), method, *_row(table, scope, method, marks)] for method in table.methods]
+        for name, *cells in _published(table, scope, table.columns, marks):
+            lines.append([scope_name(scope), name, *cells[: len(table.columns)], "", "", ""])
+    return lines
+
+
+def _row(table: Table, scope: Scope, method: str, marks: Footnotes) -> list[str]:
+    first = table.first(scope.name, method)
+    mark = marks[first.remark] if first.remark else ""
+    if not first.seeds:
+        return [*[f"{EMPTY} {mark}"] * len(table.columns), EMPTY, EMPTY, EMPTY]
+    lines = [table.line(scope.name, method, column) for column in table.columns]
+    scores = [line for line in lines if line and line.gap is None]
+    sides = [line for line in scores if line.column in ("base", "new", "test")]
+    units = " + ".join(str(line.n) for line in sides or scores)
+    values = [
+        "" if line is None else _score(line) if line.gap is None else f"{EMPTY} {marks[line.gap]}" for line in lines
+    ]
+    return [*values, units, _count(first.labelled_per_class), f"{first.seeds} {mark}".rstrip()]
+
+
+def _score(line: Any) -> str:
+    spread = "" if line.sd is None else f" ± {100 * line.sd:.2f}"
+    return f"{100 * line.value:.2f} [{100 * line.low:.1f}, {100 * line.high:.1f}]{spread}"
+
+
+def _references(table: Table) -> list[str]:
+    """Return the references over which the table has gains in its headline."""
+    compared = set(table.frame.over[table.frame["column"] == table.headline])
+    return [other for other in dict.fromkeys([table.reference, *REFERENCES]) if other in compared]
+
+
+def _gains(table: Table) -> list[Line]:
+    """Return the table of gains over the references, head first; empty if there are no gains."""
+    others = _references(table)
+    lines: list[Line] = []
+    for scope, method in product(table.scopes, table.methods):
+        found = [table.line(scope.name, method, over=other) for other in others]
+        if any(found):
+            lines.append([scope_name(scope), method, *map(verdict_text, found)])
+    return lines and [["data", "method", *(f"over {other}" for other in others)], *lines]
+
+
+def _searches(table: Table, scopes: Sequence[Scope]) -> list[Block]:
+    counts = [name.replace("_", " ") for name in COUNTS]
+    lines: list[Line] = [["data", "method", "search", "selection", "test", "optimism", *counts, "usd"]]
+    for scope, method in product(scopes, table.methods):
+        line = table.first(scope.name, method)
+        if line.seeds:
+            percent = [EMPTY if x is None else f"{100 * x:.2f}" for x in (line.search, line.selection, line.test)]
+            optimism = EMPTY if line.optimism is None else points(line.optimism)
+            usd = EMPTY if line.usd is None else f"{line.usd:.4f}"
+            spent = [_count(getattr(line, name)) for name in COUNTS]
+            lines.append([scope_name(scope), method, *percent, optimism, *spent, usd])
+    return [f"Search and cost, means per run{' and data set' if scopes == table.averages else ''}:", lines]
+
+
+def _verdicts(table: Table) -> list[Block]:
+    listed = "\n".join(f"- {plain(sentence)}" for sentence in verdicts(table))
+    return ["Verdicts:", listed] if listed else []
+
+
+def section(ablation: Ablation) -> str:
+    """Return an ablation as Markdown: its values, where they were measured, and the source."""
+    columns = list(dict.fromkeys(column for values in ablation.values.values() for column in values))
+    rows = [
+        [code(name) if SLOT in name else name, *(f"{found[one]:.2f}" if one in found else "" for one in columns)]
+        for name, found in ablation.values.items()
+    ]
+    found = [
+        f"{code(name) if SLOT in name else name}: {one}"
+        for name, follows in ablation.follows.items()
+        for one in contradictions(ablation.values[name], follows)
+    ]
+    notes = "".join(f" {note}" for note in (ablation.note, *found) if note)
+    source = f"Percent, {ablation.where}. Source: {ablation.source}.{notes}"
+    return f"\n### Published: {ablation.factor}\n\n{text_table([ablation.factor, *columns], rows)}\n\n{source}\n"
+
+
+def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table whose columns are as wide as their widest cell.
+
+    Cells must be safe to print: make them with `plain` or `code`.
+
+    >>> print(text_table(["seed", "gain"], [["0", "+1.25"]]))
+    | seed | gain  |
+    | ---- | ----- |
+    | 0    | +1.25 |
+    """
+    lines = [head, *rows]
+    widths = [max(3, *(cell_len(line[place]) for line in lines)) for place in range(len(head))]
+    lines.insert(1, ["-" * width for width in widths])
+    padded = ([cell + " " * (wide - cell_len(cell)) for cell, wide in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in padded)
+
+
+def page(blocks: Iterable[Block]) -> str:
+    """Return a Markdown page of paragraphs and tables. Paragraphs are Markdown; cells of tables may be any text."""
+    return "\n\n".join(block if isinstance(block, str) else _aligned(block) for block in blocks) + "\n"
+
+
+def _aligned(lines: Sequence[Line]) -> str:
+    head, *rows = ([plain(str(cell)) for cell in line] for line in lines)
+    return text_table(head, rows)
+
+
+def plain(text: str) -> str:
+    """Return the text as one line that cannot break out of its cell, load a picture, or move a terminal's cursor.
+
+    The text may be unsafe: names come from users and files, and reasons come from errors of servers.
+    """
+    line = printable(" ".join(text.split()))
+    return line.replace("|", "\\|").replace("](", "]\\(").replace("<", "&lt;").replace("&lt; ", "< ")
+
+
+def code(text: str) -> str:
+    """Return the text as one line of Markdown code, which shows every character, such as the slot of a template."""
+    return f"`{printable(' '.join(text.split())).replace('|', chr(92) + '|')}`"
+
+
+def terminal() -> Console | None:
+    """Return a console if stdout is a terminal; None if stdout is a file or a pipe, whatever FORCE_COLOR says."""
+    return Console(highlight=False) if sys.stdout.isatty() else None
+
+
+def safe_line(text: str, style: str = "") -> Text:
+    """Return other people's text as one line in which neither markup nor control characters have an effect."""
+    return Text(printable(" ".join(text.split())), style=style)
+
+
+def fitted_table(lines: Sequence[Line], width: int) -> Group:
+    """Return a table of at most `width` characters. Columns come in order of importance; the last may be left out."""
+    head, *rows = [[one if isinstance(one, Text) else safe_line(one) for one in line] for line in lines]
+    needs = [max(cell.cell_len for cell in column) for column in zip(head, *rows, strict=True)]
+    ends = [end - BETWEEN for end in accumulate(need + BETWEEN for need in needs)]
+    shown = max(LEAST, sum(end <= width for end in ends))
+    columns = [Column(name, overflow="fold") for name in head[:shown]]
+    table = Shown(*columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, BETWEEN - 1, 0, 0))
+    for row in rows:
+        table.add_row(*row[:shown])
+    left = f"without {', '.join(map(str, head[shown:]))}: the terminal is too narrow"
+    return Group(table, *([safe_line(left, "dim")] if head[shown:] else []))

@@ -1,1 +1,0 @@
-"""Makes the tables of a benchmark, numbers with verdicts, from `cell.json` files: one per data set, method and seed."""

@@ -1,0 +1,243 @@
+"""Methods that give templates: those of people, the best of a pool, and searches (IPO, and controls that share it)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ipo_prompts.experiments.compare.methods import (
+    Absent,
+    Budget,
+    Lesson,
+    Method,
+    Templates,
+    labels_of_a_search,
+)
+from ipo_prompts.experiments.run.config import RunConfig, differences, nested
+from ipo_prompts.experiments.run.files import build, is_begun
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import Plan, backends, draw_for
+from ipo_prompts.experiments.run.prepared import prepare
+from ipo_prompts.experiments.run.result import Chosen
+from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates
+from ipo_prompts.programs.journal import Journal
+from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.phrases import Phrase, Vocabulary
+from ipo_prompts.programs.search import SearchResult, search
+from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies.base import GivenTemplates
+
+
+@dataclass(frozen=True)
+class Fixed(Method):
+    """A method with fixed templates of people. No seed changes the templates, and no picture is used to choose them.
+
+    Attributes:
+        label: see `Method`.
+        templates: a function that takes a lesson and returns the templates, which get equal weights.
+        is_opponent: see `Method`.
+    """
+
+    label: str
+    templates: Callable[[Lesson], Sequence[str]]
+    is_opponent: bool = True
+    depends_on_seed: bool = False
+    uses_labels: bool = False
+
+    def fit(self, lesson: Lesson) -> Templates:
+        """Return the templates as a classifier; see `Method`."""
+        return Templates(lesson.clip, tuple(self.templates(lesson)))
+
+
+def hand_written(lesson: Lesson) -> Sequence[str]:
+    """Return the data set's own template (CoOp's lists), which the published CLIP rows use.
+
+    Raises:
+        Absent: the data set has no such template. The baseline template is not used instead: it has its own row.
+    """
+    if lesson.hand_written is None:
+        raise Absent("no hand-written template exists for this data set")
+    return [lesson.hand_written]
+
+
+THE_BASELINE = Fixed("the baseline template", lambda lesson: [BASELINE])
+CLASS_NAME = Fixed("the bare class name", lambda lesson: [SLOT], is_opponent=False)
+GIVEN = Fixed("the given template", lambda lesson: [lesson.config.initial_template], is_opponent=False)
+"""The initial template of the settings. It serves to compare wordings, for instance with single words taken out."""
+HAND_WRITTEN = Fixed("the hand-written template", hand_written)
+ENSEMBLE_80 = Fixed("the ensemble of 80 templates", lambda lesson: imagenet_templates())
+
+
+@dataclass(frozen=True)
+class BestOf(Method):
+    """The best template of a pool; see `best_of`.
+
+    Attributes:
+        label: see `Method`.
+        pool: a function that takes a lesson and returns the templates.
+    """
+
+    label: str
+    pool: Callable[[Lesson], Sequence[str]]
+
+    def fit(self, lesson: Lesson) -> Templates:
+        """Score the templates of the pool, and return the winner; see `Method`."""
+        pool = self.pool(lesson)
+        return best_of(lesson, pool, len(pool))
+
+
+def best_of(lesson: Lesson, pool: Sequence[str], count: int) -> Templates:
+    """Return the best of `count` templates of a pool, from the first on; those that do not fit the encoder are skipped.
+
+    The usual search runs with one step and a given list of templates. So the code of the search checks the templates,
+    orders them and chooses the winner. The templates that are tried count as scored only.
+    """
+    prepared = lesson.prepared
+    settings = lesson.config.search.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
+    selection = prepared.selection.units if prepared.selection else None
+    found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
+    return winner(lesson, found, Budget(scored_only=found.proposed))
+
+
+def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
+    """Return the phrases of the vocabulary that name no class and fit the encoder."""
+    return Vocabulary.load().usable(lesson.class_names, lesson.clip)
+
+
+def single_phrases(lesson: Lesson) -> list[str]:
+    """Return one template for each phrase of the vocabulary."""
+    return [phrase.template for phrase in phrases(lesson)]
+
+
+BEST_OF_80 = BestOf("the best of the 80 templates", lambda lesson: imagenet_templates())
+VOCABULARY = BestOf("the best phrase of the vocabulary", single_phrases)
+
+
+OTHERWISE = {
+    "paper": "language models are asked in our words but for the describer's question",
+    "code": "language models are asked in our words, replies may be longer than 40 tokens, and a template is scored on "
+    "all pictures as they are, where the code crops and flips them at random and leaves out the last partial batch",
+}
+"""Preset → how a method with this preset differs from its publication under any settings."""
+
+
+@dataclass(frozen=True)
+class LanguageModelSearch(Method):
+    """A search with a language model, in a folder of its own.
+
+    Attributes:
+        label, shows, is_opponent: see `Method`.
+        published: the preset of the search: `default`, `paper` or `code`.
+        strategy: the strategy of the search; None takes the strategy of the grid or of the preset.
+        lm: "none" for a search that asks no language model; None takes the language model of the grid.
+    """
+
+    label: str
+    shows: str = ""
+    published: str = "default"
+    strategy: str | None = None
+    lm: str | None = None
+    is_opponent: bool = True
+    settles: bool = True
+
+    def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
+        """Return the configuration of the search if it asks a language model; see `Method`."""
+        return self.search_config(shared, settings) if self.lm != "none" else None
+
+    def search_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig:
+        """Return the complete configuration of the search, with the budget that all methods share.
+
+        Args:
+            shared, settings: see `Method.run_config`.
+
+        Raises:
+            InputError: a setting is wrong.
+        """
+        set_by_hand = {key: getattr(shared, key) for key in shared.model_fields_set}
+        given = nested(dict(set_by_hand if settings is None else settings))
+        cell = {key: getattr(shared, key) for key in ("data", "classes", "seed", "names", "head")}
+        # Do not take steps and candidates from the preset: the search would have another budget than other methods.
+        budget = {"steps": shared.steps, "candidates_per_step": shared.candidates_per_step, "patience": None}
+        own = {**given, **cell, **budget, "preset": self.published}
+        if self.strategy is not None:
+            known = STRATEGIES.find(self.strategy).Settings.model_fields
+            kept = {key: value for key, value in given.get("strategy", {}).items() if key in known}
+            own["strategy"] = {**kept, "name": self.strategy}
+        if self.lm is not None:
+            own["lm"] = self.lm
+        return build(own, where="the settings of the grid")
+
+    def labelled_per_class(self, config: RunConfig) -> int:
+        """Return how many labelled pictures of each class the method's search sees, by its own configuration."""
+        return labels_of_a_search(self.search_config(config))
+
+    def differs(self, config: RunConfig) -> str:
+        """Return the settings that differ from the published settings, and differences that no setting removes."""
+        if self.published not in OTHERWISE:
+            return ""
+        found = differences(self.search_config(config))
+        values = f"{', '.join(found)}, with the published value in brackets; " if found else ""
+        return values + OTHERWISE[self.published]
+
+    def fit(self, lesson: Lesson) -> Templates:
+        """Search in the lesson's folder, or resume a search that was begun there.
+
+        Raises:
+            InputError: see `search_in`, or the folder holds a search of another configuration.
+            NothingUsable, dspy.LMError: see `search_in`.
+        """
+        from ipo_prompts.experiments.run.searching import search_in
+
+        config = self.search_config(lesson.config, lesson.settings)
+        ui = Ui(0, quiet=True)
+        is_begun(config, lesson.folder)
+        optimizer, describer = backends(config)
+        plan = lesson.prepared.plan
+        drawn = draw_for(plan.data, config)
+        prepared = prepare(Plan(config, plan.data, drawn, optimizer, describer, plan.also_fit), ui, lesson.clip)
+        with closing(Journal(lesson.folder)) as journal:
+            searched = search_in(prepared, journal, ui)
+        found, named = searched.result, searched.named
+        budget = _budget(found, searched.ledger)
+        return replace(
+            winner(lesson, found, budget),
+            names=dict(zip(map(str, named.given), named.class_names, strict=True)) if named else {},
+        )
+
+
+PHRASES = LanguageModelSearch(
+    "compositions of the vocabulary's phrases", "the language model's words help", strategy="compose", lm="none"
+)
+NO_HISTORY = LanguageModelSearch(
+    "proposals without history", "trying parts together beats asking alone", strategy="no-history"
+)
+HISTORY = LanguageModelSearch(
+    "proposals from a history of scores", "trying parts together beats a history of scores", strategy="history"
+)
+IPO_PAPER = LanguageModelSearch("IPO with the paper's settings", published="paper", is_opponent=False)
+IPO_CODE = LanguageModelSearch("IPO with the settings of the paper's code", published="code", is_opponent=False)
+IPO_DEFAULT = LanguageModelSearch("IPO", is_opponent=False)
+
+
+def winner(lesson: Lesson, found: SearchResult, budget: Budget) -> Templates:
+    """Return the winner of a search as the fitted classifier of a method."""
+    chosen = Chosen.model_validate(found.choice).model_dump()
+    return Templates(lesson.clip, (found.choice.template,), chosen, budget)
+
+
+def _budget(found: SearchResult, ledger: Ledger) -> Budget:
+    """Return the budget that a search used.
+
+    If a reply was lost, or its server does not report tokens, upper bounds of its tokens and cost are counted.
+    """
+    used = ledger.roles.values()
+    return Budget(
+        proposals=found.proposed,
+        scored_only=found.scored_only,
+        calls=sum(usage.calls for usage in used),
+        tokens_in=sum(usage.tokens_in for usage in used),
+        tokens_out=sum(usage.tokens_out for usage in used),
+        usd=None if ledger.usd is None else round(ledger.usd, 6),
+    )
