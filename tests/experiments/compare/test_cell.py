@@ -84,7 +84,7 @@ def language_model(
     def make(*script: str | BaseException) -> Any:
         lm, engine = scripted(*(script or [as_list(*reply) for reply in REPLIES]))
         backend = Backend("scripted/model", lm, lambda i, o: (i + 2 * o) / 1e6)
-        monkeypatch.setattr("ipo_prompts.programs.lm.connect.find_backend", lambda *_, **__: backend)
+        monkeypatch.setattr("ipo_prompts.experiments.run.plan.find_backend", lambda *_, **__: backend)
         return engine
 
     return make
