@@ -26,7 +26,7 @@ from open_clip.transformer import VisionTransformer
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from ipo_prompts.experiments.tasks.base import Encoded, Task
+from ipo_prompts.experiments.tasks import Encoded, Task
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import logits_of, losses_of
 from ipo_prompts.metrics.clip import Clip, unit

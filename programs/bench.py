@@ -29,7 +29,7 @@ from ipo_prompts.programs.scoring import note_scores, score, score_together
 from ipo_prompts.programs.search_settings import SearchSettings
 
 if TYPE_CHECKING:
-    from ipo_prompts.programs.domain_words import DomainWord
+    from ipo_prompts.programs.phrases import DomainWord
 
 logger = logging.getLogger(__name__)
 

@@ -26,8 +26,7 @@ from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.nouns import all_above, all_below, meanings, synsets
 from ipo_prompts.metrics.template import SLOT, names_class, names_of
 from ipo_prompts.programs.candidates import SENSES, forms_of, known_forms, senses
-from ipo_prompts.programs.domain_words import DomainWord, WordKind
-from ipo_prompts.programs.phrases import Phrase, Vocabulary
+from ipo_prompts.programs.phrases import DomainWord, Phrase, Vocabulary, WordKind
 from ipo_prompts.programs.strategies.base import Forecast
 
 if TYPE_CHECKING:

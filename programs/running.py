@@ -22,11 +22,11 @@ from ipo_prompts.metrics.reward import Reward, Units
 from ipo_prompts.programs.bench import Step
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.domain import find_domain
-from ipo_prompts.programs.domain_words import DomainWord, domain_in_words
 from ipo_prompts.programs.journal import Journal, seconds_of_search
 from ipo_prompts.programs.lm import is_local
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.naming import NamesChosen, search_names
+from ipo_prompts.programs.phrases import DomainWord, domain_in_words
 from ipo_prompts.programs.search import SearchResult, search
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Strategy, room_for_words

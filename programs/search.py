@@ -16,10 +16,10 @@ from ipo_prompts.metrics.device import one_for_numpy
 from ipo_prompts.metrics.errors import InputError, one_line
 from ipo_prompts.metrics.reward import Reward, Score, Units
 from ipo_prompts.programs.bench import Bench, Rejection, Step
-from ipo_prompts.programs.domain_words import DomainWord
 from ipo_prompts.programs.history import History
 from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.lm.ledger import Ledger, explain
+from ipo_prompts.programs.phrases import DomainWord
 from ipo_prompts.programs.scoring import note_scores, score
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner

@@ -29,13 +29,13 @@ import dspy
 from dspy import lm15
 
 from ipo_prompts.experiments.pipeline import run_job
-from ipo_prompts.experiments.run import plan
 from ipo_prompts.experiments.run.config import RunConfig, about_preset
 from ipo_prompts.experiments.run.files import digest, load_config, write_bytes, write_json
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs import describe
 from ipo_prompts.programs.journal import FILE_NAME, Event, line_of, read
+from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend
 from ipo_prompts.programs.lm.engine import response_of
 from ipo_prompts.programs.lm.ledger import Question, read_questions, write_questions
@@ -108,14 +108,14 @@ def _with_limits(config: RunConfig, session: Sequence[Event]) -> RunConfig:
 @contextmanager
 def _answering(waiting: Mapping[str, deque[Question]]) -> Iterator[None]:
     """Let the recorded replies of each role answer in order in place of its language model."""
-    find = plan.find_backend
+    find = connect.find_backend
 
     def found(name: str, *, role: str, api_base: str | None = None, ready: bool = True) -> Backend:
         model = waiting[role][0].model if waiting[role] else name
         lm = dspy.LM(model, engine=_InOrder(waiting[role]), cache=False, num_retries=0)
         return replace(find(name, role=role, api_base=api_base, ready=False), model=model, lm=lm)
 
-    with mock.patch.object(plan, "find_backend", found), mock.patch.object(describe, "THREADS", 1):
+    with mock.patch("ipo_prompts.experiments.run.plan.find_backend", found), mock.patch.object(describe, "THREADS", 1):
         yield
 
 

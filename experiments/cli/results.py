@@ -29,8 +29,7 @@ from ipo_prompts.experiments.cli.common import (
 from ipo_prompts.experiments.data import load_data, sources
 from ipo_prompts.experiments.data.names import names_in_words
 from ipo_prompts.experiments.data.sources import find_pictures
-from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.experiments.tasks.base import check_fractions
+from ipo_prompts.experiments.tasks import REWARDS, check_fractions
 from ipo_prompts.metrics.clip import check_name, load_clip
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import refuse_taken

@@ -18,7 +18,7 @@ from ipo_prompts.experiments.compare.methods import (
     classifying,
 )
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.blend import Labelled, Way, blend, from_pictures
 from ipo_prompts.metrics.classification import logits_of

@@ -27,7 +27,7 @@ from ipo_prompts.experiments.data import DataSet, Draw, Item, load_data
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, draw_for
 from ipo_prompts.experiments.run.prepared import labelled_contents
-from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.clip import Clip, check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings

@@ -21,8 +21,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ipo_prompts.experiments.report.explain import WordChange
 from ipo_prompts.experiments.report.gather import Candidate, Run, SearchRecord, read_run
-from ipo_prompts.experiments.report.words import WordChange
 from ipo_prompts.experiments.run.answer import cost, further, next_commands, table
 from ipo_prompts.experiments.run.files import write_text
 

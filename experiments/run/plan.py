@@ -20,8 +20,7 @@ from ipo_prompts.experiments.data.published import absent, assumed
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.result import RewardNames
 from ipo_prompts.experiments.run.tested_before import times_before
-from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.experiments.tasks.base import Task
+from ipo_prompts.experiments.tasks import REWARDS, Task
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.pictures import Picture

@@ -27,7 +27,7 @@ from ipo_prompts.experiments.run.files import Content, event_as
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.tested_before import DIGITS
-from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
+from ipo_prompts.experiments.tasks import Encoded, check_fractions
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Unreachable
 from ipo_prompts.metrics.errors import InputError

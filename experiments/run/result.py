@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ipo_prompts.experiments.run.files import Content, read_model
-from ipo_prompts.experiments.tasks.base import LABEL
+from ipo_prompts.experiments.tasks import LABEL
 from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict
-from ipo_prompts.programs.domain_words import DomainWord
+from ipo_prompts.programs.phrases import DomainWord
 
 RESULT = "result.json"
 PROGRAM = "program.json"

@@ -17,7 +17,7 @@ from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable
 from ipo_prompts.experiments.run.result import AnyPart, PartName, Row, SealedPart, Value, What
 from ipo_prompts.experiments.run.tested_before import count, name_of, told
-from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.evidence import (

@@ -11,7 +11,7 @@ from ipo_prompts.experiments.run.config import about_preset
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
-from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.classification import EncodedPictures, scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.template import written

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.template import names_class, words
-from ipo_prompts.programs.domain_words import DomainWord, forms
 from ipo_prompts.programs.phrases import (
     START,
+    DomainWord,
     Part,
     Vocabulary,
     Wording,
+    forms,
     groups_of,
     look,
     read_back,

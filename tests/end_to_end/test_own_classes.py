@@ -158,7 +158,7 @@ class Pairs:
 """
 
 TASKS = """
-from ipo_prompts.experiments.tasks.base import Encoded, Task
+from ipo_prompts.experiments.tasks import Encoded, Task
 from ipo_prompts.metrics.classification import ClipReward
 
 

@@ -23,8 +23,8 @@ from ipo_prompts.programs.domain import (
     from_names,
     from_words,
 )
-from ipo_prompts.programs.domain_words import DomainWord
 from ipo_prompts.programs.lm.local import local_lm
+from ipo_prompts.programs.phrases import DomainWord
 
 Make = Callable[..., tuple[Any, Any]]
 PUBLISHED = Path(__file__).parents[1] / "experiments/data/benchmarks/fixtures/published.json"

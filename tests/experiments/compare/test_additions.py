@@ -17,8 +17,7 @@ from pydantic import BaseModel
 
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.data.sources import SOURCES, Source
-from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.experiments.tasks.base import Classification
+from ipo_prompts.experiments.tasks import REWARDS, Classification
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -139,7 +138,7 @@ def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
 def test_an_own_score_decides_in_every_row_and_what_it_does_not_score_is_absent(
     table: Callable[..., dict[str, float]], register: Callable[..., None]
 ) -> None:
-    register(REWARDS, "ipo_prompts.experiments.tasks", Losing)
+    register(REWARDS, "ipo_prompts.experiments", Losing)
     rows = ["baseline", "ensemble-80", "best-of-80", "class-mean", "phrases"]
     plain = table(rows)
     Path("runs").rename("before")
@@ -172,7 +171,7 @@ def optimise(
     pictures = copy_pictures(tmp_path / "pictures")
 
     def run(task: type, *words: str) -> Ended:
-        register(REWARDS, "ipo_prompts.experiments.tasks", task)
+        register(REWARDS, "ipo_prompts.experiments", task)
         shared = [f"--data=folder:{pictures}", "--lm=none", "reward=toy", "shots=2", "selection_shots=1", "steps=2"]
         return ipo(capfd, "optimize", *shared, "--out=run", *words)
 

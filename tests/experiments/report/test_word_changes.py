@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipo_prompts.experiments.report.words import MOST_TEMPLATES, removals, tidied
+from ipo_prompts.experiments.report.explain import MOST_TEMPLATES, removals, tidied
 from ipo_prompts.metrics.template import SLOT
 
 UNCLEAN = re.compile(r"  |^\s|\s$| [,;!?]|^[,;:.!?]|[,;:]\s*(?:[,;:!?]|\.(?!\w))|[,;:]$|\(\)|\[\]|\( | \)")

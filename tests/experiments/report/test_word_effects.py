@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.experiments.report.words import word_effects
+from ipo_prompts.experiments.report.explain import word_effects
 from ipo_prompts.experiments.run.files import content_of
 from ipo_prompts.experiments.run.sealed import Compared
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from ipo_prompts.experiments.report.explain import WordChange
 from ipo_prompts.experiments.report.page import layers
-from ipo_prompts.experiments.report.words import WordChange
 
 TEMPLATE = "a dim photo of a <CLASS>."
 

@@ -58,7 +58,7 @@ def test_every_method_has_a_value_or_a_reason(
     for method in METHODS:
         lm, _ = scripted(as_list("a negative of a <CLASS>.", "a drawing of a <CLASS>."), as_list("a <CLASS> here."))
         backend = Backend("scripted/model", lm, lambda tokens_in, tokens_out: 0.0)
-        monkeypatch.setattr(plan, "find_backend", lambda *_, found=backend, **__: found)
+        monkeypatch.setattr("ipo_prompts.experiments.run.plan.find_backend", lambda *_, found=backend, **__: found)
         this = Cell("few-shot", f"folder:{pictures}", method, 0, settings=tuple(settings.items()))
         content = run_cell(this, tmp_path / method)
         assert (content["measure"], content["unit"]) == TASKS[task]

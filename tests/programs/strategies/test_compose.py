@@ -17,8 +17,7 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import SLOT
-from ipo_prompts.programs.domain_words import DomainWord
-from ipo_prompts.programs.phrases import LONGEST, LONGEST_LOOK, Vocabulary
+from ipo_prompts.programs.phrases import LONGEST, LONGEST_LOOK, DomainWord, Vocabulary
 from ipo_prompts.programs.search import SearchResult, search
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES

@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 from ipo_prompts.metrics.template import content_words
-from ipo_prompts.programs.domain_words import DomainWord
+from ipo_prompts.programs.phrases import DomainWord
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies.compose import Compose

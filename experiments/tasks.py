@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.registry import NoSettings, blaming, check_members
+from ipo_prompts.metrics.registry import NoSettings, Registry, blaming, check_members
 from ipo_prompts.metrics.scale import Scale
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Encoded(NamedTuple):
 
 
 class Task:
-    """A way to score templates on labelled pictures: a task in the table of `tasks/__init__.py`, or a user's own.
+    """A way to score templates on labelled pictures: a task in the table `REWARDS`, or a user's own.
 
     Attributes:
         measure: the name of the measure in the head of a table, such as `accuracy` or `recall@1`.
@@ -212,3 +212,64 @@ def own_reward(made: type, what: str) -> type[Task]:
         return made
     form = getattr(made, "Settings", NoSettings)
     return type(made.__name__, (OwnReward,), {"made": made, "what": what, "Settings": form, **words})
+
+
+# Retrieval: is a picture of a class among the first k pictures for the name of the class?
+#
+# In classification, the names compete for one picture. In retrieval, the pictures compete for one name. So a template
+# must make similarities comparable from picture to picture.
+
+ALSO = 5
+"""The k of a second recall@k, which the sealed test reports beside the measure that is maximised."""
+
+
+class RetrievalSettings(BaseModel, extra="forbid", frozen=True):
+    """The settings of the task `retrieval`."""
+
+    k: int = Field(1, ge=1, description="a class counts as found if one of its pictures is among the first k")
+
+
+class Retrieval(Task):
+    """Scores templates with `RetrievalReward`; the class names are the captions."""
+
+    Settings = RetrievalSettings
+    unit = "queries"
+
+    def __init__(self, k: int = 1) -> None:
+        super().__init__(k=k)
+        self.k = k
+        self.measure = f"recall@{k}"
+
+    @classmethod
+    def maker(cls) -> Any:
+        """Return `RetrievalReward`."""
+        from ipo_prompts.metrics.retrieval import RetrievalReward
+
+        return RetrievalReward
+
+    def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
+        """Return the units, as `Task.encode` does. A unit is a class name: the query for the pictures of the class."""
+        import dspy
+
+        names = reward.class_names
+        units = reward.examples([dspy.Example(image=item.picture, caption=names[item.label]) for item in items])
+        return Encoded(units, [item.picture for item in items], (), None)
+
+    def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
+        """Return the reward for recall@5; return no reward if recall@5 is the measure that is maximised."""
+        if self.k == ALSO:
+            return {}
+        return {f"recall@{ALSO}": Retrieval(ALSO).reward(clip, class_names, store)}
+
+
+REWARDS = Registry(
+    "reward",
+    "ipo_prompts.experiments",
+    {
+        "classification": "tasks:Classification",
+        "retrieval": "tasks:Retrieval",
+    },
+    default="classification",
+    own="tasks:own_reward",
+)
+"""The rewards that a template can be optimised for. To add a reward, add a file, and a line here."""
