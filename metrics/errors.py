@@ -212,15 +212,6 @@ Every line of IPO itself is shorter, also with a command to type at its end.
 """
 
 
-def duration(seconds: float) -> str:
-    """Return a duration as text, such as `5 s`, `3 min 20 s` or `2 h 5 min`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
 def money(usd: float | None) -> str:
     """Return an amount of US dollars as text, such as `$0.0123`; None means that the price is unknown."""
     return "price unknown" if usd is None else f"${usd:.4f}" if usd else "$0"
