@@ -61,4 +61,4 @@ def test_pages_are_short() -> None:
     assert max(words.values()) <= 1500
     assert len(words) <= 45
     assert sum(words.values()) <= 20_500
-    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 900
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 700
