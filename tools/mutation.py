@@ -83,7 +83,6 @@ GUARDS = {
         "tests/programs/test_wording.py",
         "tests/programs/strategies/test_compose.py",
     ),
-    "programs/lm/ledger.py": ("tests/programs/lm/test_engine.py", "tests/programs/lm/test_waiting.py"),
     "metrics/reward.py": (
         "tests/metrics/test_reward.py",
         "tests/metrics/test_own_rewards.py",
@@ -92,7 +91,6 @@ GUARDS = {
         "tests/metrics/test_reward.py",
         "tests/metrics/test_own_rewards.py",
     ),
-    "metrics/surrogate.py": ("tests/metrics/test_surrogate.py",),
     "programs/naming.py": ("tests/programs/test_choosing_names.py", "tests/programs/test_naming.py"),
     "metrics/sampling.py": (
         "tests/metrics/test_sampling.py",

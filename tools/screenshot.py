@@ -1,13 +1,12 @@
 """Make the picture in the README: the beginning of the page of a run, as a browser shows it.
 
-python -m tools.screenshot runs/RUN
+    python -m tools.screenshot runs/RUN
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -17,12 +16,10 @@ PICTURE = Path(__file__).parents[1] / "docs" / "images" / "report.png"
 
 def main(run: Path) -> None:
     """Write the picture, with 128 colours."""
-    with tempfile.TemporaryDirectory() as folder:
-        shot = Path(folder, "shot.png")
-        page = (run / "report.html").absolute().as_uri()
-        look = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,1150", f"--screenshot={shot}"]
-        subprocess.run(["chromium", *look, page], check=True, capture_output=True)
-        Image.open(shot).convert("RGB").quantize(128).save(PICTURE, optimize=True)
+    page = (run / "report.html").absolute().as_uri()
+    look = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,1150", f"--screenshot={PICTURE}"]
+    subprocess.run(["chromium", *look, page], check=True)
+    Image.open(PICTURE).convert("RGB").quantize(128).save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":
