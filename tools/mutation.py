@@ -59,11 +59,10 @@ GUARDS = {
         "tests/end_to_end/test_one_runner.py",
     ),
     "programs/classifier.py": CLASSIFIER,
-    "programs/state.py": CLASSIFIER,
     "programs/for_dspy.py": ("tests/programs/test_dspy_optimizers.py", *CLASSIFIER),
     "programs/domain.py": ("tests/programs/test_domain.py", "tests/programs/test_looks_like.py",),
     "programs/journal.py": ("tests/programs/test_journal.py", *OPTIMIZER),
-    "programs/scoring.py": ("tests/programs/test_scoring.py", "tests/programs/test_search.py"),
+    "programs/scoring.py": ("tests/programs/test_scoring.py",),
     "programs/bench.py": ("tests/programs/test_search.py",),
     "programs/search.py": ("tests/programs/test_search.py",),
     "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_search.py"),
@@ -84,10 +83,6 @@ GUARDS = {
         "tests/programs/strategies/test_compose.py",
     ),
     "metrics/reward.py": (
-        "tests/metrics/test_reward.py",
-        "tests/metrics/test_own_rewards.py",
-    ),
-    "metrics/classification.py": (
         "tests/metrics/test_reward.py",
         "tests/metrics/test_own_rewards.py",
     ),
