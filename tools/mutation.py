@@ -51,7 +51,6 @@ OPTIMIZER = ("tests/programs/test_optimizer.py",)
 CLASSIFIER = ("tests/programs/test_classifier.py",)
 GUARDS = {
     "programs/optimizer.py": OPTIMIZER,
-    "programs/compiling.py": OPTIMIZER,
     "programs/running.py": (
         "tests/programs/test_running.py",
         "tests/programs/test_blending.py",
@@ -61,10 +60,9 @@ GUARDS = {
     "programs/classifier.py": CLASSIFIER,
     "programs/for_dspy.py": ("tests/programs/test_dspy_optimizers.py", *CLASSIFIER),
     "programs/domain.py": ("tests/programs/test_domain.py", "tests/programs/test_looks_like.py",),
-    "programs/journal.py": ("tests/programs/test_journal.py", *OPTIMIZER),
+    "programs/journal.py": ("tests/programs/test_journal.py",),
     "programs/scoring.py": ("tests/programs/test_scoring.py",),
     "programs/bench.py": ("tests/programs/test_search.py",),
-    "programs/search.py": ("tests/programs/test_search.py",),
     "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_search.py"),
     "programs/history.py": ("tests/programs/test_history.py", "tests/programs/test_search.py"),
     "programs/strategies/history.py": STRATEGIES,
