@@ -54,12 +54,14 @@ GUARDS = {
     "programs/running.py": (
         "tests/programs/test_running.py",
         "tests/programs/test_blending.py",
-        *OPTIMIZER,
         "tests/end_to_end/test_one_runner.py",
     ),
     "programs/classifier.py": CLASSIFIER,
     "programs/for_dspy.py": ("tests/programs/test_dspy_optimizers.py", *CLASSIFIER),
-    "programs/domain.py": ("tests/programs/test_domain.py", "tests/programs/test_looks_like.py",),
+    "programs/domain.py": (
+        "tests/programs/test_domain.py",
+        "tests/programs/test_looks_like.py",
+    ),
     "programs/journal.py": ("tests/programs/test_journal.py",),
     "programs/scoring.py": ("tests/programs/test_scoring.py",),
     "programs/bench.py": ("tests/programs/test_search.py",),

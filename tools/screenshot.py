@@ -1,6 +1,6 @@
 """Make the picture in the README: the beginning of the page of a run, as a browser shows it.
 
-    python -m tools.screenshot runs/RUN
+python -m tools.screenshot runs/RUN
 """
 
 from __future__ import annotations
