@@ -60,6 +60,14 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_models: 
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_tested_before_the_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A state folder for what the fixtures of a module test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_tested_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state folder of the test's own: no other test has tested its pictures before."""

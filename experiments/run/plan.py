@@ -247,7 +247,7 @@ def tested_before(planned: Plan) -> int:
     """
     sealed = [item.picture for item in (*planned.drawn.test, *planned.drawn.new_test)]
     try:
-        return times_before(in_threads(Picture.content, sealed))
+        return times_before(lambda: in_threads(Picture.content, sealed))
     except InputError:
         return 0
 

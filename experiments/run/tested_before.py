@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 
 import filelock
@@ -56,10 +56,14 @@ def name_of(answers: object) -> str:
     return hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
-def times_before(contents: Iterable[str]) -> int:
-    """Return how many tests had at least half of some pictures; `contents` are the digests of their bytes."""
-    pictures = _beginnings(contents)
-    return sum(_shares_half(one, pictures) for one in _tests(state_dir() / FILE_NAME))
+def times_before(contents: Callable[[], Iterable[str]]) -> int:
+    """Return how many tests had at least half of some pictures.
+
+    `contents` returns the digests of their bytes. It is called only if there are tests.
+    """
+    tests = list(_tests(state_dir() / FILE_NAME))
+    pictures = _beginnings(contents()) if tests else frozenset[str]()
+    return sum(_shares_half(one, pictures) for one in tests)
 
 
 def count(name: str, contents: Iterable[str]) -> int:

@@ -316,9 +316,9 @@ def test_a_budget_stops_the_grid_and_a_larger_one_goes_on(bench: Bench, here: He
     assert ended.code == 3
     assert len(bench.cells("limited")) == 2, "the first cell that costs money reaches it"
     content = json.loads(ended.out)
-    absent = {row["method"]: row["absent"] for row in content["rows"]}
-    assert absent == {"baseline": "not run yet", "no-history": "not run yet"}
-    assert [row["seeds"] for row in content["rows"]] == [1, 1]
+    ours = [line for line in content["lines"] if not line["over"]]
+    assert {line["method"]: line["remark"] for line in ours} == {"baseline": "not run yet", "no-history": "not run yet"}
+    assert {line["seeds"] for line in ours} == {1}
     assert "of $0.0001 spent, 2 of 4 are left; resume with the same command and a larger --budget-usd" in ended.err
     asked = len(server.asked)
     assert here("limited", "--budget-usd=0.0001", methods=rows, lm=PRICED).code == 3

@@ -44,6 +44,6 @@ def test_relative_pictures_are_looked_for_where_the_run_began(
     again = ["optimize", "--resume", "my pets/run", "max_minutes=60"]
     ended = ipo(capfd, *again)
     assert ended.code == 2
-    assert f"it was begun in {tmp_path}/my pets; `cd '{tmp_path}/my pets'`, then resume it" in ended.sentence
+    assert f"`cd '{tmp_path}/my pets'`, or name its new place" in ended.sentence
     copy_pictures(tmp_path / "pets")
     assert ipo(capfd, *again).code == 0, "a project that was moved as a whole"

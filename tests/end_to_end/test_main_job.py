@@ -34,7 +34,7 @@ def test_it_ends_well_and_says_what_it_found(finished: tuple[Any, Path]) -> None
     done, folder = finished
     assert done.returncode == 0, done.stderr
     result = json.loads((folder / "result.json").read_text())
-    for needed in (result["template"], "test", "in all", " run: ", "next: ipo predict"):
+    for needed in (result["template"], "test", "in all", "next: ipo predict"):
         assert needed in done.stdout
     assert "Traceback" not in done.stderr
 
