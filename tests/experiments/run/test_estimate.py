@@ -9,7 +9,7 @@ import pytest
 from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.experiments.run.plan import Plan, estimate
 from ipo_prompts.programs.lm.connect import Backend
-from ipo_prompts.programs.phrases import LONGEST
+from ipo_prompts.programs.phrases import LONGEST_LOOK
 
 
 def price(tokens_in: int, tokens_out: int) -> float | None:
@@ -82,4 +82,4 @@ def test_without_a_describer_the_phrases_are_counted() -> None:
         for shown in ("true", "false")
     )
     assert shown["texts"] - hidden["texts"] > 2 * 250
-    assert shown["optimizer"]["tokens_in"] - hidden["optimizer"]["tokens_in"] == 7 * LONGEST
+    assert shown["optimizer"]["tokens_in"] - hidden["optimizer"]["tokens_in"] == 7 * LONGEST_LOOK
