@@ -15,7 +15,7 @@ PAGE = DOCS / "how-to/own-reward.md"
 
 
 def test_the_page_runs(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    own, command, use = (block.text for block in blocks(PAGE))
+    own, command, use = (block.text for block in blocks(PAGE) if block.language != "text")
     Path("balanced.py").write_text(own, encoding="utf-8")
     assert ipo(capfd, *command.split()[1:]).code == 0
     scope: dict[str, Any] = {"__name__": "page"}
