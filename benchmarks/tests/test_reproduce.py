@@ -81,9 +81,14 @@ def test_a_price_of_the_page_is_that_of_the_dry_run(
     cache: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(ROOT_VARIABLE, raising=False)
-    (words, said) = re.findall(r"^\| `(.* data=eurosat)` \| \$(\d+) \|$", PAGE.read_text(encoding="utf-8"), re.M)[0]
+    page = PAGE.read_text(encoding="utf-8")
+    words, said = re.findall(r"`(.* data=eurosat)` costs at most \$(\d+)", page)[0]
     told = ipo(capfd, "benchmark", *words.split(), "--dry-run").out
     assert round(float(re.findall(r"at most \$([\d.]+\d)", told)[0])) == int(said)
+    told = ipo(capfd, "benchmark", "cross-dataset", "--dry-run").out
+    found = re.findall(r"together: (\d+) cells, ([\d,]+) calls, .*at most \$([\d.]+\d)", told)[0]
+    cells, calls, said = re.findall(r"^\| `cross-dataset` \| 9 \| (\d+) \| ([\d,]+) \| \$([\d.]+) \|$", page, re.M)[0]
+    assert (cells, calls, f"{float(found[2]):.2f}") == (*found[:2], said)
 
 
 def test_the_printed_rows_that_decide_are_counted() -> None:
