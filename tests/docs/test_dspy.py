@@ -54,12 +54,11 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     # Inside a larger program.
     assert page["told"].label in data.class_names
     assert page["told"].answer == "In a house."
-    assert page["again"].classify.template == program.template
     # Each of DSPy's optimizers found a template that can be used, of those that it was told to write.
-    for name in ("by_copro", "by_gepa", "by_mipro"):
+    for name in ("by_copro", "by_gepa"):
         assert problem(page[name].template) is None
         assert page[name].template != BASELINE
     # As strategies: as many templates as asked for, none scored only.
     assert (page["found"].search.proposed, page["found"].search.scored_only) == (8, 0)
-    assert sorted(path.name for path in desk.iterdir()) == ["explain.json", "logs", "program.json", "runs"]
+    assert sorted(path.name for path in desk.iterdir()) == ["logs", "program.json", "runs"]
     assert capsys.readouterr().out.count("n = 272") == 1

@@ -26,6 +26,4 @@ def test_the_page_runs(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     labels = reward.examples(test).labels
     right = after.predictions == labels
     assert after.value == pytest.approx(np.mean([right[labels == c].mean() for c in np.unique(labels)]))
-    counts = np.unique([e.label for e in scope["search"]], return_counts=True)[1]
-    assert set(counts) == {1, 4}
     assert program.template in capfd.readouterr().out
