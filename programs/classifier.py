@@ -37,7 +37,7 @@ class TemplateClassifier(dspy.Predict):
     """Classifies a picture by comparing it with one sentence per class.
 
     It is a `dspy.Predict` that asks no language model. `signature.instructions` is its template, and DSPy's optimizers
-    change the template as they change any instructions (ipo docs dspy-optimizers). If they assign instructions without
+    change the template as they change any instructions (ipo docs dspy). If they assign instructions without
     a usable template, each answer has no label and states the `problem`, until other instructions are assigned. Demos
     change nothing: a template has no examples.
 

@@ -67,7 +67,7 @@ def measured(words: Sequence[str], say: Callable[[str], None]) -> tuple[pd.DataF
     own = given.get("table")
     tables = library().templates if own is None else read_library(Path(str(own))).templates
     if not tables:
-        raise InputError(f"{own} has no templates; ipo docs reproduce has the form of such a file.")
+        raise InputError(f"{own} has no templates; benchmarks/README.md has the form of such a file.")
     precisions = _precisions(given.get("precision"))
     named = "data" in given
     wanted = {one: _of(one, tables) for one in listed(given["data"])} if named else {}

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from support.runs import KEY, ipo
 from support.warm import command
 
 PAGE = DOCS / "how-to/reproduce.md"
+README = DOCS.parent / "benchmarks/README.md"
 BENCHMARK = "ipo benchmark "
 
 
@@ -31,13 +33,14 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
         here = (tmp_path, Path(sys.executable).parent, os.environ["PATH"])
         monkeypatch.setenv("PATH", os.pathsep.join(map(str, here)))
         monkeypatch.setenv("PYTHONPATH", str(DOCS.parent))  # the lab, as from the root of a checkout
+        (own,) = (block.text for block in blocks(README) if "table=printed.yaml" in block.text)
+        printed = subprocess.run(["bash", "-e", "-c", own], capture_output=True, text=True, check=True)
         _, outcomes = follow(PAGE)
         follow(DOCS / "how-to/first-look.md")
-    printed, look, price, first, rehearsal, raw = outcomes
-    assert printed.code == 0
+    look, price, first, rehearsal, raw = outcomes
     assert (
         "2 of 2 deciding rows agree in fp32, 2 in fp16: data, split and CLIP are right, and either precision is."
-        in printed.out
+        in printed.stdout
     )
     assert " can be used" in look.out
     # The embedded grid: H follows from base and new, the verdict is about the two methods, nothing is done twice.
@@ -81,9 +84,14 @@ def test_a_price_of_the_page_is_that_of_the_dry_run(
     cache: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(ROOT_VARIABLE, raising=False)
-    (words, said) = re.findall(r"^\| `(.* data=eurosat)` \| \$(\d+) \|$", PAGE.read_text(encoding="utf-8"), re.M)[0]
+    page = PAGE.read_text(encoding="utf-8")
+    words, said = re.findall(r"`(.* data=eurosat)` costs at most \$(\d+)", page)[0]
     told = ipo(capfd, "benchmark", *words.split(), "--dry-run").out
     assert round(float(re.findall(r"at most \$([\d.]+\d)", told)[0])) == int(said)
+    told = ipo(capfd, "benchmark", "cross-dataset", "--dry-run").out
+    found = re.findall(r"together: (\d+) cells, ([\d,]+) calls, .*at most \$([\d.]+\d)", told)[0]
+    cells, calls, said = re.findall(r"^\| `cross-dataset` \| 9 \| (\d+) \| ([\d,]+) \| \$([\d.]+) \|$", page, re.M)[0]
+    assert (cells, calls, f"{float(found[2]):.2f}") == (*found[:2], said)
 
 
 def test_the_printed_rows_that_decide_are_counted() -> None:

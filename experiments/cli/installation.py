@@ -149,7 +149,7 @@ def remove_weights(name: Name) -> None:
     weights.remove(name)
 
 
-KINDS = ("tutorial", "how-to", "reference", "explanation", "evidence", "project")
+KINDS = ("tutorial", "how-to", "reference", "explanation", "evidence")
 """The folders of pages, in the order in which a newcomer needs them."""
 
 

@@ -64,7 +64,7 @@ def test_all_variables_of_ours_are_there() -> None:
         for folder in ("metrics", "programs", "experiments")
         for file in (ROOT / folder).rglob("*.py")
     )
-    ours = {name for name in named("environment.md", "Variables") if name.startswith("IPO_")}
+    ours = {name for name in named("../how-to/install.md", "Variables") if name.startswith("IPO_")}
     assert ours == set(re.findall(r'"(IPO_[A-Z_]+)"', code))
 
 
@@ -84,7 +84,7 @@ def test_the_commands_and_classes_of_the_pages_run(tmp_path: Path, monkeypatch: 
     with command(tmp_path):
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
         found, (price,) = follow(page)
-        _, (models,) = follow(DOCS / "reference/environment.md")
+        _, (models,) = follow(DOCS / "how-to/install.md")
     assert "together: 12 cells; what is left asks no language model" in price.out
     assert models.out.startswith("small ")
     (block,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)

@@ -15,7 +15,7 @@ PAGE = DOCS / "how-to/own-reward.md"
 
 
 def test_the_page_runs(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    own, command, use = (block.text for block in blocks(PAGE))
+    own, command, use = (block.text for block in blocks(PAGE) if block.language != "text")
     Path("balanced.py").write_text(own, encoding="utf-8")
     assert ipo(capfd, *command.split()[1:]).code == 0
     scope: dict[str, Any] = {"__name__": "page"}
@@ -26,6 +26,4 @@ def test_the_page_runs(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     labels = reward.examples(test).labels
     right = after.predictions == labels
     assert after.value == pytest.approx(np.mean([right[labels == c].mean() for c in np.unique(labels)]))
-    counts = np.unique([e.label for e in scope["search"]], return_counts=True)[1]
-    assert set(counts) == {1, 4}
     assert program.template in capfd.readouterr().out

@@ -68,7 +68,7 @@ def language_model(writer: Writer) -> dspy.LM:
 
 
 def optimised(name: str, program: Any, examples: Sequence[Any], writer: Writer, proposals: int = 3) -> Any:
-    """Let one of DSPy's optimizers change a program (ipo docs dspy-optimizers), with that many proposals or more."""
+    """Let one of DSPy's optimizers change a program (ipo docs dspy), with that many proposals or more."""
     lm, examples = language_model(writer), list(examples)
     with dspy.context(lm=lm, adapter=AboutTemplates()):
         if name == "copro":
