@@ -58,7 +58,7 @@ def test_pages_are_short() -> None:
     words = {
         page: len(page.read_text("utf-8").split()) for page in (ROOT / "docs").rglob("*.md") if page.stem not in made
     }
-    assert max(words.values()) <= 1500
-    assert len(words) <= 45
-    assert sum(words.values()) <= 20_500
+    assert max(words.values()) <= 1000
+    assert len(words) <= 30
+    assert sum(words.values()) <= 16_100
     assert len((ROOT / "README.md").read_text("utf-8").split()) <= 700

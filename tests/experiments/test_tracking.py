@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wandb
 from rich.console import Console
 
 from ipo_prompts.experiments.run.config import RunConfig
@@ -86,6 +87,7 @@ def finish(tracker: Tracker, folder: Path) -> None:
 
 
 def test_all_of_a_run_is_in_its_offline_record(tmp_path: Path, ui: Ui, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb.teardown()  # W&B reads the environment once in a process
     monkeypatch.setenv("WANDB_RUN_GROUP", "mine")
     config = RunConfig(track="wandb", steps=3, lm_api_base="http://host/v1", task=f"{SECRET} pets")
     with tracking(config, tmp_path, ui) as tracker:
