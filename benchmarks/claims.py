@@ -1,4 +1,4 @@
-"""The tables of ipo docs control-clips, from the cells of the grid claims; nothing is run.
+"""The tables of ipo docs summary, from the cells of the grid claims; nothing is run.
 
 For rows, columns and intervals see `gains.py`, whose intervals allow for sets that share their first transformation. A
 set of held-back base pictures counts like any other. Where three CLIPs stand together, their training is crossed with

@@ -36,7 +36,6 @@ EVENTS = (
     "start",
     "scores",
     "scored_only",
-    "proposed",
     "descriptions",
     "domain",
     "test",
