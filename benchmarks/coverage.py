@@ -24,7 +24,7 @@ from scipy import optimize, special
 from benchmarks.common import arguments
 from benchmarks.lab.bed import shared, suite
 from benchmarks.lab.crossed import crossed_interval
-from ipo_prompts.experiments.compare.columns import MEAN, MEAN_OF_H, H, Runs, column_score, difference, value
+from ipo_prompts.experiments.compare.scores import MEAN, MEAN_OF_H, H, Runs, column_score, difference, value
 from ipo_prompts.metrics.evidence import ALPHA
 from ipo_prompts.metrics.sampling import Sampling
 

@@ -18,7 +18,7 @@ from dspy.utils.saving import get_dependency_versions
 from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.load import check_command
 from ipo_prompts.experiments.data.names import NAMES_FILE
-from ipo_prompts.experiments.export import best_target
+from ipo_prompts.experiments.export.targets import best_target
 from ipo_prompts.experiments.report.explain import ANALYSIS, analyse
 from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
 from ipo_prompts.experiments.run.config import RunConfig

@@ -184,7 +184,8 @@ def export_program(
     """Export an optimised program to another tool, and check the export with that tool's own library."""
     look_first([program], "the picture", [pictures] if pictures else [], out)
     refuse_taken(out)
-    from ipo_prompts.experiments.export import TARGETS, export
+    from ipo_prompts.experiments.export.base import export
+    from ipo_prompts.experiments.export.targets import TARGETS
     from ipo_prompts.programs.classifier import TemplateClassifier
 
     if to not in TARGETS:

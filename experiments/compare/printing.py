@@ -20,9 +20,9 @@ from rich.table import Column
 from rich.table import Table as Shown
 from rich.text import Text
 
-from ipo_prompts.experiments.compare.columns import MEAN_OF_H
 from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.published import Ablation, contradictions, data_key
+from ipo_prompts.experiments.compare.scores import MEAN_OF_H
 from ipo_prompts.experiments.compare.table import COUNTS, PUBLISHED, REFERENCES, Scope, Table
 from ipo_prompts.experiments.compare.words import notes, verdicts
 from ipo_prompts.experiments.data.dataset import why_different

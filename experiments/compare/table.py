@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.columns import (
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Method
+from ipo_prompts.experiments.compare.published import data_key, library, published_rows
+from ipo_prompts.experiments.compare.scores import (
     MEAN,
     MEAN_OF_H,
     MEAN_WITHOUT_EUROSAT,
@@ -29,8 +31,6 @@ from ipo_prompts.experiments.compare.columns import (
     difference,
     sides,
 )
-from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Method
-from ipo_prompts.experiments.compare.published import data_key, library, published_rows
 from ipo_prompts.experiments.data.dataset import DIFFERENT, why_different
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.errors import InputError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ipo_prompts.experiments.compare.columns import MEAN_OF_H, CellContent, H
 from ipo_prompts.experiments.compare.methods import SUBJECT, Method
+from ipo_prompts.experiments.compare.scores import MEAN_OF_H, CellContent, H
 from ipo_prompts.experiments.compare.table import PUBLISHED, Table
 from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.experiments.run.config import PUBLISHED_CLIP

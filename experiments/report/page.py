@@ -28,7 +28,7 @@ from ipo_prompts.experiments.run.files import write_text
 
 PAGE, TEMPLATES, PLOT = "report.html", "templates.csv", "search.svg"
 _HERE = Path(__file__).parent
-_COLOURS = (_HERE / "plots.css").read_text("utf-8")
+_COLOURS = (_HERE / "colours.css").read_text("utf-8")
 """The style sheet of plots, for light and for dark pages. The page uses its colours, too."""
 
 

@@ -48,7 +48,7 @@ def test_it_is_installed_with_what_lies_below_it(tmp_path: Path) -> None:
         *("__init__.py", "__main__.py", "py.typed"),
         *("signatures", "programs", "metrics", "experiments", "docs"),
     }
-    for shipped in ("report/notebook.html.j2", "report/plots.css"):
+    for shipped in ("report/notebook.html.j2", "report/colours.css"):
         assert (built / "ipo_prompts/experiments" / shipped).is_file()
     script = (
         "import ipo_prompts as i, ipo_prompts.metrics.errors as e; "

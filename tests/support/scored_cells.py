@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.columns import ColumnScore
+from ipo_prompts.experiments.compare.scores import ColumnScore
 from ipo_prompts.experiments.compare.table import Table
 from ipo_prompts.metrics.verdict import Verdict
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ipo_prompts.experiments.compare.columns import align
 from ipo_prompts.experiments.compare.printing import details, to_markdown
+from ipo_prompts.experiments.compare.scores import align
 from ipo_prompts.experiments.compare.table import build_table
 from ipo_prompts.experiments.compare.words import verdicts
 from ipo_prompts.metrics.errors import InputError

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo_prompts.experiments.export import TARGETS, export
+from ipo_prompts.experiments.export.base import export
+from ipo_prompts.experiments.export.targets import TARGETS
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier

@@ -17,8 +17,8 @@ from safetensors import safe_open
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.export import TARGETS, Differs, OpenClip, Reference, export
-from ipo_prompts.experiments.export.head import numpy_logits
+from ipo_prompts.experiments.export.base import Differs, Reference, export
+from ipo_prompts.experiments.export.targets import TARGETS, OpenClip, numpy_logits
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip

@@ -26,9 +26,9 @@ def searched(seed: int) -> Any:
         return random.Random(f"{seed}|{words}").choice([-0.1, -0.05, 0, 0, 0, 0, 0, 0.02, 0.05, 0.1])
 
     def value(template: str) -> float:
-        words = list(content_words(template))
+        words = sorted(content_words(template))
         pairs = [a + b for a in words for b in words if a < b]
-        return round(min(1.0, max(0.0, 0.4 + sum(map(worth, words)) + sum(map(worth, pairs)) / 2)), 2)
+        return round(min(1.0, max(0.0, 0.4001 + sum(map(worth, words)) + sum(map(worth, pairs)) / 2)), 2)
 
     draw = random.Random(seed)
     reward = Valued(value, draw.choice(NAMES))
@@ -47,4 +47,4 @@ def searched(seed: int) -> Any:
 
 def test_drawn_searches_find_what_they_found_before() -> None:
     found = json.dumps([searched(seed) for seed in range(20)])
-    assert hashlib.sha256(found.encode()).hexdigest()[:16] == "3699cef1c2db7077"
+    assert hashlib.sha256(found.encode()).hexdigest()[:16] == "c452a5e8d483c6db"
