@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ipo_prompts.metrics.errors import InputError, InputFaults, printable
+from ipo_prompts.metrics.errors import InputError, InputFaults, causes, printable
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
@@ -206,20 +206,17 @@ _CURES = {
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def _refused(error: BaseException | None) -> str | None:
+def _refused(error: Exception) -> str | None:
     """Return a sentence that says which file cannot be used, and why; None for other errors.
 
     A full or read-only disk is recognised even if a library raised another error because of it.
     """
     if isinstance(error, OSError) and (cure := _CURES.get(error.errno or 0)):
         return f"cannot get at {error.filename}: {error.strerror}; {cure}."
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:  # an error may be its own cause, so the loop must end
-        seen.add(id(error))
-        if isinstance(error, OSError) and error.errno in _FULL:
-            where = f" {error.filename}" if error.filename else ""
-            return f"cannot write{where}: {error.strerror}; make room, then repeat the command or --resume the run."
-        error = error.__cause__ or error.__context__
+    for cause in causes(error):
+        if isinstance(cause, OSError) and cause.errno in _FULL:
+            where = f" {cause.filename}" if cause.filename else ""
+            return f"cannot write{where}: {cause.strerror}; make room, then repeat the command or --resume the run."
     return None
 
 

@@ -225,8 +225,9 @@ def estimate(planned: Plan) -> dict[str, Any]:
         `texts`: the most texts that are encoded: a template with a class name each.
     """
     drawn = planned.drawn
+    searching = forecast_of(planned.strategy, _expected(planned))
     roles = {
-        "optimizer": _optimizer(planned, planned.optimizer) if planned.optimizer else None,
+        "optimizer": _optimizer(planned, planned.optimizer, searching) if planned.optimizer else None,
         "describer": _describer(planned, planned.describer) if planned.describer else None,
     }
     usd = total_usd(role["usd"] for role in roles.values() if role)
@@ -236,7 +237,7 @@ def estimate(planned: Plan) -> dict[str, Any]:
         "usd": usd,
         "seconds": seconds,
         "pictures": sum(map(len, (drawn.search, drawn.selection, drawn.test, drawn.new_test))),
-        "texts": _texts(planned),
+        "texts": _texts(planned, searching),
     }
 
 
@@ -252,18 +253,15 @@ def tested_before(planned: Plan) -> int:
         return 0
 
 
-def _texts(planned: Plan) -> int:
+def _texts(planned: Plan, forecast: Forecast) -> int:
     search, classes = planned.config.search, len(planned.drawn.class_names)
-    forecast = forecast_of(planned.strategy, _expected(planned))
     tried = min(forecast.scored_only, search.scored_templates)
     scored_only = texts_for(tried, classes, forecast.promising_only)
     return classes * (1 + search.steps * search.candidates_per_step) + scored_only
 
 
-def _optimizer(planned: Plan, backend: Backend) -> dict[str, Any]:
-    config = planned.config
-    asked = forecast_of(planned.strategy, _expected(planned))
-    about = planned.drawn.class_names, planned.data.task, config.max_tokens
+def _optimizer(planned: Plan, backend: Backend, asked: Forecast) -> dict[str, Any]:
+    about = planned.drawn.class_names, planned.data.task, planned.config.max_tokens
     further = [forecast_domain(*about)] if room_for_words(planned.strategy) else []
     if planned.search.names == "search" and not backend.small:
         further.append(forecast_names(*about))

@@ -19,8 +19,8 @@ import httpx
 from dspy import lm15
 
 from ipo_prompts.metrics.clock import NoAnswer, Wait, answer_within
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE, Ledger, Question, causes
+from ipo_prompts.metrics.errors import InputError, causes
+from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE, Ledger, Question
 from ipo_prompts.programs.lm.replies import whole_characters
 
 RETRIES = 3

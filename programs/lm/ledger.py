@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ipo_prompts.metrics.clock import BudgetReached, Clock, Wait
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, causes
 from ipo_prompts.metrics.files import read_record
 from ipo_prompts.programs.redaction import redacted
 
@@ -105,15 +105,6 @@ def write_questions(folder: Path, questions: Iterable[Question]) -> None:
     """Write the questions of a run into its file, each in one line."""
     lines = [json.dumps(question.model_dump()) + "\n" for question in questions]
     (folder / FILE_NAME).write_text("".join(lines), encoding="utf-8")
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error, and the errors that it was raised from; each once."""
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        yield error
-        seen.append(error)
-        error = error.__cause__ or error.__context__
 
 
 def explain(error: BaseException) -> BaseException:
