@@ -1,4 +1,4 @@
-"""The pages on exports, followed beside one run, with a stand-in for FiftyOne."""
+"""The page on exports, followed beside one run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.programs.classifier import TemplateClassifier
-from support import fiftyone
 from support.pages import DOCS, follow
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "local-history"
@@ -29,15 +28,11 @@ def labels(desk: Path) -> dict[str, str]:
     return told
 
 
-def test_exports_are_read_and_fiftyone_gets_the_same_labels(
-    labels: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_exports_are_read_and_give_the_same_labels(labels: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "RUN", "--to", "onnx", "--out", "pets-head", "--pictures", "pets"]) == 0
     capsys.readouterr()
-    fiftyone.install(monkeypatch)
     scope, _ = follow(DOCS / "how-to/export.md")
     names = [scope["about"]["class_names"][i] for i in scope["logits_of"](scope["features"]).argmax(axis=1)]
     assert names == list(labels.values())
     last, _, difference = capsys.readouterr().out.splitlines()[-1].rpartition(" ")
     assert last == str(names) and float(difference) < 1e-5
-    assert {Path(sample.filepath).name: sample.ipo.label for sample in scope["dataset"]} == labels
