@@ -16,6 +16,7 @@ import yaml
 from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.data import DataSet
+from ipo_prompts.experiments.data.draw import many
 from ipo_prompts.experiments.data.load import check_command
 from ipo_prompts.experiments.data.names import NAMES_FILE
 from ipo_prompts.experiments.export.targets import best_target
@@ -337,9 +338,11 @@ def advice(prepared: Prepared, program: TemplateClassifier, test: SealedTest) ->
         if config.shots + held_back_shots(config) < FEWEST:
             return f"with {FEWEST} or more labelled pictures a class, pictures can help beside words: shots=4"
         return f"label {FEWEST} or more pictures a class, so that pictures can help beside words"
+    if more := many(prepared.plan.data, config.shots, config.selection_shots):
+        return f"more labelled pictures can help: {' '.join(more)}"
     for row in test.rows:
         if row.part == "test" and row.measure == "mean over classes":
-            return f"if each class counts the same, the accuracy is {share(row.after)}: {row.difference.numbers}"
+            return f"the classes are lopsided; their mean accuracy is {share(row.after)}, in all {row.difference.numbers}"
     return ""
 
 

@@ -77,8 +77,8 @@ def why_not_best(choice: Choice, history: History) -> str:
     if choice.template == history.best.template:
         return ""
     if choice.kept_initial:
-        return "no other template gains enough to replace the initial one"
-    return f"it is the best of the shortest good templates on {choice.how.partition(',')[0]}"
+        return "the initial template stays: no other template gains enough to replace it"
+    return f"the chosen template is another, the best of the short good ones on {choice.how.partition(',')[0]}"
 
 
 class HeldBack(NamedTuple):

@@ -86,21 +86,21 @@ CLASSES = {10: "names", 68: "names of 68"}
 
 def situations(runs: Sequence[Run], classes: int) -> Iterator[str]:
     """Yield the lines of the table of accuracies, at six labels: the first row, and what each step makes of it."""
-    rows = {"bad names": ("clean", False), "pictures unlike captions": ("changed", True), "clean": ("clean", True)}
+    rows = {"bad names": ("clean", False), "changed pictures": ("changed", True), "clean": ("clean", True)}
     groups = {
         "control CLIPs": [run for run in runs if run.clip != "embedded"],
         "demo CLIP": [run for run in runs if run.clip == "embedded"],
     }
-    yield "| CLIPs | situation | first | names by rule | words | words and pictures | in all |"
-    yield "| --- " * 7 + "|"
+    yield "| CLIPs and situation, % | before | names by rule | words | words and pictures | in all |"
+    yield "| --- " * 6 + "|"
     for group, those in groups.items():
         for title, (pictures, right) in rows.items():
             there = [run for run in those if run.bed == CLASSES[classes] and run.changed == pictures]
             own = [run for run in there if (run.asked.kind == "right") == right]
             if own:
                 steps = [np.mean([run.hits(step).mean() for run in own]) for step in ("first", "rule", *FIELDS[2:])]
-                told = " | ".join(f"{value:.1f} %" for value in steps)
-                yield f"| {group} | {title} | {told} | {_told(_gain(own, 'pictures', 'first'))} |"
+                told = " | ".join(f"{value:.1f}" for value in steps)
+                yield f"| {group}, {title} | {told} | {_told(_gain(own, 'pictures', 'first'))} |"
 
 
 # Gains and their intervals.

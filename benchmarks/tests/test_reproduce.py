@@ -85,7 +85,7 @@ def test_a_price_of_the_page_is_that_of_the_dry_run(
 ) -> None:
     monkeypatch.delenv(ROOT_VARIABLE, raising=False)
     page = PAGE.read_text(encoding="utf-8")
-    words, said = re.findall(r"`(.* data=eurosat)` costs at most \$(\d+)", page)[0]
+    words, said = re.findall(r"`([^`]* data=eurosat)` costs\s+at\s+most\s+\$(\d+)", page)[0]
     told = ipo(capfd, "benchmark", *words.split(), "--dry-run").out
     assert round(float(re.findall(r"at most \$([\d.]+\d)", told)[0])) == int(said)
     told = ipo(capfd, "benchmark", "cross-dataset", "--dry-run").out
@@ -96,4 +96,4 @@ def test_a_price_of_the_page_is_that_of_the_dry_run(
 
 def test_the_printed_rows_that_decide_are_counted() -> None:
     decide = sum(row.decides for table in library().templates if table.decides for row in table.rows)
-    assert f"- {decide} printed rows are *deciding*" in PAGE.read_text(encoding="utf-8")
+    assert f"- {decide} rows of the paper must agree." in PAGE.read_text(encoding="utf-8")

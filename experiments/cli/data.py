@@ -52,6 +52,7 @@ def check(
     from ipo_prompts.experiments.data import draw, load_data, sources
     from ipo_prompts.experiments.data.check import check_data
     from ipo_prompts.experiments.data.dataset import without
+    from ipo_prompts.experiments.data.draw import many
     from ipo_prompts.experiments.data.names import refuse_codes
     from ipo_prompts.metrics.clip import check_name, load_clip
 
@@ -63,6 +64,8 @@ def check(
     report = check_data(data, load_clip(clip) if clip else None, _tell)
     drawn = None
     why = ""
+    more = many(data, config.shots, config.selection_shots)
+    config = read_about([*(words or []), *more], "data check", "shots", "selection_shots")
     try:
         drawn = draw(without(data, report.without), config.shots, config.selection_shots, config.seed)
         refuse_codes(data)
@@ -71,7 +74,7 @@ def check(
     print(report.text(drawn, why))
     if not why:
         clip = clip or ("embedded" if spec.startswith("embedded") else "ViT-B-16/openai")
-        command = shlex.join(["ipo", "optimize", spec, "--clip", clip, "--lm", "none", *(words or [])])
+        command = shlex.join(["ipo", "optimize", spec, "--clip", clip, "--lm", "none", *(words or []), *more])
         print(f"{'next' if report.ok else 'when that is mended'}: {command}")
     return 0 if report.ok and not data.unnamed else 1  # a data set that has only test pictures is sound
 

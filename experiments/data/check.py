@@ -19,7 +19,6 @@ from ipo_prompts.experiments.data.dataset import (
     empty_classes,
     in_threads,
     leaving_out,
-    unreadable_content,
 )
 from ipo_prompts.experiments.data.draw import PARTS as DRAWN
 from ipo_prompts.experiments.data.draw import Draw
@@ -49,7 +48,6 @@ class Checked:
             picture is given by its part and item.
         cut_names: class name → why the tokenizer would cut the baseline template with this name.
         transparent: the number of pictures that have pixels that are not opaque.
-        fingerprint: see `DataSet.fingerprint`.
     """
 
     data: DataSet
@@ -57,7 +55,6 @@ class Checked:
     duplicates: tuple[tuple[tuple[Part, Item], ...], ...]
     cut_names: dict[str, str]
     transparent: int
-    fingerprint: str
 
     @property
     def ok(self) -> bool:
@@ -112,7 +109,6 @@ def check_data(
         duplicates=tuple(tuple(copies) for copies in same.values() if len(set(map(place, copies))) > 1),
         cut_names={name: reason for name, reason in cuts.items() if reason},
         transparent=sum(look.transparent for look in looks),
-        fingerprint=data.fingerprint_of([look.content for look in looks]),
     )
 
 
@@ -126,7 +122,7 @@ class _Look:
     """The result of reading one picture.
 
     Attributes:
-        content: the digest of the picture's bytes; for an unreadable picture, the text that stands for the digest.
+        content: the digest of the picture's bytes; empty if the picture cannot be read.
         fault: why the picture cannot be read; None if it can.
         transparent: whether some pixels are not opaque.
     """
@@ -137,14 +133,11 @@ class _Look:
 
 
 def _look(picture: Picture) -> _Look:
-    content = unreadable_content(picture)
     try:
-        data = picture.bytes()
-        content = picture.content()
-        _, transparent = decode(data, picture.name, stored=picture.stored)
+        _, transparent = decode(picture.bytes(), picture.name, stored=picture.stored)
+        return _Look(picture.content(), None, transparent)
     except InputError as error:
-        return _Look(content, str(error))
-    return _Look(content, None, transparent)
+        return _Look("", str(error))
 
 
 def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
@@ -162,7 +155,8 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
     variants = "" if bases == len(items) else f" of {bases:,} base pictures"
     split = "" if data.split == OWN else f"; split: {data.split}"
     yield f"{len(data.class_names):,} classes, {len(items):,} pictures{variants}{split}"
-    yield from _wrapped(names_in_words(data, _ALL))
+    if read := names_in_words(data, _ALL):
+        yield from _wrapped(f"{read}; to write names yourself: ipo docs class-names")
     yield ""
     empty = empty_classes(data) if drawn else []
     kept = [name for label, name in enumerate(data.class_names) if label not in empty]
@@ -188,7 +182,6 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
         (within if len({item.label for _, item in copies}) == 1 else across).append(line)
     yield from _section("copies within a class; keep one of each, or the test looks too good", within)
     yield from _section("copies in several classes; keep each in its own class", across)
-    yield f"fingerprint {report.fingerprint}"
 
 
 def _bases(items: Sequence[Item]) -> Counter[int]:
@@ -213,17 +206,12 @@ def _notes(data: DataSet, names: Sequence[str], counts: Sequence[Counter[int]]) 
     sizes = [search[i] + selection[i] + test[i] for i in range(len(names))]
     middle = median(search[i] + selection[i] for i in range(len(names)))
     tried = "words and pictures are tried" if middle >= FEWEST else f"words are tried, and pictures from {FEWEST} on"
-    yield f"{tried}: the median class has {middle:g} labelled"
-    train, val = _bases(data.train), _bases(data.val)
-    more = train.total() + val.total() - search.total() - selection.total()
-    if more and data.split == OWN:
-        shots = f"shots={max(train.values())} selection_shots={max(val.values(), default=1)}"
-        yield f"{more:,} more labelled pictures are used with {shots}"
+    yield f"{tried}: {middle:g} labelled in the median class"
     yield f"{test.total():,} test pictures measure an accuracy to within {98 / math.sqrt(test.total() or 1):.0f} points"
     if untested := [name for i, name in enumerate(names) if not test[i]]:
         yield from _wrapped(f"not tested, for want of a second picture: {several(untested)}")
     if max(sizes) >= LOPSIDED * min(sizes):
-        yield "the classes are lopsided: look at the mean over classes, too"
+        yield "the classes are lopsided: verdict=balanced judges the mean over classes"
 
 
 def _wrapped(text: str) -> list[str]:

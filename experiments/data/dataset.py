@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, one_line, several
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.template import tidy, written
+from ipo_prompts.metrics.template import tidy
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -174,40 +172,6 @@ class DataSet:
     def items(self) -> Iterator[tuple[Part, Item]]:
         """Yield all items, each with its part."""
         return ((part, item) for part in PARTS for item in self.part(part))
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """64 hex digits that identify the data set.
-
-        They depend on the class names, on each picture's bytes, labels, group and part, and on how it is read. They
-        also depend on the order of the pictures, as the few-shot draw does, but not on their names and paths.
-        Every file is read once, test pictures included, and not decoded. The fingerprint is computed once and stored.
-        For an unreadable picture, its file name is used in place of its bytes.
-        """
-        return self.fingerprint_of(in_threads(content_or_name, [item.picture for _, item in self.items()]))
-
-    def fingerprint_of(self, contents: Sequence[str]) -> str:
-        """Return `fingerprint`, given the digests of the pictures' bytes in the order of `items`."""
-        rows = list(self.items())
-        groups: dict[str, int] = {}
-        total = hashlib.sha256(json.dumps(written(self.class_names)).encode())
-        for (part, item), content in zip(rows, contents, strict=True):
-            group = groups.setdefault(item.group, len(groups))
-            total.update(json.dumps([part, item.label, group, item.picture.key(content)]).encode())
-        return total.hexdigest()
-
-
-def content_or_name(picture: Picture) -> str:
-    """Return the digest of a picture's bytes; for an unreadable picture, `unreadable_content`."""
-    try:
-        return picture.content()
-    except InputError:
-        return unreadable_content(picture)
-
-
-def unreadable_content(picture: Picture) -> str:
-    """Return the text that takes the place of the digest when a picture cannot be read."""
-    return f"unreadable {PurePath(picture.name).name}"
 
 
 def in_threads(function: Callable[[_Row], _Result], rows: Iterable[_Row]) -> list[_Result]:

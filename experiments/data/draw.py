@@ -30,11 +30,12 @@ and seed give the same parts on every machine. These parts are never the publish
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from ipo_prompts.experiments.data.dataset import DataSet, Item, Part, base_count, lacking
+from ipo_prompts.experiments.data.dataset import OWN, DataSet, Item, Part, base_count, lacking
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 FRESH = 500
 """Most base pictures that `fresh` draws, unless there are more classes. Encoding them takes less time than the test."""
+MANY = 16
+"""The most shots that few-shot tables have, and that `many` proposes."""
 PARTS = ("search", "selection", "test")
 """The parts of a draw that can be had as examples."""
 _NAMES: Mapping[Part, tuple[str, ...]] = {
@@ -105,6 +108,23 @@ class Draw:
             ).with_inputs("image")
             for item in items
         ]
+
+
+def many(data: DataSet, shots: int, selection_shots: int) -> list[str]:
+    """Return settings with which a run uses more labelled pictures of the user's data; empty if there are no more.
+
+    A published split is drawn as in the benchmark, so it has no such settings. For the arguments see `draw`.
+    """
+    found = [max(shots, _most(data.train)), max(selection_shots, _most(data.val))]
+    if data.split != OWN or found == [shots, selection_shots]:
+        return []
+    return [f"shots={found[0]}", f"selection_shots={found[1]}"]
+
+
+def _most(items: Iterable[Item]) -> int:
+    """Return how many base pictures the largest class has, at most `MANY`."""
+    groups = {(item.label, item.group) for item in items}
+    return min(MANY, max(Counter(label for label, _ in groups).values(), default=0))
 
 
 def draw(

@@ -54,6 +54,7 @@ _NUMBERED = re.compile(
 )
 _BRACKETS = re.compile(r"[\s_]*[(\[{]([^()\[\]{}]*)[)\]}]")
 _NUMBER = re.compile(r"\d+\s*[._)\-]\s*(?=\S)")
+_PADDED = re.compile(r"\A0\d*[\s._)\-]+(?=\S)")
 _VERSION = re.compile(r"(.*[^\W\d])[._\-](?:v\d+|(?:19|20)\d\d)", re.IGNORECASE)
 _OWNER = re.compile(r"(?:my|our)\s+(?=\S)", re.IGNORECASE)
 _LAST = re.compile(r"(.*\S)[\s\-]+(?:(\d{1,3})|final|copy|new|old|misc)", re.IGNORECASE)
@@ -86,6 +87,7 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
             "is the folder or the label column one level too deep?"
         )
     seen: dict[str, str] = {}
+    alike: list[str] = []
     for name in names:
         read = as_read(name)
         if all(one == " " or invisible(one) for one in read):
@@ -96,11 +98,12 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
                 "rename it."
             )
         if read in seen:
-            raise InputError(
-                f"{where} has two classes, {seen[read]!r} and {name!r}, that read the same in a prompt; "
-                "rename one or join them."
-            )
+            alike.append(f"{seen[read]!r} and {name!r}")
         seen[read] = name
+    if alike:
+        raise InputError(
+            f"{where} has classes that read the same in a prompt: {several(alike, 10)}; join or rename them."
+        )
     return {name: label for label, name in enumerate(names)}
 
 
@@ -340,24 +343,20 @@ def names_in_words(data: DataSet, most: int = 5) -> str:
         data: the data set.
         most: the most names that are listed.
     """
-    own = data.renamed_from or data.class_names
-    changed = [f"{typed} → {name}" for typed, name in zip(own, data.class_names, strict=True) if typed != name]
-    if not changed:
-        return ""
-    apart = kept_apart(data)
+    changed = changed_names(data.renamed_from or data.class_names, data.class_names, most)
+    apart = kept_apart(data) if changed else []
     kept = f"; {several(apart)}: kept apart" if apart else ""
-    return f"names: {several(changed, most)} ({len(changed)} of {len(data.class_names)}){kept}"
+    return f"names: {changed}{kept}" if changed else ""
 
 
-def changed_names(typed: Sequence[str], used: Sequence[str]) -> str:
+def changed_names(typed: Sequence[str], used: Sequence[str], most: int = SHOWN) -> str:
     """Return the first of the names that were changed, and how many were; empty if none was.
 
-    >>> changed_names(["Birds", "FRUIT", "flowers", "my hats", "dog"], ["bird", "fruit", "flower", "hat", "dog"])
-    'bird, fruit, flower, … (4 of 5)'
+    >>> changed_names(["Birds", "FRUIT", "my hats", "dog"], ["bird", "fruit", "hat", "dog"])
+    'Birds → bird, FRUIT → fruit, my hats → hat (3 of 4)'
     """
-    changed = [str(name) for before, name in zip(typed, used, strict=True) if before != name]
-    more = ["…"] * (len(changed) > SHOWN)
-    return f"{', '.join(changed[:SHOWN] + more)} ({len(changed)} of {len(used)})" if changed else ""
+    changed = [f"{before} → {name}" for before, name in zip(typed, used, strict=True) if before != name]
+    return f"{several(changed, most)} ({len(changed)} of {len(used)})" if changed else ""
 
 
 def kept_apart(data: DataSet) -> list[str]:
@@ -391,8 +390,7 @@ def read_names(typed: Sequence[str], taken: Iterable[str] = ()) -> tuple[list[st
 
 def _cleaned(typed: str, siblings: Sequence[str], numbered: bool) -> str:
     name = _without_brackets(unicodedata.normalize("NFC", typed).strip(), siblings)
-    if numbered:
-        name = _NUMBER.sub("", name, count=1)
+    name = (_NUMBER if numbered else _PADDED).sub("", name, count=1)
     version = _VERSION.fullmatch(name)
     if version and _is_word(re.split(r"[\s_\-.]+", version[1])[-1]):
         name = version[1]

@@ -75,7 +75,7 @@ def gather_csv(rest: str) -> Gathered:
             rows.append(row_of_file(path.parent / row[image], label, row[image], part, group, said=said))
     if of_columns or any(faults.values()):
         missing = [number for number, row in zip(cells.index, rows, strict=False) if row.fault and row.key]
-        faults[f"no file at the path {image}; correct the path, which starts at the folder of the table"] = missing
+        faults[f"no file at the path in the column {image}; begin the path at the folder of the table"] = missing
     _refuse(where, of_columns, faults)
     names = names_by_number(
         list(zip(cells["label"], (row.label for row in rows), strict=True)), where, named=NAME_COLUMN in cells
@@ -138,9 +138,9 @@ def _lacks(wanted: Sequence[str], columns: Sequence[str]) -> str:
     if near:
         hint = f"write {near.lower()} in place of {near}"
     elif wanted == ("label",):
-        hint = "give the column of classes this name; the classes of about six pictures of each are enough"
+        hint = "call the column of classes label; the classes of about six pictures of each are enough"
     else:
-        hint = "give the column of pictures this name"
+        hint = f"call the column of pictures {wanted[0]}"
     return f"no column {' or '.join(wanted)}; its columns are: {', '.join(columns) or 'none'}; {hint}"
 
 

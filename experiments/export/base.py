@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import open_clip_arguments
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, to_install
 from ipo_prompts.metrics.files import refuse_taken
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -65,8 +65,8 @@ class Target(ABC):
             typed = shlex.quote(str(file))
             found.append(
                 "Only IPO has the demo CLIP, so no other tool will label pictures with these files: type "
-                f"`ipo predict {typed} PICTURES`, or `ipo export {typed} --to onnx --out DIR` for the picture "
-                "encoder, too."
+                f"`ipo predict {typed} PICTURES`, or `{to_install('onnx')}` and then "
+                f"`ipo export {typed} --to onnx --out DIR` for the picture encoder, too."
             )
         return found
 
@@ -146,13 +146,11 @@ class Reference:
         program: the program.
         pictures: the n pictures.
         features: the features of the pictures, float32 (n, D), unit rows.
-        total: the number of all pictures; the n pictures are a sample of them.
     """
 
     program: TemplateClassifier
     pictures: tuple[Picture, ...]
     features: Floats
-    total: int
 
     @classmethod
     def of(cls, program: TemplateClassifier, pictures: Sequence[Picture]) -> Reference:
@@ -162,7 +160,7 @@ class Reference:
             InputError: a picture cannot be read.
         """
         some = pictures[:: max(1, len(pictures) // PICTURES)][:PICTURES]
-        return cls(program, tuple(some), program.clip.encode_pictures(some), len(pictures))
+        return cls(program, tuple(some), program.clip.encode_pictures(some))
 
     @property
     def probabilities(self) -> Floats:
@@ -203,8 +201,7 @@ class Reference:
                 f"after loading, {len(wrong)} of {len(theirs)} pictures get another label, such as {label!r} for "
                 f"{name}."
             )
-        sample = f" (a sample of {self.total:,})" if len(theirs) < self.total else ""
-        return f"same label on {len(theirs)} of {len(theirs)} pictures{sample}"
+        return f"same label on {len(theirs)} of {len(theirs)} pictures"
 
     def same_pixels(self, read: Callable[[Any], Any], pixels: Callable[[Any], Any] | None = None) -> None:
         """Compare exported functions with the program on each picture.
@@ -279,7 +276,8 @@ def write_readme(program: TemplateClassifier, place: Path, code: str, own_clip: 
             "other tool can encode pictures with it. Two commands help; RUN is the run directory, or the file\n"
             "`program.json`, that was exported:\n\n"
             "- `ipo predict RUN PICTURES` labels pictures with IPO;\n"
-            "- `ipo export RUN --to onnx --out DIR` writes the picture encoder, too, for code without IPO.\n"
+            "- `pip install onnx onnxruntime onnxscript`, then `ipo export RUN --to onnx --out DIR` writes the\n"
+            "  picture encoder, too, for code without IPO.\n"
         )
     about = f"The classifier in this folder decides with {decides_with(program)}."
     (place / README).write_text(f"# How to use it\n\n{about}\n\n{text}", encoding="utf-8")

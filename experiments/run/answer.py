@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.result import PartName, Row, RunResult
 from ipo_prompts.metrics.errors import money, printable
+from ipo_prompts.metrics.evidence import EACH_CLASS_ALIKE
 from ipo_prompts.metrics.verdict import format_p, share
 
 REPORT = "report.html"
@@ -46,7 +47,8 @@ def table(result: RunResult, part: PartName = "test") -> list[Line]:
     lines = [Line(result.initial_template, share(rows[0].before))]
     lines += [_line(row) for row in rows[:-1]]
     total = rows[-1]
-    return [*lines, Line("in all", "", _gain(total), f"{total.n:,} {result.reward.unit}")]
+    alike = "; each class counts the same" if total.difference.covers == EACH_CLASS_ALIKE else ""
+    return [*lines, Line("in all", "", _gain(total), f"{total.n:,} {result.reward.unit}{alike}")]
 
 
 def further(result: RunResult) -> list[Line]:
@@ -78,8 +80,8 @@ def _points(value: float) -> str:
 def _shown(row: Row) -> str:
     found = row.difference
     if found.p_corrected is None:
-        return found.outcome
-    return {"gain": format_p(found.p_corrected), "loss": "a loss"}.get(found.outcome, "not shown")
+        return "tested before"
+    return {"gain": format_p(found.p_corrected), "loss": "a loss"}.get(found.outcome, "may be chance")
 
 
 def summary(result: RunResult, config: RunConfig | None, folder: Path, width: int | None = None) -> str:

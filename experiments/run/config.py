@@ -49,8 +49,8 @@ class JobSettings(BaseModel):
     )
     class_names: str | dict[Any, Any] | None = Field(
         None,
-        description="a table of classes, each with its name in prompts or a list of synonyms; unset: classes.yaml "
-        "in the folder of pictures",
+        description="a YAML or JSON file: for each class its name in prompts, or a list of synonyms; unset: "
+        "classes.yaml in the folder of pictures",
     )
     exclude: list[str] = Field([], description="classes to leave out, such as '[dog, n02084071]'")
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
@@ -65,8 +65,7 @@ class JobSettings(BaseModel):
     head: Literal["auto", "words", "blend"] = Field(
         "auto",
         description="words: the program classifies with the template; blend: with the template and the labelled search "
-        "and selection pictures; auto: with the pictures only where they are sure to tell the classes apart. The "
-        "verdict is about the template alone",
+        "and selection pictures; auto: with the pictures if they tell left-out pictures apart",
     )
     verdict: Literal["plain", "balanced"] = Field(
         "plain",

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,7 +117,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     check_count(len(every_name(data.class_names)))
     refuse_codes(data)
     drawn = draw_for(data, config)
-    for note in (names_in_words(data), about_short_classes(data, drawn, config)):
+    for note in (names_in_words(data), about_untested(data, config)):
         if say and note:
             say(note)
     planned = Plan(config, data, drawn, optimizer, describer)
@@ -126,21 +125,10 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     return planned
 
 
-def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str:
-    """Say which classes have fewer pictures than asked for, and which are untested; "" if there are none."""
-    asked = config.shots + held_back_shots(config)
-    groups = {(item.label, item.group) for item in (*drawn.search, *drawn.selection)}
-    gave = Counter(label for label, _ in groups)
-    short = [f"{name!r} has {gave[label]}" for label, name in enumerate(drawn.class_names) if gave[label] < asked]
-    told = []
-    if short:
-        told.append(
-            f"{len(short)} of {len(drawn.class_names)} classes have fewer pictures to search and choose with than "
-            f"shots={config.shots} selection_shots={held_back_shots(config)}: {several(short)}"
-        )
-    if names := [repr(str(name)) for name in untested(data, _classes(config))]:
-        told.append(f"{several(names)}: used in the search, but untested, for want of a second picture")
-    return "; ".join(told)
+def about_untested(data: DataSet, config: RunConfig) -> str:
+    """Say which classes of the search are untested; "" if there are none."""
+    names = [repr(str(name)) for name in untested(data, _classes(config))]
+    return f"{several(names)}: used in the search, but untested, for want of a second picture" if names else ""
 
 
 def held_back_shots(config: RunConfig) -> int:

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ipo_prompts.experiments.data import Draw, Item, fresh
 from ipo_prompts.experiments.data.check import faults
-from ipo_prompts.experiments.data.dataset import content_or_name, in_threads
+from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.data.draw import cut_to
 from ipo_prompts.experiments.data.load import cannot_be_read, check_command
 from ipo_prompts.experiments.run.config import RunConfig
@@ -240,4 +240,11 @@ def record_drawn(journal: Journal, prepared: Prepared, say: Callable[[str], None
 
 
 def _digests(items: Sequence[Item]) -> tuple[str, ...]:
-    return tuple(content[:DIGITS] for content in in_threads(content_or_name, [item.picture for item in items]))
+    return tuple(in_threads(_digest, items))
+
+
+def _digest(item: Item) -> str:
+    try:
+        return item.picture.content()[:DIGITS]
+    except InputError:  # a picture that cannot be read was not drawn
+        return ""

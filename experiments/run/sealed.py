@@ -319,7 +319,7 @@ def rows_of(
         parts: name → the scored part.
         measure: the measure.
         tested_before: how often the sealed parts were tested before; only the first test gives p-values.
-        balanced: whether each class counts the same in the differences, whatever its size.
+        balanced: whether each class counts the same in scores and differences, whatever its size.
     """
     effects: dict[tuple[PartName, What], Effect] = {}
     for name, part in parts.items():
@@ -334,7 +334,7 @@ def rows_of(
         verdicts |= judge(sealed, FAMILY)
     rows = []
     for name, part in parts.items():
-        values = [_value(score, part.sampling) for score in part.scores]
+        values = [_value(score, part.sampling, balanced) for score in part.scores]
         for i, step in enumerate(part.steps):
             rows.append(
                 Row(
@@ -364,8 +364,8 @@ def in_all(name: PartName, measure: str, part: Scored, balanced: bool = False) -
         what="in all",
         how="",
         kept=kept,
-        before=_value(first, part.sampling),
-        after=_value(last, part.sampling),
+        before=_value(first, part.sampling, balanced),
+        after=_value(last, part.sampling, balanced),
         n=first.n,
         difference=no_test(_effect(part, first, last, balanced) if kept else SAME, TOGETHER),
     )
@@ -377,7 +377,10 @@ def _effect(part: Scored, before: Score, after: Score, balanced: bool) -> Effect
     return paired_difference(before.hits, after.hits, part.sampling)
 
 
-def _value(score: Score, sampling: Sampling) -> Value:
+def _value(score: Score, sampling: Sampling, balanced: bool) -> Value:
+    if balanced and sampling.classes is not None:
+        mean = class_mean_interval(score.hits, sampling)
+        return Value(value=mean.mean, ci95=(mean.low, mean.high))
     ends = score_interval(score.hits, sampling)
     return Value(value=score.value, ci95=(ends.low, ends.high))
 
@@ -389,7 +392,4 @@ def _over_classes(name: PartName, part: Scored) -> list[Row]:
     sizes = np.bincount(part.sampling.classes)
     if sizes.max() < LOPSIDED * sizes.min():
         return []
-    ends = [class_mean_interval(score.hits, part.sampling) for score in (part.scores[0], part.scores[-1])]
-    before, after = (Value(value=one.mean, ci95=(one.low, one.high)) for one in ends)
-    row = in_all(name, "mean over classes", part, balanced=True)
-    return [row.model_copy(update={"before": before, "after": after})]
+    return [in_all(name, "mean over classes", part, balanced=True)]

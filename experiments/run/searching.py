@@ -113,7 +113,7 @@ def search_in(
     )
     choice = found.result.choice
     if why := why_not_best(choice, found.result.history):  # the view has shown another template as the best
-        ui.say(f"the chosen template is another: {why}")
+        ui.say(why)
     for part in SHOWN:
         for item in getattr(planned.drawn, part):
             item.picture.bytes()  # refuses pictures that have changed

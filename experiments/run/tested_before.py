@@ -96,7 +96,7 @@ def count(name: str, contents: Iterable[str]) -> int:
 def told(times: int) -> str:
     """Say that test pictures were tested before."""
     often = "once" if times == 1 else f"{times:,} times"
-    return f"these test pictures were tested {often} before; new pictures can tell"
+    return f"these test pictures were tested {often} before; for a p-value, search on new pictures"
 
 
 def _beginnings(contents: Iterable[str]) -> frozenset[str]:

@@ -179,7 +179,7 @@ OTHERS: list[tuple[list[str], str]] = [
     (["data", "check", "csv:barred.csv"], "has labels such as 'cat|dog 0', and several labels of a picture are not"),
     (["predict", "done", "goood"], "cannot read the picture goood (did you mean good?): No such file or directory."),
     (["report", "done", "--out", "bad.yaml/page.html"], "bad.yaml is a file; choose another place."),
-    (["data", "check", "csv:faulty.csv"], "  row 4: no file at the path image; correct the path"),
+    (["data", "check", "csv:faulty.csv"], "  row 4: no file at the path in the column image"),
     (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, exclude=, names= besides the data"),
     (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),
     (["data", "check"], "missing argument 'spec'; for example `ipo data check folder:pets --clip ViT-B-16/openai`"),

@@ -118,16 +118,15 @@ def test_the_text_of_a_clean_report(folder):
     assert report.text(draw(data, 4, 2, 0)).splitlines() == [
         "folder:pictures can be used",
         "2 classes, 15 pictures",
-        "names: cats → cat (1 of 2)",
+        "names: cats → cat (1 of 2); to write names yourself: ipo docs class-names",
         "",
         "class       search  selection       test",
         "cat              3          2          5",
         "hot dog          2          1          2",
         "all              5          3          7",
-        "words and pictures are tried: the median class has 4 labelled",
+        "words and pictures are tried: 4 labelled in the median class",
         "7 test pictures measure an accuracy to within 37 points",
         "left out: notes.txt",
-        f"fingerprint {data.fingerprint}",
     ]
 
 
@@ -135,8 +134,7 @@ def test_what_is_missing_for_a_test_and_for_pictures_is_said(folder):
     root = folder({"cat": 1, "dog": 12, "bus": 3})
     data = load_data(f"folder:{root}")
     text = check_data(data).text(draw(data, 1, 1, 0))
-    assert "words are tried, and pictures from 3 on: the median class has 2 labelled" in text
-    assert "4 more labelled pictures are used with shots=4 selection_shots=2" in text
+    assert "words are tried, and pictures from 3 on: 2 labelled in the median class" in text
     assert "not tested, for want of a second picture: cat" in text
     assert "lopsided" in text
 
@@ -165,18 +163,17 @@ def test_transparent_pictures_are_counted_and_can_be_used(folder):
     data = load_data(f"folder:{root}", seed=0)
     report = check_data(data)
     assert report.ok
-    assert "transparent, and read on white: 1\n" in report.text()
+    assert "transparent, and read on white: 1" in report.text()
 
 
-def test_the_report_names_the_data_by_its_fingerprint_and_reads_each_file_once(folder, monkeypatch):
+def test_each_file_is_read_once(folder, monkeypatch):
     root = folder({"cat": 3, "dog": 3})
     (root / "cat" / "bad.png").write_bytes(b"no picture")
     (root / "cat" / "gone.png").write_bytes(b"x")
     data = load_data(f"folder:{root}", seed=0)
     (root / "cat" / "gone.png").unlink()
-    expected = data.fingerprint
     opened = []
     read = Picture.bytes
     monkeypatch.setattr(Picture, "bytes", lambda self: (opened.append(self.name), read(self))[1])
-    assert check_data(data).fingerprint == expected
+    check_data(data)
     assert len(opened) == len(set(opened)) == 8

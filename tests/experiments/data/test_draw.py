@@ -7,11 +7,11 @@ import pytest
 from dspy.propose.dataset_summary_generator import create_dataset_summary
 
 from ipo_prompts.experiments.data import draw, fresh, untested
-from ipo_prompts.experiments.data.dataset import without
-from ipo_prompts.experiments.data.draw import cut
+from ipo_prompts.experiments.data.dataset import OFFICIAL, without
+from ipo_prompts.experiments.data.draw import cut, many
 from ipo_prompts.experiments.data.load import load_data
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.plan import about_short_classes, draw_for
+from ipo_prompts.experiments.run.plan import about_untested
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from support.runs import copy_pictures
@@ -220,12 +220,10 @@ def test_a_prompt_that_holds_examples_does_not_hold_paths(tmp_path, scripted):
     assert len(set(groups)) == len({item.group for item in (*drawn.search, *drawn.selection, *drawn.test)})
 
 
-def test_a_class_is_short_of_base_pictures_whatever_variants_it_has(sealed):
-    config = RunConfig(shots=2, selection_shots=1)
-    data = sized(sealed(4, per_class=9, variants=3), (9, 9), (1, 1), (9, 9), (9, 9))
-    told = about_short_classes(data, draw_for(data, config), config)
-    assert told.startswith("1 of 4 classes have fewer pictures to search and choose with than shots=2")
-    assert told.endswith("'class 1' has 2")
+def test_more_labelled_pictures_are_offered_but_not_of_a_published_split(sealed):
+    data = sized(sealed(4, per_class=99, variants=3), (9, 9), (1, 1), (20, 9), (9, 2))
+    assert many(data, 4, 2) == ["shots=16", "selection_shots=9"]
+    assert many(data, 20, 9) == many(replace(data, split=OFFICIAL), 4, 2) == []
 
 
 def test_new_classes_without_a_test_picture_are_none_that_were_searched_on(sealed):
@@ -233,5 +231,5 @@ def test_new_classes_without_a_test_picture_are_none_that_were_searched_on(seale
     data = replace(data, test=tuple(item for item in data.test if item.label in (0, 2)))
     for classes, untested_ones in (("all", ["class 1", "class 3"]), ("base-to-new", ["class 1"])):
         config = RunConfig(shots=1, selection_shots=1, classes=classes)
-        told = about_short_classes(data, draw_for(data, config), config)
+        told = about_untested(data, config)
         assert [name for name in data.class_names if f"'{name}'" in told] == untested_ones

@@ -90,7 +90,7 @@ def test_folders_of_other_programs_are_left_out_at_every_depth(folder, kind):
             {"cat": 3, "a <CLASS>": 3},
             "a class whose name 'a <CLASS>' has <CLASS> in it, which stands for",
         ),
-        ({"hot_dog": 3, "Hot dog": 3}, "two classes, 'Hot dog' and 'hot_dog', that read the same"),
+        ({"hot_dog": 3, "Hot dog": 3}, "read the same in a prompt: 'Hot dog' and 'hot_dog'"),
         (
             {"train/cat": 3, "test/cat": 1, "labels/cat": 1},
             r"split folders \(test, train\) beside other folders \(labels",

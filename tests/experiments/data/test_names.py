@@ -55,6 +55,7 @@ def test_reading_twice_changes_nothing() -> None:
     ("typed", "read"),
     [
         (["001.Black_Bear", "002.Wolves"], ["black bear", "wolf"]),
+        (["001_Dogs", "02-BIRDS", "04 Trees", "747-jets", "veg"], ["dog", "bird", "tree", "747-jets", "veg"]),
         (["10_apples", "wolves"], ["10 apple", "wolf"]),  # no number in front of every name
         (["bat (animal)", "bat (sports)"], ["bat animal", "bat sport"]),
         (["cat", "cats", "dogs"], ["cat", "cats", "dog"]),
@@ -89,7 +90,7 @@ def test_a_data_set_has_the_names_in_prompts_and_the_typed_names(folder) -> None
 def test_a_line_says_what_changed_and_what_was_kept_apart(folder) -> None:
     data = load_data(f"folder:{folder({'cat': 2, 'cats': 2, 'hats': 2})}", clean=True)
     assert kept_apart(data) == ["cats"] and names_in_words(data) == "names: hats → hat (1 of 3); cats: kept apart"
-    assert changed_names(data.answers, data.class_names) == "hat (1 of 3)" and not changed_names(["a"], ["a"])
+    assert changed_names(data.answers, data.class_names) == "hats → hat (1 of 3)" and not changed_names(["a"], ["a"])
 
 
 def test_names_that_somebody_wrote_are_not_read(folder, tmp_path: Path) -> None:

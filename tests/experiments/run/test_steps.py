@@ -70,7 +70,7 @@ def test_pictures_that_were_tested_before_give_a_difference_and_no_verdict() -> 
     fresh, again = (rows_of(part, "accuracy", tested_before=times)[0].difference for times in (0, 2))
     assert (again.outcome, again.p, again.p_corrected) == ("no test", None, None)
     assert (again.mean, again.ci95) == (fresh.mean, fresh.ci95)
-    assert again.family == "these test pictures were tested 2 times before; new pictures can tell"
+    assert again.family == "these test pictures were tested 2 times before; for a p-value, search on new pictures"
 
 
 def test_of_lopsided_classes_the_mean_over_classes_stands_beside_the_accuracy() -> None:
@@ -86,6 +86,6 @@ def test_of_lopsided_classes_the_mean_over_classes_stands_beside_the_accuracy() 
     assert balanced.n == total.n == 108
     decides = rows_of({"test": part}, "accuracy", balanced=True)[0]
     assert (decides.difference.outcome, decides.difference.covers) == ("loss", EACH_CLASS_ALIKE)
-    assert decides.after == plain.after
+    assert decides.after == balanced.after
     even = scored(step("template", after), start=start, classes=["a"] * 54 + ["b"] * 54)
     assert len(rows_of({"test": even}, "accuracy")) == 2

@@ -45,5 +45,5 @@ def test_tests_at_the_same_time_are_all_counted() -> None:
 
 
 def test_how_often_in_words() -> None:
-    assert told(1) == "these test pictures were tested once before; new pictures can tell"
-    assert told(2) == "these test pictures were tested 2 times before; new pictures can tell"
+    assert told(1) == "these test pictures were tested once before; for a p-value, search on new pictures"
+    assert told(2) == "these test pictures were tested 2 times before; for a p-value, search on new pictures"
