@@ -54,7 +54,7 @@ _NUMBERED = re.compile(
 )
 _BRACKETS = re.compile(r"[\s_]*[(\[{]([^()\[\]{}]*)[)\]}]")
 _NUMBER = re.compile(r"\d+\s*[._)\-]\s*(?=\S)")
-_PADDED = re.compile(r"\A0\d*[\s._)\-]+(?=\S)")
+_LISTED = re.compile(r"\A(?:0\d*[\s._)\-]+|\d+(?:\)|\.\s|\s+-\s)\s*)(?=\S)")
 _VERSION = re.compile(r"(.*[^\W\d])[._\-](?:v\d+|(?:19|20)\d\d)", re.IGNORECASE)
 _OWNER = re.compile(r"(?:my|our)\s+(?=\S)", re.IGNORECASE)
 _LAST = re.compile(r"(.*\S)[\s\-]+(?:(\d{1,3})|final|copy|new|old|misc)", re.IGNORECASE)
@@ -390,7 +390,7 @@ def read_names(typed: Sequence[str], taken: Iterable[str] = ()) -> tuple[list[st
 
 def _cleaned(typed: str, siblings: Sequence[str], numbered: bool) -> str:
     name = _without_brackets(unicodedata.normalize("NFC", typed).strip(), siblings)
-    name = (_NUMBER if numbered else _PADDED).sub("", name, count=1)
+    name = (_NUMBER if numbered else _LISTED).sub("", name, count=1)
     version = _VERSION.fullmatch(name)
     if version and _is_word(re.split(r"[\s_\-.]+", version[1])[-1]):
         name = version[1]

@@ -138,7 +138,7 @@ def _lacks(wanted: Sequence[str], columns: Sequence[str]) -> str:
     if near:
         hint = f"write {near.lower()} in place of {near}"
     elif wanted == ("label",):
-        hint = "call the column of classes label; the classes of about six pictures of each are enough"
+        hint = "call the column of classes label"
     else:
         hint = f"call the column of pictures {wanted[0]}"
     return f"no column {' or '.join(wanted)}; its columns are: {', '.join(columns) or 'none'}; {hint}"
