@@ -342,7 +342,9 @@ def advice(prepared: Prepared, program: TemplateClassifier, test: SealedTest) ->
         return f"more labelled pictures can help: {' '.join(more)}"
     for row in test.rows:
         if row.part == "test" and row.measure == "mean over classes":
-            return f"the classes are lopsided; their mean accuracy is {share(row.after)}, in all {row.difference.numbers}"
+            return (
+                f"the classes are lopsided; their mean accuracy is {share(row.after)}, in all {row.difference.numbers}"
+            )
     return ""
 
 

@@ -17,8 +17,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from ipo_prompts.metrics.errors import in_force
-
 T = TypeVar("T")
 Limit = Literal["budget_usd", "budget_tokens", "budget_calls", "max_minutes"]
 """The settings that can stop a run."""
@@ -82,8 +80,11 @@ _in_force: ContextVar[Clock] = ContextVar("_in_force", default=_UNLIMITED)
 @contextmanager
 def keeping(one: Clock) -> Iterator[Clock]:
     """Put a clock in force while the block runs."""
-    with in_force(_in_force, one):
+    before = _in_force.set(one)
+    try:
         yield one
+    finally:
+        _in_force.reset(before)
 
 
 def check_clock() -> None:

@@ -14,27 +14,15 @@ import shlex
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-T = TypeVar("T")
 MOST_BESIDE = 10_000
 """Most names in a folder that are compared with a path that is missing: more would take seconds."""
-
-
-@contextmanager
-def in_force(variable: ContextVar[T], value: T) -> Iterator[None]:
-    """Give a variable a value while the block runs. Threads that the block starts do not see this value."""
-    before = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(before)
 
 
 def to_install(extra: str) -> str:

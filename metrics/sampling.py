@@ -202,21 +202,6 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_interval(values: ArrayLike, sampling: Sampling | None = None) -> Interval:
-    """Return the 95 % t interval of a mean over units. The mean is of losses or of differences of losses.
-
-    Args:
-        values: a number for each unit, (n,), n at least 1.
-        sampling: how the units were drawn; None if all are independent and have no classes.
-    """
-    data = values_of(values)
-    variance = (sampling or Sampling(len(data))).these(data)
-    if not math.isfinite(variance.value):
-        return Interval(-math.inf, math.inf)
-    half = t_quantile(variance.degrees) * math.sqrt(variance.value)
-    return Interval(float(data.mean()) - half, float(data.mean()) + half)
-
-
 def standard_error(values: ArrayLike, draws: Sequence[Hashable] | None = None) -> float:
     """Return the standard error of a mean over units. It is infinite if there is only one draw.
 

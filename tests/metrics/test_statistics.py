@@ -7,27 +7,17 @@ import pytest
 from scipy import stats
 
 from ipo_prompts.metrics.sampling import (
-    Interval,
     Sampling,
     harmonic_mean,
-    mean_interval,
     standard_error,
     wilson,
 )
 
 
-def test_ungrouped_mean_interval_is_scipys_t_interval():
-    values = np.random.default_rng(1).exponential(size=30)
-    expected = stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
-    assert mean_interval(values) == pytest.approx(expected)
-
-
-def test_grouped_mean_interval_of_equal_groups_is_the_t_interval_of_the_group_means():
+def test_the_variance_of_a_mean_over_equal_groups_is_that_of_the_group_means():
     values = np.random.default_rng(2).normal(size=(12, 5))
-    means = values.mean(1)
-    expected = stats.t.interval(0.95, 11, means.mean(), stats.sem(means))
-    draws = [str(g) for g in range(12) for _ in range(5)]
-    assert mean_interval(values.ravel(), Sampling.of(60, draws=draws)) == pytest.approx(expected)
+    found = Sampling.of(60, draws=[str(g) for g in range(12) for _ in range(5)]).these(values.ravel())
+    assert (found.value**0.5, found.degrees) == pytest.approx((stats.sem(values.mean(1)), 11))
 
 
 def test_standard_errors_by_hand():
@@ -37,14 +27,10 @@ def test_standard_errors_by_hand():
     assert standard_error([0, 1], ["a", "a"]) == standard_error([3]) == math.inf
 
 
-def test_one_picture_says_nothing_about_a_loss():
-    assert mean_interval([0.3]) == Interval(-math.inf, math.inf)
-
-
 @pytest.mark.parametrize(("data", "shape"), [([], r"\(0,\)"), ([[True], [False]], r"\(2, 1\)"), (True, r"\(\)")])
 def test_anything_but_one_value_per_picture_is_refused(data, shape):
     with pytest.raises(ValueError, match=f"one value per picture, at least one; found the shape {shape}"):
-        mean_interval(data)
+        standard_error(data)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,10 @@ def test_reading_twice_changes_nothing() -> None:
     ("typed", "read"),
     [
         (["001.Black_Bear", "002.Wolves"], ["black bear", "wolf"]),
-        (["001_Dogs", "02-BIRDS", "04 Trees", "1 - Birdies", "747-jets"], ["dog", "bird", "tree", "birdie", "747-jets"]),
+        (
+            ["001_Dogs", "02-BIRDS", "04 Trees", "1 - Birdies", "747-jets"],
+            ["dog", "bird", "tree", "birdie", "747-jets"],
+        ),
         (["10_apples", "wolves"], ["10 apple", "wolf"]),  # no number in front of every name
         (["bat (animal)", "bat (sports)"], ["bat animal", "bat sport"]),
         (["cat", "cats", "dogs"], ["cat", "cats", "dog"]),
