@@ -250,7 +250,7 @@ def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
     if named is None or not named.renamed:
         return
     lines = [
-        "# The best class names that a run found; put this file beside the folders of pictures.",
+        "# The best class names that a run found. Beside the folders of pictures, they become the answers, too.",
         "# They were chosen without sealed pictures. If these lead you to a change, only new pictures can test it.",
     ]
     called = dict(zip(map(str, named.given), named.class_names, strict=True))
@@ -321,12 +321,6 @@ def _result(
 def advice(prepared: Prepared, program: TemplateClassifier, test: SealedTest) -> str:
     """Return the first advice that applies; empty if there is nothing to do."""
     drawn, config = prepared.plan.drawn, prepared.config
-    if test.tested_before:
-        return told(test.tested_before)
-    tested = {item.label for item in drawn.test}
-    untested = [repr(str(name)) for label, name in enumerate(drawn.class_names) if label not in tested]
-    if untested:
-        return f"no test picture: {several(untested)}; add pictures, to know how often these classes are named rightly"
     if test.copies:
         check = check_command(config.data, config.exclude)
         sealed = len(drawn.test) + len(drawn.new_test)
@@ -334,17 +328,21 @@ def advice(prepared: Prepared, program: TemplateClassifier, test: SealedTest) ->
             f"{test.copies:,} of {sealed:,} test pictures are also search or selection pictures, so the accuracy is "
             f"too high; this lists them: {check}"
         )
+    if more := many(prepared.plan.data, config.shots, config.selection_shots):
+        return f"more labelled pictures can help: {' '.join(more)}"
+    tested = {item.label for item in drawn.test}
+    untested = [repr(str(name)) for label, name in enumerate(drawn.class_names) if label not in tested]
+    if untested:
+        return f"no test picture: {several(untested)}; add pictures, to know how often these classes are named rightly"
     if config.head == "auto" and scores_accuracy(prepared.reward) and _few(prepared):
         if config.shots + held_back_shots(config) < FEWEST:
             return f"with {FEWEST} or more labelled pictures a class, pictures can help beside words: shots=4"
         return f"label {FEWEST} or more pictures a class, so that pictures can help beside words"
-    if more := many(prepared.plan.data, config.shots, config.selection_shots):
-        return f"more labelled pictures can help: {' '.join(more)}"
     for row in test.rows:
         if row.part == "test" and row.measure == "mean over classes":
-            return (
-                f"the classes are lopsided; their mean accuracy is {share(row.after)}, in all {row.difference.numbers}"
-            )
+            return f"with verdict=balanced each class counts the same; then the accuracy is {share(row.after)}"
+    if test.tested_before:
+        return told(test.tested_before)
     return ""
 
 

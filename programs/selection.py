@@ -78,7 +78,7 @@ def why_not_best(choice: Choice, history: History) -> str:
         return ""
     if choice.kept_initial:
         return "the initial template stays: no other template gains enough to replace it"
-    return f"the chosen template is another, the best of the short good ones on {choice.how.partition(',')[0]}"
+    return f"another template than this one is chosen, the shortest good one on {choice.how.partition(',')[0]}"
 
 
 class HeldBack(NamedTuple):

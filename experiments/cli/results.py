@@ -193,9 +193,10 @@ def export_program(
     target = TARGETS[to]
     compared = _pictures(pictures)
     exported = TemplateClassifier.from_file(program)
+    told = export(exported, target, out, compared)
     for limit in target.limits(exported, program):
         note(limit)
-    print(f"wrote {out} for {to}; {export(exported, target, out, compared)}\n{target.use}")
+    print(f"wrote {out} for {to}; {told}\n{target.use}")
     return 0
 
 

@@ -174,7 +174,7 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
     if report.without:
         yield from _wrapped(f"no pictures: {several(report.without)}; add some, or type {leaving_out(report.without)}")
     yield from _section("too long; write shorter names", list(report.cut_names.values()))
-    yield from _section("unreadable; replace them, or remove them with their rows of a table", list(report.unreadable.values()))
+    yield from _section("unreadable; replace, or remove with the row of a table", list(report.unreadable.values()))
     within: list[str] = []
     across: list[str] = []
     for copies in report.duplicates:
@@ -206,12 +206,12 @@ def _notes(data: DataSet, names: Sequence[str], counts: Sequence[Counter[int]]) 
     sizes = [search[i] + selection[i] + test[i] for i in range(len(names))]
     middle = median(search[i] + selection[i] for i in range(len(names)))
     tried = "words and pictures are tried" if middle >= FEWEST else f"words are tried, and pictures from {FEWEST} on"
-    yield f"{tried}: {middle:g} labelled in the median class"
+    yield from _wrapped(f"{tried}; half of the classes have {middle:g} or more labelled")
     yield f"{test.total():,} test pictures measure an accuracy to within {98 / math.sqrt(test.total() or 1):.0f} points"
     if untested := [name for i, name in enumerate(names) if not test[i]]:
         yield from _wrapped(f"not tested, for want of a second picture: {several(untested)}")
     if max(sizes) >= LOPSIDED * min(sizes):
-        yield "the classes are lopsided: verdict=balanced judges the mean over classes"
+        yield "the classes are lopsided: add verdict=balanced to judge the mean over classes"
 
 
 def _wrapped(text: str) -> list[str]:

@@ -50,14 +50,11 @@ class Target(ABC):
         own_clip: whether the export contains the picture encoder of the CLIP.
     """
 
-    use: ClassVar[str] = f"{README} in the folder says how to use it without IPO."
+    use: ClassVar[str] = f"{README} in the folder says how to use it."
     own_clip: ClassVar[bool] = False
 
     def limits(self, program: TemplateClassifier, file: Path) -> list[str]:
-        """Return what the export of a program cannot be used for, as sentences; `file` is the program as it was typed.
-
-        A user is told before the export is written.
-        """
+        """Return what the export of a program cannot be used for, as sentences; `file` is the program as typed."""
         found = []
         if self.held(program) is not program and program.pictures:
             found.append("This form has no place for the labelled pictures: the export will decide with words alone.")

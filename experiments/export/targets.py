@@ -345,7 +345,7 @@ class OpenClip(Target):
         if have_synonyms(program.class_names):
             return (
                 "the file of templates for open_clip has one name a class and classes of this program have synonyms; "
-                "take head or program.json"
+                "take head, onnx or program.json"
             )
         return None
 

@@ -21,7 +21,6 @@ from ipo_prompts.experiments.run.files import Content, read_model
 from ipo_prompts.experiments.run.result import AnyPart, SealedPart, Thumbnail
 from ipo_prompts.experiments.run.sealed import SEALED_PARTS, Compared
 from ipo_prompts.metrics.arrays import spread
-from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.evidence import ALPHA, holm, paired_difference
 from ipo_prompts.metrics.pictures import short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward, Score
@@ -92,8 +91,6 @@ class Flip(Content):
         class_name: the true class.
         before, after: the class predicted with the initial template, and with the chosen template.
         thumbnail: the picture, small.
-        true_before, true_after: the probability of the true class with each template; None if the losses do not give
-            the softmax probabilities of the classes.
         confused: of an example of a confusion, how many pictures of the true class were taken for the class `after`.
         taken_for: beside such an example, a picture that is of the class `after`; None if there is none.
     """
@@ -103,8 +100,6 @@ class Flip(Content):
     before: str
     after: str
     thumbnail: Thumbnail
-    true_before: Rounded | None
-    true_after: Rounded | None
     confused: int = 0
     taken_for: Thumbnail | None = None
 
@@ -188,7 +183,7 @@ def analyse(parts: Mapping[AnyPart, Compared], reward: Reward, template: str) ->
     return Analysis(
         words=words,
         classes=tuple(row for name, part in sealed.items() for row in class_rows(name, part)),
-        flips=flips(list(sealed.values()), scores_accuracy(reward)) if sealed else None,
+        flips=flips(list(sealed.values())) if sealed else None,
     )
 
 
@@ -217,12 +212,11 @@ def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
     return rows
 
 
-def flips(parts: Sequence[LabelledPart], known: bool = True) -> Flips:
+def flips(parts: Sequence[LabelledPart]) -> Flips:
     """Return pictures whose label changed from wrong to right (gained) or from right to wrong (lost), and confusions.
 
     Args:
         parts: the sealed parts.
-        known: whether the losses are cross-entropies. Only these give the probability of the true class.
     """
 
     def where(before: bool, after: bool) -> list[tuple[LabelledPart, int]]:
@@ -231,16 +225,16 @@ def flips(parts: Sequence[LabelledPart], known: bool = True) -> Flips:
 
     gained, lost = where(False, True), where(True, False)
     return Flips(
-        gained=_shown(gained, known),
-        lost=_shown(lost, known),
-        wrong=_confused(parts, known),
+        gained=_shown(gained),
+        lost=_shown(lost),
+        wrong=_confused(parts),
         gained_total=len(gained),
         lost_total=len(lost),
         wrong_total=len(where(False, False)),
     )
 
 
-def _confused(parts: Sequence[LabelledPart], known: bool) -> tuple[Flip, ...]:
+def _confused(parts: Sequence[LabelledPart]) -> tuple[Flip, ...]:
     """Return one picture of each of the most frequent confusions of the chosen template, the most frequent first."""
     pairs: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
     for place, part in enumerate(parts):
@@ -250,11 +244,11 @@ def _confused(parts: Sequence[LabelledPart], known: bool) -> tuple[Flip, ...]:
     for (place, _, taken), pictures in sorted(pairs.items(), key=lambda pair: (-len(pair[1]), pair[0]))[:MOST_FLIPS]:
         example = next((item for item in parts[place].items if item.label == taken), None)
         beside = {"confused": len(pictures), "taken_for": thumbnail(example.picture) if example else None}
-        found.append(_flip(parts[place], pictures[0], known).model_copy(update=beside))
+        found.append(_flip(parts[place], pictures[0]).model_copy(update=beside))
     return tuple(found)
 
 
-def _shown(flipped: Sequence[tuple[LabelledPart, int]], known: bool) -> tuple[Flip, ...]:
+def _shown(flipped: Sequence[tuple[LabelledPart, int]]) -> tuple[Flip, ...]:
     """Choose a few pictures, evenly over the classes: first one of each class, then a second one of each, and so on.
 
     To take the surest pictures would flatter the template.
@@ -268,10 +262,10 @@ def _shown(flipped: Sequence[tuple[LabelledPart, int]], known: bool) -> tuple[Fl
     chosen: list[tuple[LabelledPart, int]] = []
     for candidates in turns.values():
         chosen += [candidates[j] for j in spread(len(candidates), MOST_FLIPS - len(chosen))]
-    return tuple(_flip(part, i, known) for part, i in chosen)
+    return tuple(_flip(part, i) for part, i in chosen)
 
 
-def _flip(part: LabelledPart, i: int, known: bool) -> Flip:
+def _flip(part: LabelledPart, i: int) -> Flip:
     item, names = part.items[i], part.class_names
     return Flip(
         picture=short_name(item.picture.name),
@@ -279,8 +273,6 @@ def _flip(part: LabelledPart, i: int, known: bool) -> Flip:
         before=names[part.initial.predictions[i]],
         after=names[part.optimised.predictions[i]],
         thumbnail=thumbnail(item.picture),
-        true_before=np.exp(-part.initial.losses[i]) if known else None,
-        true_after=np.exp(-part.optimised.losses[i]) if known else None,
     )
 
 

@@ -81,7 +81,9 @@ def _shown(row: Row) -> str:
     found = row.difference
     if found.p_corrected is None:
         return "tested before"
-    return {"gain": format_p(found.p_corrected), "loss": "a loss"}.get(found.outcome, "may be chance")
+    low, high = found.ci95
+    chance = "may be chance" if low <= 0 <= high else "may be chance, as one of several rows"
+    return {"gain": format_p(found.p_corrected), "loss": "a loss"}.get(found.outcome, chance)
 
 
 def summary(result: RunResult, config: RunConfig | None, folder: Path, width: int | None = None) -> str:

@@ -350,7 +350,8 @@ def rows_of(
                 )
             )
         rows.append(in_all(name, measure, part, balanced))
-        rows += _over_classes(name, part)
+        if not balanced:
+            rows += _over_classes(name, part)
     return tuple(rows)
 
 

@@ -82,7 +82,7 @@ def test_the_terminal_shows_the_template_first_and_keeps_to_its_width(width: int
     text = summary(run.result, run.config, Path("run"), width)
     lines = text.splitlines()
     assert lines[1].strip() == run.result.template
-    drawn = lines[2 : next(i for i, line in enumerate(lines) if "cost: " in line)]
+    drawn = lines[2 : next(i for i, line in enumerate(lines) if line.startswith(("advice: ", "  cost: ")))]
     assert max(map(len, drawn)) <= width
     assert "new classes" in text and len(table(run.result, "new")) >= 2
 

@@ -64,7 +64,6 @@ def analysis(template: str) -> dict[str, Any]:
     first = template.index(" ")
     second = template.index(" ", first + 1)
     flip = {"picture": "cat/01.webp", "class_name": "cat", "before": "car", "after": "cat", "thumbnail": PIXEL}
-    flip = {**flip, "true_before": 0.12, "true_after": 0.57}
     return {
         "schema": 2,
         "words": {

@@ -68,7 +68,7 @@ def test_labels_in_json_and_one_shard(write):
         (['{"label": ["a"]}'], "json", None, "has no column label; its columns are: .*"),
         (['{"label": null}', '{"label": "a"}'], "json", None, "row 0 of the split rest: no class in the column label"),
         (["[1]"], "json", None, "has no column label; its columns are: .*json"),
-        ([None], "cls", None, "has no column label; its columns are: .*; .* are enough"),
+        ([None], "cls", None, "has no column label; its columns are: .*; call the column of classes label"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(write, labels, ending, names, message):
