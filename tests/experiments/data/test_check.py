@@ -118,7 +118,7 @@ def test_the_text_of_a_clean_report(folder):
     assert report.text(draw(data, 4, 2, 0)).splitlines() == [
         "folder:pictures can be used",
         "2 classes, 15 pictures",
-        "names: cats → cat (1 of 2); to write others, before a search: ipo docs class-names",
+        "names: cats → cat (1 of 2); your own, before a search: ipo docs class-names",
         "",
         "class       search  selection       test",
         "cat              3          2          5",
