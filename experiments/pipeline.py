@@ -340,7 +340,7 @@ def advice(prepared: Prepared, program: TemplateClassifier, test: SealedTest) ->
         return f"label {FEWEST} or more pictures a class, so that pictures can help beside words"
     for row in test.rows:
         if row.part == "test" and row.measure == "mean over classes":
-            return f"with verdict=balanced each class counts the same; then the accuracy is {share(row.after)}"
+            return f"with verdict=balanced each class counts the same; the last accuracy is then {share(row.after)}"
     if test.tested_before:
         return told(test.tested_before)
     return ""

@@ -78,7 +78,9 @@ def why_not_best(choice: Choice, history: History) -> str:
         return ""
     if choice.kept_initial:
         return "the initial template stays: no other template gains enough to replace it"
-    return f"another template than this one is chosen, the shortest good one on {choice.how.partition(',')[0]}"
+    return (
+        f"another template is chosen: of those that are good on {choice.how.partition(',')[0]}, it has the fewest words"
+    )
 
 
 class HeldBack(NamedTuple):

@@ -174,7 +174,7 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
     if report.without:
         yield from _wrapped(f"no pictures: {several(report.without)}; add some, or type {leaving_out(report.without)}")
     yield from _section("too long; write shorter names", list(report.cut_names.values()))
-    yield from _section("unreadable; replace, or remove with the row of a table", list(report.unreadable.values()))
+    yield from _section("unreadable; replace or remove each (and its row of a table)", list(report.unreadable.values()))
     within: list[str] = []
     across: list[str] = []
     for copies in report.duplicates:
