@@ -75,6 +75,8 @@ def predict(
     if words:
         classifier = classifier.words_alone()
     if template is not None:
+        if classifier.pictures:
+            note("the labelled pictures are left out, because they were fitted to another template.")
         classifier.set_template(template)
     _tell_how_sure(program, classifier)
     rows = _Rows(format_, classifier.labels, min(top, len(classifier.class_names)))
