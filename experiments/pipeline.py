@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import yaml
 from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.data import DataSet
-from ipo_prompts.experiments.data.draw import many
+from ipo_prompts.experiments.data.draw import base_pictures, many
 from ipo_prompts.experiments.data.load import check_command
 from ipo_prompts.experiments.data.names import NAMES_FILE
 from ipo_prompts.experiments.export.targets import best_target
@@ -349,5 +348,5 @@ def advice(prepared: Prepared, program: TemplateClassifier, test: SealedTest) ->
 def _few(prepared: Prepared) -> bool:
     """Whether the median class has fewer labelled base pictures than pictures need to count beside words."""
     drawn = prepared.plan.drawn
-    base = Counter(label for label, _ in {(item.label, item.group) for item in (*drawn.search, *drawn.selection)})
+    base = base_pictures((*drawn.search, *drawn.selection))
     return bool(np.median([base[label] for label in range(len(drawn.class_names))]) < FEWEST)

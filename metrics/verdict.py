@@ -51,6 +51,11 @@ class Verdict(BaseModel):
     covers: str
 
     @property
+    def over_classes(self) -> bool:
+        """Whether each class counts the same in the difference, whatever its size."""
+        return self.covers == EACH_CLASS_ALIKE
+
+    @property
     def numbers(self) -> str:
         """The difference with its interval and its p-value: "+4.20 points [+1.00, +7.40], p = 0.012".
 
@@ -58,7 +63,7 @@ class Verdict(BaseModel):
         """
         low, high = self.ci95
         size = f"{points(self.mean)} points [{points(low)}, {points(high)}]"
-        size += " over classes that count the same" if self.covers == EACH_CLASS_ALIKE else ""
+        size += " over classes that count the same" if self.over_classes else ""
         if self.p_corrected is None:
             return size
         corrected = f" after correction for {self.comparisons} comparisons" if self.comparisons > 1 else ""

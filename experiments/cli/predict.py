@@ -120,7 +120,6 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
     Also print whether its probabilities lack a fitted temperature.
     """
     from ipo_prompts.experiments.run.result import RESULT, load_result
-    from ipo_prompts.metrics.evidence import EACH_CLASS_ALIKE
 
     if classifier.head().temperature == 1:
         note("the probabilities may be too high or too low, so only their order counts: no temperature was fitted.")
@@ -134,7 +133,7 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
     if result.reward.measure == "accuracy" and classifier.template == result.template:
         rows = [row for row in result.rows_on("test")[:-1] if classifier.pictures or row.what != "pictures"]
         low, high = rows[-1].after.ci95
-        alike = ", as a mean over classes" if result.gain.covers == EACH_CLASS_ALIKE else ""
+        alike = ", as a mean over classes" if result.gain.over_classes else ""
         note(
             f"of the {rows[-1].n:,} sealed test pictures of its run this program labelled {rows[-1].after.value:.1%} "
             f"right{alike} (95 % interval {low:.1%} to {high:.1%}); other pictures may be harder."

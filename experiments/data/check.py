@@ -21,7 +21,7 @@ from ipo_prompts.experiments.data.dataset import (
     leaving_out,
 )
 from ipo_prompts.experiments.data.draw import PARTS as DRAWN
-from ipo_prompts.experiments.data.draw import Draw
+from ipo_prompts.experiments.data.draw import Draw, base_pictures
 from ipo_prompts.experiments.data.names import names_in_words
 from ipo_prompts.metrics.blend import FEWEST
 from ipo_prompts.metrics.errors import InputError, printable, several
@@ -163,7 +163,7 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
     times = Counter(kept)
     names = [f"{name} (label {i})" if times[name] > 1 else str(name) for i, name in enumerate(kept)]
     heads = DRAWN if drawn else PARTS
-    counts = [_bases(getattr(drawn or data, head)) for head in heads]
+    counts = [base_pictures(getattr(drawn or data, head)) for head in heads]
     yield from _table(names, heads, counts)
     if drawn:
         yield from _notes(data, names, counts)
@@ -182,11 +182,6 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
         (within if len({item.label for _, item in copies}) == 1 else across).append(line)
     yield from _section("copies within a class; keep one of each, or the test looks too good", within)
     yield from _section("copies in several classes; keep each in its own class", across)
-
-
-def _bases(items: Sequence[Item]) -> Counter[int]:
-    """Return label → number of base pictures."""
-    return Counter(label for label, _ in {(item.label, item.group) for item in items})
 
 
 def _table(names: Sequence[str], heads: Sequence[str], counts: Sequence[Counter[int]]) -> Iterator[str]:

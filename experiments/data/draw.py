@@ -123,8 +123,12 @@ def many(data: DataSet, shots: int, selection_shots: int) -> list[str]:
 
 def _most(items: Iterable[Item]) -> int:
     """Return how many base pictures the largest class has, at most `MANY`."""
-    groups = {(item.label, item.group) for item in items}
-    return min(MANY, max(Counter(label for label, _ in groups).values(), default=0))
+    return min(MANY, max(base_pictures(items).values(), default=0))
+
+
+def base_pictures(items: Iterable[Item]) -> Counter[int]:
+    """Return label → number of base pictures."""
+    return Counter(label for label, _ in {(item.label, item.group) for item in items})
 
 
 def draw(

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.result import PartName, Row, RunResult
 from ipo_prompts.metrics.errors import money, printable
-from ipo_prompts.metrics.evidence import EACH_CLASS_ALIKE
 from ipo_prompts.metrics.verdict import format_p, share
 
 REPORT = "report.html"
@@ -47,7 +46,7 @@ def table(result: RunResult, part: PartName = "test") -> list[Line]:
     lines = [Line(result.initial_template, share(rows[0].before))]
     lines += [_line(row) for row in rows[:-1]]
     total = rows[-1]
-    alike = "; each class counts the same" if total.difference.covers == EACH_CLASS_ALIKE else ""
+    alike = "; each class counts the same" if total.difference.over_classes else ""
     return [*lines, Line("in all", "", _gain(total), f"{total.n:,} {result.reward.unit}{alike}")]
 
 

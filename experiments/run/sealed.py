@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.experiments.data import Item, fresh
-from ipo_prompts.experiments.data.check import faults
+from ipo_prompts.experiments.data.check import LOPSIDED, faults
 from ipo_prompts.experiments.data.names import changed_names
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
@@ -166,8 +166,6 @@ FLATTERED = "these units shaped the template or chose it"
 FAMILY = "steps on sealed units in this run"
 TOGETHER = "the steps are tested, and not their sum"
 SEALED_PARTS: tuple[SealedPart, ...] = ("test", "new")
-LOPSIDED = 3
-"""From this ratio of the largest class to the smallest on, the mean over classes stands beside the accuracy."""
 
 
 @dataclass(frozen=True)
