@@ -1,8 +1,8 @@
 """How many real folder names are read as captions write them: two lists of 100 names of public data sets.
 
-The right names of the first list were written by hand before the rule, which read 87 of them; faults on this list then
-mended the rule. The second list was written before the mends, and judged them once: the rule without them read 80, and
-with them 77. The mends of spaces and hyphens, which made the difference, were dropped.
+The right names of the first list were written by hand before the rule, which read 87 of them; the rule was then
+corrected on this list. The second list was written before the corrections, and judged them once: the rule without them
+read 80, and with them 77. The corrections of spaces and hyphens, which made the difference, were dropped.
 
 A content word is lost if a word of the right name stands in the name of the folder, but neither this word nor its
 singular in the name that was read.

@@ -270,7 +270,7 @@ class Copro(_Optimizer):
 class Gepa(_Optimizer):
     """GEPA: writes one template at a time, from the predictions of an earlier template on a few pictures.
 
-    GEPA goes on with the new template if it is better on these pictures.
+    GEPA keeps the new template if it is better on these pictures.
     """
 
     Settings: ClassVar[type[BaseModel]] = GepaSettings

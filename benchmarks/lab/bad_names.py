@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from ipo_prompts.metrics.nouns import synsets
 
 RULED = ("plurals", "brackets", "years", "separators")
-"""The kinds of names that names by rule are to mend."""
+"""The kinds of names that the rule should correct."""
 KINDS = ("right", *RULED, "synonyms")
 _PLURALS = {"mouse": "mice", "fish": "fish", "scissors": "scissors", "glasses": "glasses", "grapes": "grapes"}
 _BEHIND = ("(all)", "(2)", "[new]", "(photos)")
