@@ -56,7 +56,7 @@ from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.naming import NamesChosen
 from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.strategies.compose import kept_whole
-from ipo_prompts.programs.trust import resume_command
+from ipo_prompts.programs.trust import placed, resume_command
 
 
 def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
@@ -116,13 +116,13 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
 
 
 def check_place(config: RunConfig, folder: Path) -> None:
-    """Refuse to resume a run whose folder or table of pictures was moved; the message says how to name its place.
+    """Refuse to resume a run whose pictures were moved; the message says how to name its place.
 
     Raises:
         InputError: the pictures are not where the settings say.
     """
-    kind, _, place = config.data.partition(":")
-    if kind not in ("folder", "table") or Path(place).expanduser().exists():
+    kind, place = placed(config.data)
+    if not place or Path(place).expanduser().exists():
         return
     began = (last(folder, "start") or {}).get("began_in")
     there = f"`cd {shlex.quote(began)}`, or " if isinstance(began, str) and Path(began) != Path.cwd() else ""

@@ -13,7 +13,7 @@ person types again (`to_type`):
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,11 @@ def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *wor
     return shlex.join(["ipo", "optimize", "--resume", str(folder), *words, *(f"{k}={v}" for k, v in typed.items())])
 
 
-def relative_places(settings: Mapping[str, Any]) -> Sequence[str]:
-    """Return [path in the setting `data`] if that path is relative to the folder in which the run began; else []."""
-    kind, _, rest = str(settings.get("data")).partition(":")
-    return [rest] if kind in ("folder", "table", "csv", "parquet") and not Path(rest).expanduser().is_absolute() else []
+def placed(data: str) -> tuple[str, str]:
+    """Return the kind of a data set and its path on this machine; the path is "" if `data` names none.
+
+    >>> placed("csv:pets/labels.csv"), placed("hf:tanganke/dtd")
+    (('csv', 'pets/labels.csv'), ('hf', ''))
+    """
+    kind, _, place = data.strip().partition(":")
+    return kind, place if kind in ("folder", "table", "csv", "parquet") else ""

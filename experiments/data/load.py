@@ -128,6 +128,8 @@ def _assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
         raise InputError(f"{where} has no pictures; put pictures there or name another source.")
     names = source.class_names or tuple(sorted({row.label for row in source.rows}))
     labels = labels_of(names, where)
+    if lost := next((row for row in source.rows if row.label not in labels), None):
+        raise InputError(f"{lost.key} of {where} has the label {lost.label!r}, which is not in class_names; add it.")
     _whole_groups(source)
     place = _places(source, labels, seed)
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}

@@ -26,7 +26,7 @@ from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_w
 from ipo_prompts.programs.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.journal import MOST_BYTES, last, read
 from ipo_prompts.programs.search_settings import preset
-from ipo_prompts.programs.trust import CONFIG_FILE, check_typed, resume_command, to_type
+from ipo_prompts.programs.trust import CONFIG_FILE, check_typed, placed, resume_command, to_type
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
@@ -301,7 +301,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
 def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) -> RunConfig:
     """Return the configuration with which a run is resumed: settings given now replace the recorded settings.
 
-    Only settings in `FREE_KEYS` may differ, and the place of a folder or table: the run knows its pictures. Code and
+    Only settings in `FREE_KEYS` may differ, and the place of the pictures: the run knows its pictures. Code and
     servers must be given again, and must be the same: they are never taken from a run directory, see `check_typed`.
 
     Args:
@@ -319,8 +319,8 @@ def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) ->
     explicit = given.model_dump(include=set(given.model_fields_set))
     wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
     check_typed(wanted.model_dump(), explicit, f"the run in {folder}", resume_command(folder, {}, *typed))
-    kinds = {one.data.partition(":")[0] for one in (wanted, stored)}
-    moved = len(kinds) == 1 and kinds < {"folder", "table"}
+    kind, place = placed(wanted.data)
+    moved = bool(place) and placed(stored.data)[0] == kind
     key = wanted.differs_from(stored.model_copy(update={"data": wanted.data}) if moved else stored)
     if key:
         rather = "give that one" if key in to_type(stored.model_dump()) else "leave it out"
@@ -337,7 +337,8 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
     Args:
         values: the settings, by key.
         where: where the settings come from, for messages.
-        whole: whether `values` must be all settings of a run; then nothing is completed.
+        whole: whether `values` are the settings of a run that was begun. They need no preset. A setting that IPO did
+            not have then takes its default, which must mean what IPO did before.
 
     Raises:
         InputError: see `load_config`.
@@ -352,8 +353,6 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
             values = overlaid({**preset(name), "describer_question": name}, values)
     elif isinstance(values.get("class_names"), str):  # a run holds names: no record makes a file be read
         raise InputError(f"{where} names a file of class names, and a run holds the names; start a new run.")
-    elif missing := [key for key in RunConfig.model_fields if key not in values]:
-        raise InputError(f"{where} is not whole: it has no {missing[0]}; restore it, or give the settings themselves.")
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:

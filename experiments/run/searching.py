@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 
 from ipo_prompts.experiments.run.config import about_preset
 from ipo_prompts.experiments.run.files import write_text
@@ -24,7 +25,7 @@ from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.redaction import redacted
 from ipo_prompts.programs.running import Searched, blend_in, calibrate_words, check_naming
 from ipo_prompts.programs.selection import why_not_best
-from ipo_prompts.programs.trust import CONFIG_FILE, relative_places
+from ipo_prompts.programs.trust import CONFIG_FILE, placed
 
 _ONLY_SHOWN = "This file only shows the settings of the run; to run with others, copy it to another folder."
 """The first line of `config.yaml`: the settings are read from the journal."""
@@ -63,9 +64,9 @@ def search_in(
             "name the classes as then, or start a new run."
         )
     check_same(journal, identity)
-    # The folder in which the run began is recorded for people who resume the run in another folder. It is not recorded
-    # if all paths are absolute.
-    began = {"began_in": os.getcwd()} if relative_places(config.model_dump()) else {}  # noqa: PTH109
+    _, place = placed(config.data)
+    relative = place and not Path(place).expanduser().is_absolute()
+    began = {"began_in": os.getcwd()} if relative else {}  # noqa: PTH109  # for people who resume in another folder
     begin(journal, identity, config=config.model_dump(mode="json"), classes=classes, **began)
     comments = "".join(f"# {line}\n" for line in (_ONLY_SHOWN, *about_preset(config)))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ipo_prompts.experiments.run.files import config_of
+from ipo_prompts.metrics.errors import InputError
 from support.late import end_before_the_search
 from support.openai_server import OpenAIServer
 from support.runs import Ended, copy_pictures, ipo, resuming, scored
@@ -47,3 +49,35 @@ def test_relative_pictures_are_looked_for_where_the_run_began(
     assert f"`cd '{tmp_path}/my pets'`, or name its new place" in ended.sentence
     copy_pictures(tmp_path / "pets")
     assert ipo(capfd, *again).code == 0, "a project that was moved as a whole"
+
+
+def test_a_table_that_was_moved_is_named_anew(
+    run: Run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    copy_pictures(tmp_path / "pets")
+    files = sorted((tmp_path / "pets").glob("*/*"))
+    lines = ["image,label", *(f"{file.relative_to(tmp_path)},{file.parent.name}" for file in files)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    monkeypatch.chdir(tmp_path)
+    words = ["--data", "csv:labels.csv", "lm=none", "shots=1", "selection_shots=1", "steps=1"]
+    with monkeypatch.context() as patch:
+        end_before_the_search(patch)
+        assert ipo(capfd, "optimize", *words, "max_minutes=10", "--out", "run").code == 3
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("pets", "labels.csv"):
+        (tmp_path / name).rename(tmp_path / "elsewhere" / name)
+    again = ["optimize", "--resume", "run", "max_minutes=60"]
+    ended = ipo(capfd, *again)
+    assert ended.code == 2 and "data=csv:PLACE" in ended.sentence
+    assert ipo(capfd, *again, "data=csv:elsewhere/labels.csv").code == 0
+
+
+def test_a_run_from_before_a_setting_existed_has_its_default(stopped: Path) -> None:
+    journal = stopped / "journal.jsonl"
+    text = journal.read_text()
+    assert '"verdict": "plain", ' in text
+    journal.write_text(text.replace('"verdict": "plain", ', ""))
+    assert config_of(stopped).verdict == "plain"
+    journal.write_text(text.replace('"verdict": "plain"', '"verdikt": "plain"'))
+    with pytest.raises(InputError, match="unknown key 'verdikt'"):
+        config_of(stopped)

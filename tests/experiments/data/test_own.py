@@ -34,6 +34,11 @@ def nothing(rest):
     return rest
 
 
+def fewer(rest):
+    found = gather(rest)
+    return Gathered("pets", "my pets", found.rows, ("crane", "dog"))
+
+
 def broken(rest):
     return 1 / 0
 """
@@ -90,6 +95,7 @@ def test_it_is_called_with_the_rest_and_only_once_it_was_typed() -> None:
             "data=python:mine:nothing:x returned a str and no Gathered; see ipo docs data.",
         ),
         ("python:mine:broken", "division by zero"),
+        ("python:mine:fewer:pets", "which is not in class_names; add it"),
         ("mine:gather", "unknown data 'mine:gather'"),
     ],
 )
