@@ -16,7 +16,6 @@ from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.draw import base_pictures, many
-from ipo_prompts.experiments.data.load import check_command
 from ipo_prompts.experiments.data.names import NAMES_FILE
 from ipo_prompts.experiments.export.targets import best_target
 from ipo_prompts.experiments.report.explain import ANALYSIS, analyse
@@ -321,11 +320,10 @@ def advice(prepared: Prepared, program: TemplateClassifier, test: SealedTest) ->
     """Return the first advice that applies; empty if there is nothing to do."""
     drawn, config = prepared.plan.drawn, prepared.config
     if test.copies:
-        check = check_command(config.data, config.exclude)
         sealed = len(drawn.test) + len(drawn.new_test)
         return (
             f"{test.copies:,} of {sealed:,} test pictures are also search or selection pictures, so the accuracy is "
-            f"too high; this lists them: {check}"
+            f"too high; this lists them: {config.check_command}"
         )
     if more := many(prepared.plan.data, config.shots, config.selection_shots):
         return f"more labelled pictures can help: {' '.join(more)}"

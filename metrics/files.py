@@ -149,9 +149,21 @@ def read_json(file: Path, what: str, fix: str) -> Any:
     """
     text = _few_values(file, what, JSON_BYTES, fix)
     try:
+        return parse_json(text)
+    except ValueError as error:
+        raise InputError(f"{what} {file} is not JSON ({error}); {fix}.") from error
+
+
+def parse_json(text: str) -> Any:
+    """Read a foreign text as JSON.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deep, or could not be written again. The message is one line.
+    """
+    try:
         return _writable(json.loads(text))
     except Exception as error:
-        raise InputError(f"{what} {file} is not JSON ({reason(error)}); {fix}.") from error
+        raise ValueError(reason(error)) from error
 
 
 def _few_values(file: Path, what: str, most: int, fix: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 from typer.core import TyperCommand
 
-from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
+from ipo_prompts.experiments.run.config import CHOSEN, COLUMNS, RunConfig
 from ipo_prompts.metrics.errors import InputError, meant, several
 
 Content = TypeVar("Content")
@@ -38,7 +38,7 @@ GpuShare = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="run nothing; print what would be asked, and the price")]
 DataWords = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[key=value …]", help="class_names=names.yaml, exclude='[CLASS, …]'"),
+    typer.Argument(metavar="[key=value …]", help="class_names=names.yaml, exclude='[CLASS, …]', label=COLUMN, …"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only the answer")]
@@ -59,7 +59,7 @@ def examples(*lines: str) -> str:
     return f"Example:  {lines[0]}" if len(lines) == 1 else "\n  ".join(["\b\nExamples:", *lines])
 
 
-ABOUT = ("class_names", "exclude")
+ABOUT = ("class_names", "exclude", "names", *COLUMNS, "skip_unreadable")
 """The settings that describe data. The setting `data` is not among them: it says where the data are."""
 
 
@@ -76,15 +76,10 @@ def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConf
     """
     from ipo_prompts.experiments.run.files import load_config, read_words
 
-    known = (*ABOUT, "names", *also)
+    known = (*ABOUT, *also)
     if other := {key for key in read_words(words or []) if key not in known and key.partition(".")[0] not in also}:
         raise InputError(f"{command} takes {'=, '.join(known)}= besides the data, not {min(other)}=.")
     return load_config(None, words or [], to_run=True)
-
-
-def about_data(config: RunConfig) -> dict[str, Any]:
-    """Return those settings of a configuration that describe data, as keyword arguments of `load_data`."""
-    return {key: getattr(config, key) for key in ABOUT} | {"clean": config.names != "as-is"}
 
 
 def look_first(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ipo_prompts.experiments.cli.app import new_app
-from ipo_prompts.experiments.cli.common import DataWords, about_data, meaning, read_about
+from ipo_prompts.experiments.cli.common import DataWords, meaning, read_about
 from ipo_prompts.metrics.errors import InputError
 
 app = new_app()
@@ -58,7 +58,7 @@ def check(
 
     config = read_about(words, "data check")
     sources.allow(spec)
-    data = load_data(spec, whole=False, **about_data(config))
+    data = load_data(spec, whole=False, **config.about_data)
     if clip:
         check_name(clip)
     report = check_data(data, load_clip(clip) if clip else None, _tell)

@@ -20,13 +20,13 @@ from ipo_prompts.experiments.cli.common import (
     Part,
     Program,
     Seed,
-    about_data,
     examples,
     look_first,
     read_about,
     show,
 )
 from ipo_prompts.experiments.data import load_data, sources
+from ipo_prompts.experiments.data.dataset import left_out
 from ipo_prompts.experiments.data.names import names_in_words
 from ipo_prompts.experiments.data.sources import find_pictures
 from ipo_prompts.experiments.tasks import REWARDS, check_fractions
@@ -51,7 +51,7 @@ def evaluate_templates(
         list[str] | None,
         typer.Argument(
             metavar="[key=value …]",
-            help="class_names=names.yaml, exclude='[CLASS, …]', reward=NAME or MODULE:CLASS of your own",
+            help="class_names=names.yaml, exclude='[CLASS, …]', label=COLUMN, …, reward=NAME or MODULE:CLASS of your own",
         ),
     ] = None,
     template: Annotated[list[str] | None, typer.Option(help="a template; may be given several times")] = None,
@@ -73,7 +73,7 @@ def evaluate_templates(
     for one in wanted:
         check_slot(one)
     check_name(clip or "embedded")
-    drawn = load_data(data or "embedded", seed=seed or 0, **about_data(config))
+    drawn = load_data(data or "embedded", seed=seed or 0, **config.about_data)
     # The imports below take seconds, so the checks above come first.
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.run.plan import SPLIT_SEED
@@ -92,7 +92,7 @@ def evaluate_templates(
     for one in wanted:
         check_template(one, drawn.class_names, encoder)
     ui = Ui(0, quiet=as_json)
-    if note := names_in_words(drawn):
+    for note in filter(None, (names_in_words(drawn), left_out(drawn))):
         ui.say(note)
     about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
     reward = task.reward(encoder, drawn.class_names, FeatureStore(encoder))

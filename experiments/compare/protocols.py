@@ -122,8 +122,7 @@ def laid_out(
         data,
         seed=SPLIT_SEED,
         task=config.task,
-        class_names=config.class_names,
-        exclude=config.exclude,
+        **config.about_data,
     )
     drawn = draw_for(source, config)
     tests = [TestSet("test", drawn.test, drawn.class_names, source)]

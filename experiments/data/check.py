@@ -19,6 +19,7 @@ from ipo_prompts.experiments.data.dataset import (
     empty_classes,
     in_threads,
     leaving_out,
+    left_out,
 )
 from ipo_prompts.experiments.data.draw import PARTS as DRAWN
 from ipo_prompts.experiments.data.draw import Draw, base_pictures
@@ -169,8 +170,7 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
         yield from _notes(data, names, counts)
     if report.transparent and not items[0].picture.stored:
         yield f"transparent, and read on white: {report.transparent:,}"
-    if data.stray:
-        yield from _wrapped(f"left out: {several(data.stray)}")
+    yield from _wrapped(left_out(data))
     if report.without:
         yield from _wrapped(f"no pictures: {several(report.without)}; add some, or type {leaving_out(report.without)}")
     yield from _section("too long; write shorter names", list(report.cut_names.values()))

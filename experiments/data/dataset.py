@@ -261,6 +261,11 @@ def leaving_out(names: Sequence[str]) -> str:
     return shlex.quote(f"exclude={json.dumps([str(name) for name in names], ensure_ascii=False)}")
 
 
+def left_out(data: DataSet) -> str:
+    """Say what of the source is left out; "" if nothing is."""
+    return f"left out: {several(data.stray)}" if data.stray else ""
+
+
 def lacking(data: DataSet, labels: Sequence[int], where: str, what: str, add: str) -> InputError:
     """Return the error for classes that have no pictures of some kind; it says how to leave the classes out.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.data import sources
+from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.data.dataset import (
     PARTS,
     DataSet,
@@ -48,8 +49,10 @@ def load_data(
     exclude: Sequence[str] = (),
     whole: bool = True,
     clean: bool = False,
+    columns: Mapping[str, str] | None = None,
+    skip_unreadable: bool = False,
 ) -> DataSet:
-    """Load a data set. Pictures are only listed, not opened.
+    """Load a data set. Pictures are only listed, not opened, unless some are to be skipped or a table has faults.
 
     Args:
         spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `table:PATH` (CSV, JSON Lines, parquet
@@ -66,6 +69,9 @@ def load_data(
             error when it is read, and a class without pictures stays in the data set.
         clean: whether labels of folders, tables and `hf:` data are read as captions write names; see names.py. Names
             in `class_names` and `classes.yaml` are not.
+        columns: `image`, `label` or `split` → the name of this column in a table that calls it otherwise.
+        skip_unreadable: whether pictures that cannot be read are left out. All pictures are then read here, and the
+            number that is left out stands in `DataSet.stray`.
 
     Raises:
         InputError: the spec is unknown, or something is wrong with the source; the message says what in one sentence.
@@ -80,6 +86,11 @@ def load_data(
     names = read_class_names(class_names) if isinstance(class_names, str) else class_names
     kind, _, rest = spec.strip().partition(":")
     _check_kind(spec, kind)
+    if (columns and kind not in TABLES) or (skip_unreadable and kind not in SOURCES):
+        raise InputError(
+            f"image=, label= and split= are for tables, and skip_unreadable= is for pictures of your own; {spec} is "
+            "neither, so leave them out."
+        )
     if kind not in SOURCES:
         data = load_registered(REGISTRY[kind], rest.strip(), task)
         data = with_names(data, names, "class_names") if names else data
@@ -87,7 +98,12 @@ def load_data(
     source = SOURCES[kind]
     if source.needs and not rest.strip():
         raise InputError(f"{source.form.partition(':')[0]}: needs {source.needs}.")
-    gathered = source.gather(rest.strip())
+    gathered = source.gather(rest.strip(), columns or {}) if kind in TABLES else source.gather(rest.strip())
+    if skip_unreadable:
+        looked = zip(gathered.rows, faults([row.image for row in gathered.rows]), strict=True)
+        rows = [row for row, fault in looked if not fault]
+        left_out = f"{len(gathered.rows) - len(rows):,} pictures that cannot be read"
+        gathered = replace(gathered, rows=rows, stray=(left_out, *gathered.stray))
     barred = [row.label for row in gathered.rows if kind in TABLES and BAR in row.label]
     if 2 * len(barred) > len(gathered.rows):  # a few names of classes may have a bar
         raise InputError(
@@ -98,7 +114,9 @@ def load_data(
         sources.refuse_collection(rest.strip(), gathered)
     gone = [row for row in gathered.rows if row.fault]
     if whole and gone:
-        raise cannot_be_read([row.image.name for row in gone], str(gone[0].fault), check_command(spec, exclude))
+        raise cannot_be_read(
+            [row.image.name for row in gone], str(gone[0].fault), check_command(spec, exclude, columns)
+        )
     data = _assemble(gathered, seed, task)
     where = "class_names" if names else gathered.where
     data = _called(data, names or gathered.names or {}, where, clean=clean and kind in LABELLED)
@@ -222,13 +240,13 @@ def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputErro
     )
 
 
-def check_command(spec: str, exclude: Sequence[str]) -> str:
+def check_command(spec: str, exclude: Sequence[str], columns: Mapping[str, str] | None = None) -> str:
     """Return the command that checks the data that these arguments of `load_data` describe.
 
-    >>> print(check_command("csv:my rooms.csv", ["hall"]))
-    ipo data check 'csv:my rooms.csv' 'exclude=["hall"]'
+    >>> print(check_command("csv:my rooms.csv", ["hall"], {"label": "room"}))
+    ipo data check 'csv:my rooms.csv' label=room 'exclude=["hall"]'
     """
-    words = []
+    words = [f"{key}={name}" for key, name in (columns or {}).items()]
     if exclude:
         words.append(f"exclude={json.dumps(list(exclude), ensure_ascii=False)}")
     return shlex.join(["ipo", "data", "check", spec, *words])

@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -61,7 +61,7 @@ def gather_embedded(rest: str) -> Gathered:
     return Gathered(f"embedded:{name}", f"the embedded pictures {name!r}", rows, tuple(table["classes"]))
 
 
-def gather_table(rest: str) -> Gathered:
+def gather_table(rest: str, columns: Mapping[str, str]) -> Gathered:
     """Read a table, `table:PATH`, or a folder of parquet files or WebDataset shards; see tables.py.
 
     The ending of the file's name says how it is written. A file with an unknown ending is read as CSV.
@@ -69,8 +69,8 @@ def gather_table(rest: str) -> Gathered:
     refuse_picture(rest)
     path = Path(rest).expanduser()
     if path.is_dir():
-        return gather_shards(rest) if next(path.rglob("*.tar"), None) else gather_parquet(rest)
-    return _TABLES.get(path.suffix.lower(), gather_csv)(rest)
+        return (gather_shards if next(path.rglob("*.tar"), None) else gather_parquet)(rest, columns)
+    return _TABLES.get(path.suffix.lower(), gather_csv)(rest, columns)
 
 
 # `folder:PATH`: a folder with a folder for each class, or with train, val and test folders that hold class folders. The
@@ -319,12 +319,13 @@ class Source(NamedTuple):
     """A kind of data.
 
     Attributes:
-        gather: the function that reads such data, given the text behind the colon.
+        gather: the function that reads such data, given the text behind the colon. For a table, it is also given the
+            columns that the user named.
         form: the form of a spec, as a user types it.
         needs: words for the text that must stand behind the colon, with an example; "" if the text may be missing.
     """
 
-    gather: Callable[[str], Gathered]
+    gather: Callable[..., Gathered]
     form: str
     needs: str = ""
 

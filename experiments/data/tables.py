@@ -8,27 +8,36 @@ pictures may not fit into memory. A table of the user has these columns:
 - `label`: the name of the class, or its number from 0 if a column `class_name` holds the name.
 - `split`, the part, and `group`, a name that all variants of a base picture share, if the user wants them.
 
-All cells are text, so `NA` and `001` are ordinary labels. In parquet and on the hub, columns are found by their type.
-What the columns `split` and `group` mean on the hub is not known. They are ignored there, and the splits are the parts.
+The settings `image=`, `label=` and `split=` name these columns if the table calls them otherwise. They travel as one
+mapping, `columns`, and the columns are renamed when the table is read. A column that names parts, but is not used, is
+listed among what is left out.
+
+All cells are text, so `NA`, `none` and `001` are ordinary labels. A cell is empty if it holds nothing, or what Python
+and pandas write for nothing: `None`, `NaN`, `nan` or `<NA>`.
+
+In parquet and on the hub, columns are found by their type. What the columns `split` and `group` mean on the hub is not
+known. They are ignored there unless the user names them, and the splits are the parts.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import csv
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.experiments.data.dataset import Gathered, Part, Row, row_of_file
 from ipo_prompts.experiments.data.draw import part_named, parts_named
-from ipo_prompts.experiments.data.names import NAME_COLUMN, names_by_number
+from ipo_prompts.experiments.data.names import NAME_COLUMN, labels_of, names_by_number
 from ipo_prompts.metrics.device import SECONDS, Unreachable, reach
 from ipo_prompts.metrics.errors import InputError, InputFaults, reason, several
-from ipo_prompts.metrics.files import open_lines, open_regular, read_text
+from ipo_prompts.metrics.files import open_lines, open_regular, parse_json, read_text
 from ipo_prompts.metrics.pictures import Picture, read_file
 
 if TYPE_CHECKING:
@@ -36,8 +45,16 @@ if TYPE_CHECKING:
 
 IMAGE_COLUMNS = ("image", "path", "file_name")
 OPTIONAL = (NAME_COLUMN, "split", "group")
+_READ = (*IMAGE_COLUMNS, "label", *OPTIONAL)
 CLASS_NAMES = "classnames.txt"
-_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_MARKS = ",;\t|"
+"""The marks between the cells of CSV. The one that the header has most often separates all cells."""
+_EMPTY = ("None", "NaN", "nan", "<NA>")
+_NOTHING = f"nothing, or {', '.join(_EMPTY)}"
+_FETCHES_NONE = "an address, and IPO fetches none; download the pictures, and write the paths of the files"
+_UNUSED = " (unused)"
+_LOOKED = 2_000
+"""The most pictures that are read to tell all faults of a table at once. More would take minutes."""
 _IMAGE_NAMES = ("image", "img")
 _LABEL_NAMES = ("label", "labels", "class", NAME_COLUMN)
 _LABEL_TYPES = frozenset(["string", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))])
@@ -46,114 +63,191 @@ _LABEL_TYPES = frozenset(["string", *(f"{sign}int{bits}" for sign in ("", "u") f
 # CSV and JSON Lines.
 
 
-def gather_csv(rest: str) -> Gathered:
-    """Read a table in CSV or JSON Lines; no picture is opened. Cells are separated by tabs if the name ends in `.tsv`.
+def gather_csv(rest: str, columns: Mapping[str, str]) -> Gathered:
+    """Read a table in CSV or JSON Lines. Pictures are opened only if there are faults, to tell all faults at once.
+
+    Args:
+        rest: the path of the table.
+        columns: `image`, `label` or `split` → the name of this column in the table, if the user named it.
 
     Raises:
         InputError: the table cannot be read, columns are missing, or rows are wrong. The message has all of these
-            faults, with missing files if there is any other fault. It names the columns and rows; row 1 is the header,
-            as in a spreadsheet, or the first line of JSON.
+            faults, with pictures that cannot be read if there is any other fault. It names the columns and rows; row 1
+            is the header, as in a spreadsheet, or the first line of JSON.
     """
+    from ipo_prompts.experiments.data.check import faults as looked_at
+
     path = Path(rest).expanduser()
     where = f"the table {path}"
-    cells = _read(path, where)
+    cells, header, faults = _read(path, where, columns)
     image = next((name for name in IMAGE_COLUMNS if name in cells), "")
-    of_columns = _of_columns(list(cells.columns))
-    cells = cells.loc[:, ~cells.columns.duplicated()]
-    faults = _of_cells(cells, [name for name in (image, "label", NAME_COLUMN) if name in cells])
+    of_columns = _of_columns(header) if header or not any(faults.values()) else []
+    faults |= _of_cells(cells, [name for name in (image, "label", NAME_COLUMN) if name in cells])
     rows: list[Row] = []
-    if image:
+    above: dict[str, tuple[int, str]] = {}
+    for number, row in zip(cells.index, cells.to_dict("records"), strict=True):
+        label = row.get(NAME_COLUMN, row.get("label", ""))
+        typed = row.get(image, "")
+        file = _file(path.parent, typed)
         # "./a.png" is "a.png", and links stay links
-        files = cells[image].map(lambda cell: os.path.abspath(path.parent / cell))  # noqa: PTH100
-        twice = files.duplicated() & (cells[image] != "")
-        faults["the same picture as in a row above; keep one of these rows"] = list(cells.index[twice])
-        for number, row in zip(cells.index, cells.to_dict("records"), strict=True):
-            label = row.get(NAME_COLUMN, row.get("label", ""))
-            part = part_named(row.get("split", ""))
-            said = f"row {number} of {where} names the picture {row[image]!r}, relative to the table: "
-            group = row.get("group") or None
-            rows.append(row_of_file(path.parent / row[image], label, row[image], part, group, said=said))
+        first, called = above.setdefault(os.path.abspath(file), (number, label))  # noqa: PTH100
+        if typed and first != number:
+            also = "" if called == label else ", in another class"
+            what = f"the same picture as in another row{also}; keep one of these rows"
+            faults.setdefault(what, []).append(f"{number} (as {first})")
+        part = part_named(row.get("split", ""))
+        said = f"row {number} of {where} names the picture {typed!r}, relative to the table: "
+        rows.append(row_of_file(file, label, typed, part, row.get("group") or None, said=said))
+    names = None
+    pairs = [(label, row.label) for label, row in zip(cells.get("label", ()), rows, strict=False) if label]
+    try:
+        if pairs:
+            names = names_by_number(pairs, "it", named=NAME_COLUMN in cells)
+            labels_of(names or tuple(sorted({label for _, label in pairs})), "it")
+    except InputError as error:
+        of_columns.append(str(error).removesuffix("."))
     if of_columns or any(faults.values()):
-        missing = [number for number, row in zip(cells.index, rows, strict=False) if row.fault and row.key]
-        faults[f"no file at the path in the column {image}; begin the path at the folder of the table"] = missing
+        few = len(rows) <= _LOOKED
+        looked = looked_at([row.image for row in rows]) if few else [row.fault for row in rows]
+        faults[f"no picture at the path in the column {image}; begin the path at the folder of the table"] = [
+            number for number, row, fault in zip(cells.index, rows, looked, strict=True) if fault and row.key
+        ]
     _refuse(where, of_columns, faults)
-    names = names_by_number(
-        list(zip(cells["label"], (row.label for row in rows), strict=True)), where, named=NAME_COLUMN in cells
-    )
-    return Gathered(f"{'json' if path.suffix.lower() == '.jsonl' else 'csv'}:{path.stem}", where, rows, names)
+    kind = "json" if path.suffix.lower() == ".jsonl" else "csv"
+    return Gathered(f"{kind}:{path.stem}", where, rows, names, _naming_parts(cells.items(), _READ))
 
 
-def _read(path: Path, where: str) -> pandas.DataFrame:
-    """Return the cells as text without surrounding spaces; the index is the row numbers. Blank rows are left out.
+def write_frame(frame: pandas.DataFrame, file: Path, image: str | None = None) -> None:
+    """Write a table in memory as CSV, with the absolute paths of its pictures.
+
+    Args:
+        frame: the table; its paths are relative to the current folder.
+        file: the file to write.
+        image: the name of the column of paths; None: one of `IMAGE_COLUMNS`.
+    """
+    for name in {image, *IMAGE_COLUMNS} & {*frame}:
+        frame = frame.assign(**{str(name): [os.path.join(os.getcwd(), str(cell)) for cell in frame[name]]})  # noqa: PTH109, PTH118
+    frame.to_csv(file, index=False, encoding="utf-8")
+
+
+def _file(folder: Path, cell: str) -> Path:
+    """Return the path in a cell. Backslashes, which Windows writes between folders, become slashes if need be."""
+    path = folder / cell
+    return path if path.exists() else folder / cell.replace("\\", "/")
+
+
+def _read(
+    path: Path, where: str, columns: Mapping[str, str]
+) -> tuple[pandas.DataFrame, list[str], dict[str, list[object]]]:
+    """Return the cells as text without surrounding spaces, the header, and fault → the rows that cannot be read.
+
+    The index of the cells is the row numbers. Blank rows, and rows that cannot be read, are left out.
 
     Raises:
-        InputError: the operating system or a parser reports an error; the message says in one sentence what is wrong.
+        InputError: the file cannot be read, is not UTF-8, or lacks a column that the user named.
     """
     import pandas
 
-    form = "JSON Lines" if path.suffix.lower() == ".jsonl" else "CSV"
+    rows: dict[int, dict[Any, Any]] = {}  # a row that cannot be read has the key None
+    header: list[str] = []
+    what = "no JSON object; write one on each line"
     try:
         with open_lines(path) as lines:
-            if form == "JSON Lines":
-                objects = {number: json.loads(line) for number, line in enumerate(lines, 1) if line.strip()}
-                if wrong := [number for number, row in objects.items() if not isinstance(row, dict)]:
-                    raise ValueError(f"row {wrong[0]} is no object")
-                cells = pandas.DataFrame([*objects.values()], [*objects], dtype=object)
-                cells = cells.map(_text)
+            if path.suffix.lower() == ".jsonl":
+                rows.update(enumerate(map(_object, lines), 1))
+                header = list({key: 0 for row in rows.values() for key in row if key})
             else:
-                mark = "\t" if path.suffix.lower() == ".tsv" else ","
-                cells = pandas.read_csv(
-                    lines, sep=mark, header=None, dtype=str, na_filter=False, skip_blank_lines=False
-                ).map(str.strip)
-                cells = cells[1:].set_axis(cells.iloc[0], axis="columns").set_axis(range(2, len(cells) + 1))
+                first = lines.readline()
+                mark = max(_MARKS, key=first.count)
+                records = csv.reader(chain([first], lines), delimiter=mark, strict=True)
+                header = [cell.strip() for cell in next(records)]
+                what = "more cells than the header; put a cell with a comma in quotes"
+                for record in records:
+                    rows[len(rows) + 2] = dict(zip_longest(header, record))
     except OSError as error:
         raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
-    except pandas.errors.EmptyDataError:
-        return pandas.DataFrame()
-    except ValueError as error:  # also: text that is not UTF-8, a path with a NUL
-        why = reason(error).removeprefix("Error tokenizing data. C error: ")
+    except csv.Error as error:
         raise InputError(
-            f"{where} is not a {form} file in UTF-8 ({why}); save it as one, and put cells with a comma in quotes."
+            f"row {len(rows) + 2} of {where} is not CSV ({error}); put a cell with a quotation mark in quotes, and close them."
         ) from error
-    return cells[(cells != "").any(axis="columns")]
+    except ValueError as error:  # also a path with a NUL
+        raise InputError(
+            f"{where} is not text in UTF-8 ({reason(error)}); save it so, in Excel as 'CSV UTF-8'."
+        ) from error
+    new = _new_names(header, columns, where)
+    sound = {number: row for number, row in rows.items() if None not in row}
+    cells = pandas.DataFrame([*sound.values()], [*sound], dtype=object).rename(columns=new).map(_text)
+    header = [new[name] for name in header]
+    return cells[(cells != "").any(axis="columns")], header, {what: [number for number in rows if number not in sound]}
+
+
+def _object(line: str) -> dict[Any, Any]:
+    """Return the object on a line of JSON, or an empty one if the line is blank; with the key None, if there is none."""
+    try:
+        row = parse_json(line) if line.strip() else {}
+    except ValueError:
+        row = None
+    return row if isinstance(row, dict) else {None: line}
 
 
 def _text(cell: object) -> str:
-    return "" if cell is None or cell != cell else str(cell).strip()
+    text = str(cell).strip()
+    return "" if text in _EMPTY else text
+
+
+def _new_names(header: Iterable[str], columns: Mapping[str, str], where: str) -> dict[str, str]:
+    """Return name → new name of each column: the columns that the user named get the names that are read here.
+
+    Raises:
+        InputError: there is no column with a name that the user typed.
+    """
+    new = {name: name for name in header}
+    for role, name in columns.items():
+        if name not in new:
+            raise InputError(f"{where} has {_lacks((name,), list(new), role)}.")
+    unused = {role: role + _UNUSED for role in columns if role in new}
+    return new | unused | {name: role for role, name in columns.items()}
+
+
+def _naming_parts(columns: Iterable[tuple[Any, Iterable[str]]], read: Iterable[str]) -> tuple[str, ...]:
+    """Return words for each column that is not read, though its cells name two parts or more."""
+    found = []
+    for name, cells in columns:
+        words = {*cells} - {""}
+        parts = {*map(part_named, words)}
+        if name not in read and len(parts) > 1 and None not in parts and not name.endswith(_UNUSED):
+            found.append(f"the column {name}, which names parts (to use it, type {shlex.quote(f'split={name}')})")
+    return tuple(found)
 
 
 def _of_columns(header: Sequence[str]) -> list[str]:
     """Return the faults of the columns."""
-    wanted = [names for names in (IMAGE_COLUMNS, ("label",)) if not set(names) & set(header)]
-    if len(header) == 1 and (mark := next((one for one in _MARKS if one in header[0]), None)):
-        return [f"the cells are separated by {_MARKS[mark]}; separate them by commas"]
-    twice = [name for name in (*IMAGE_COLUMNS, "label", *OPTIONAL) if header.count(name) > 1]
-    return [_lacks(names, header) for names in wanted] + [
-        f"two columns {name}; keep one, or give the other another name" for name in twice
+    lacking = [names for names in (IMAGE_COLUMNS, ("label",)) if not set(names) & set(header)]
+    return [_lacks(names, header) for names in lacking] + [
+        f"two columns {name}; keep one, or give the other another name" for name in _READ if header.count(name) > 1
     ]
 
 
-def _lacks(wanted: Sequence[str], columns: Sequence[str]) -> str:
-    near = next((name for name in columns if name.lower() in wanted), None)
-    if near:
-        hint = f"write {near.lower()} in place of {near}"
-    elif wanted == ("label",):
-        hint = "call the column of classes label"
-    else:
-        hint = f"call the column of pictures {wanted[0]}"
-    return f"no column {' or '.join(wanted)}; its columns are: {', '.join(columns) or 'none'}; {hint}"
+def _lacks(wanted: Sequence[str], columns: Sequence[str], role: str = "") -> str:
+    near = next((name for name in columns if name.lower() in map(str.lower, wanted)), "COLUMN")
+    typed = shlex.quote(f"{role or wanted[0]}={near}")
+    return f"no column {' or '.join(wanted)}; its columns are: {', '.join(columns) or 'none'}; name it: {typed}"
 
 
 def _of_cells(cells: pandas.DataFrame, needed: Sequence[str]) -> dict[str, list[object]]:
     """Return fault → the rows that have it, given the columns whose cells must be filled."""
     found = {}
     for name in needed:
-        what = "picture" if name in IMAGE_COLUMNS else "class"
-        found[f"no {what} in the column {name}; fill it in, or take the row out"] = cells[name] == ""
+        what = "class"
+        if name in IMAGE_COLUMNS:
+            what = "picture"
+            found[_FETCHES_NONE] = cells[name].map(lambda cell: bool(re.search(r"\w://", cell)))
+        found[f"no {what} in the column {name} ({_NOTHING}); fill it in, or take the row out"] = cells[name] == ""
     if "split" in cells:
-        strange = cells["split"].map(lambda cell: cell != "" and part_named(cell) is None)
-        found["no part in the column split; write train, val or test"] = strange.astype(bool)
-    return {what: list(cells.index[rows]) for what, rows in found.items()}
+        found["no part in the column split; write train, val or test"] = cells["split"].map(
+            lambda cell: cell != "" and part_named(cell) is None
+        )
+    return {what: list(cells.index[rows.astype(bool)]) for what, rows in found.items()}
 
 
 def _refuse(where: str, of_columns: Sequence[str], of_rows: Mapping[str, Sequence[object]]) -> None:
@@ -169,7 +263,7 @@ def _refuse(where: str, of_columns: Sequence[str], of_rows: Mapping[str, Sequenc
 # Parquet, shards and the hub.
 
 
-def gather_parquet(rest: str) -> Gathered:
+def gather_parquet(rest: str, columns: Mapping[str, str]) -> Gathered:
     """Read a parquet file, or a folder of such files whose paths name the part (`train-….parquet`, `test/….parquet`).
 
     Raises:
@@ -180,10 +274,10 @@ def gather_parquet(rest: str) -> Gathered:
     files = _files(path, where, "parquet")
     with _no_bars():
         splits = _load(where, "check that these are parquet files", "parquet", data_files=files)
-        return _gather(f"parquet:{path.stem}", where, splits, _folder(path))
+        return _gather(f"parquet:{path.stem}", where, splits, columns, _folder(path))
 
 
-def gather_shards(rest: str) -> Gathered:
+def gather_shards(rest: str, columns: Mapping[str, str]) -> Gathered:
     """Read a shard of the format WebDataset, or a folder of shards whose paths name the part, as for parquet files.
 
     A shard is an archive with a picture and its label for each sample: `1.jpg` with `1.cls`, a number whose name stands
@@ -206,10 +300,10 @@ def gather_shards(rest: str) -> Gathered:
             split: _named(table, _folder(path) / CLASS_NAMES, where) if named else _from_json(table)
             for split, table in splits.items()
         }
-        return _gather(f"tar:{path.stem}", where, splits, _folder(path))
+        return _gather(f"tar:{path.stem}", where, splits, columns, _folder(path))
 
 
-def gather_hf(rest: str) -> Gathered:
+def gather_hf(rest: str, columns: Mapping[str, str]) -> Gathered:
     """Read a data set of the Hugging Face hub, or its copy in the local cache.
 
     Raises:
@@ -220,7 +314,7 @@ def gather_hf(rest: str) -> Gathered:
     advice = "check the name, the configuration (hf:NAME:CONFIG) and the network, or use folder:, csv: or parquet:"
     with _answering(name, where, advice):
         splits = _load(where, advice, name, *([config] if config else []))
-    return _gather(f"hf:{rest}", where, splits)
+    return _gather(f"hf:{rest}", where, splits, columns)
 
 
 @contextlib.contextmanager
@@ -334,24 +428,37 @@ def _load(where: str, advice: str, *args: str, **kwargs: object) -> Mapping[str,
     return loaded
 
 
-def _gather(name: str, where: str, splits: Mapping[str, Any], beside: Path | None = None) -> Gathered:
+def _gather(
+    name: str, where: str, splits: Mapping[str, Any], columns: Mapping[str, str], beside: Path | None = None
+) -> Gathered:
     """Read the rows of loaded splits.
 
     Args:
         name: the data set's short name.
         where: the data set's name in messages.
         splits: name of the split → its table.
+        columns: the columns that the user named; see `gather_csv`.
         beside: for a table of the user, the folder to which paths of pictures are relative. The columns `split` and
             `group` are then read. For data of the hub, None.
     """
     import pandas
     from datasets import Image
 
+    new = _new_names(next(iter(splits.values())).features, columns, where)
+    splits = {split: table.rename_columns(new) for split, table in splits.items()}
     features = next(iter(splits.values())).features
     image = _image_column(features, where, paths=beside is not None)
-    label, names = _label_column(features, where)
+    label = _label_column(features, where)
+    names = getattr(features[label], "names", None)  # of a `ClassLabel`
     chosen, stray = _choose_splits(splits, label, where)
-    read = {"label": label} | {column: column for column in OPTIONAL[1:] if beside and column in features}
+    read = {"label": label} | {column: column for column in OPTIONAL[1:] if column in (features if beside else columns)}
+    if _dtype(features[image]) == "string":
+        read[image] = image
+    texts = {
+        one: {_text(cell) for split in chosen for cell in splits[split].unique(one)}
+        for one, kind in features.items()
+        if _dtype(kind) == "string"
+    }
     if named := "int" in _dtype(features[label]) and not names and NAME_COLUMN in features:
         read[NAME_COLUMN] = NAME_COLUMN
     cells = pandas.concat(
@@ -360,11 +467,12 @@ def _gather(name: str, where: str, splits: Mapping[str, Any], beside: Path | Non
             for split in chosen
         }
     )
-    if names:
-        cells["label"] = [names[n] if n is not None and 0 <= n < len(names) else "" for n in cells["label"]]
+    numbers = cells["label"]
     cells = cells.map(_text)
+    if names:
+        cells["label"] = [names[n] if n is not None and 0 <= n < len(names) else "" for n in numbers]
     cells.index = [f"{number} of the split {split}" for split, number in cells.index]
-    _refuse(where, [], _of_cells(cells, [NAME_COLUMN if named else "label"]))
+    _refuse(where, [], _of_cells(cells, [one for one in read if one not in ("split", "group")]))
     records = cells.to_dict("records")
     rows: list[Row] = []
     for split, part in chosen.items():
@@ -378,7 +486,7 @@ def _gather(name: str, where: str, splits: Mapping[str, Any], beside: Path | Non
     if not names:
         pairs = zip(cells["label"], (row.label for row in rows), strict=True)
         names = names_by_number(list(pairs), where, named=named)
-    return Gathered(name, where, rows, names, stray)
+    return Gathered(name, where, rows, names, (*stray, *_naming_parts(texts.items(), read.values())))
 
 
 def _encoded(table: Any, column: str, row: int, beside: Path | None) -> bytes:
@@ -388,7 +496,7 @@ def _encoded(table: Any, column: str, row: int, beside: Path | None) -> bytes:
         return b""
     if value["bytes"] is not None:
         return bytes(value["bytes"])
-    path = (beside or Path()) / value["path"]
+    path = _file(beside or Path(), value["path"])
     try:
         return read_file(str(path))
     except OSError as error:
@@ -418,10 +526,8 @@ def _image_column(features: Mapping[str, Any], where: str, *, paths: bool) -> st
     return _pick(pictures or texts[:1], _IMAGE_NAMES, features, where, "image")
 
 
-def _label_column(features: Mapping[str, Any], where: str) -> tuple[str, tuple[str, ...] | None]:
-    """Return the name of the column of labels, and the class names of a `ClassLabel`; None for other labels.
-
-    Other labels are text or whole numbers in a column with a usual name.
+def _label_column(features: Mapping[str, Any], where: str) -> str:
+    """Return the name of the column of labels: a `ClassLabel`, or text or whole numbers under a usual name.
 
     Raises:
         InputError: no column fits, or several columns fit equally well; the message lists the columns.
@@ -430,8 +536,7 @@ def _label_column(features: Mapping[str, Any], where: str) -> tuple[str, tuple[s
 
     classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
     plain = [name for name in _LABEL_NAMES if _dtype(features.get(name)) in _LABEL_TYPES]
-    label = _pick(classes or plain[:1], _LABEL_NAMES, features, where, "label")
-    return label, tuple(features[label].names) if classes else None
+    return _pick(classes or plain[:1], _LABEL_NAMES, features, where, "label")
 
 
 def _dtype(kind: Any) -> str:
@@ -439,14 +544,14 @@ def _dtype(kind: Any) -> str:
 
 
 def _pick(found: list[str], usual: tuple[str, ...], features: Mapping[str, Any], where: str, what: str) -> str:
+    if not found and what in features:
+        raise InputError(f"the column {what} of {where} holds {features[what]}; name another one: {what}=COLUMN.")
     if not found:
         raise InputError(f"{where} has {_lacks((what,), list(features))}.")
     best = found if len(found) == 1 else [name for name in usual if name in found]
     if best:
         return best[0]
-    raise InputError(
-        f"{where} has several {what} columns ({', '.join(found)}); keep one, or call the right one {what}."
-    )
+    raise InputError(f"{where} has several {what} columns ({', '.join(found)}); name the right one: {what}={found[0]}.")
 
 
 def _choose_splits(

@@ -27,6 +27,9 @@ from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
 FREE_KEYS = LIMITS | {"track", "device"}
 """The settings that may change when a run is resumed, such as a limit or the device."""
 
+COLUMNS = ("image", "label", "split")
+"""The settings that name columns of a table."""
+
 USUAL = (
     *("data", "clip", "lm", "strategy", "steps", "head", "names", "class_names", "exclude"),
     *("shots", "selection_shots", "seed", "budget_usd", "verdict", "device"),
@@ -53,6 +56,10 @@ class JobSettings(BaseModel):
         "classes.yaml in the folder of pictures",
     )
     exclude: list[str] = Field([], description="classes to leave out, such as '[dog, n02084071]'")
+    image: str | None = Field(None, description="the column of a table that holds pictures; unset: image")
+    label: str | None = Field(None, description="the column of a table that holds classes; unset: label")
+    split: str | None = Field(None, description="the column of a table that holds train, val or test; unset: split")
+    skip_unreadable: bool = Field(False, description="leave out pictures that cannot be read, and say how many")
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
     device: str = Field(
         AUTO,
@@ -172,6 +179,29 @@ class RunConfig(SearchSettings, JobSettings):
                 f"the strategy {self.strategy['name']!r} asks a language model and lm=none names none; name one with "
                 f"--lm, or choose strategy={without}."
             )
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of a table that the user named."""
+        return {key: name for key in COLUMNS if (name := getattr(self, key))}
+
+    @property
+    def about_data(self) -> dict[str, Any]:
+        """The settings that describe data, as keyword arguments of `load_data`."""
+        return {
+            "class_names": self.class_names,
+            "exclude": self.exclude,
+            "clean": self.names != "as-is",
+            "columns": self.columns,
+            "skip_unreadable": self.skip_unreadable,
+        }
+
+    @property
+    def check_command(self) -> str:
+        """The command that checks the pictures of the run."""
+        from ipo_prompts.experiments.data.load import check_command
+
+        return check_command(self.data, self.exclude, self.columns)
 
     @property
     def search(self) -> SearchSettings:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import dspy
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
-from ipo_prompts.experiments.data.dataset import in_threads
+from ipo_prompts.experiments.data.dataset import in_threads, left_out
 from ipo_prompts.experiments.data.names import names_in_words, refuse_codes
 from ipo_prompts.experiments.data.published import absent, assumed
 from ipo_prompts.experiments.run.config import RunConfig
@@ -109,15 +109,13 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
             config.data,
             seed=SPLIT_SEED,
             task=config.task,
-            class_names=config.class_names,
-            exclude=config.exclude,
-            clean=config.names != "as-is",
+            **config.about_data,
         )
     )
     check_count(len(every_name(data.class_names)))
     refuse_codes(data)
     drawn = draw_for(data, config)
-    for note in (names_in_words(data), about_untested(data, config)):
+    for note in (names_in_words(data), left_out(data), about_untested(data, config)):
         if say and note:
             say(note)
     planned = Plan(config, data, drawn, optimizer, describer)

@@ -21,7 +21,7 @@ from ipo_prompts.experiments.data import Draw, Item, fresh
 from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.data.draw import cut_to
-from ipo_prompts.experiments.data.load import cannot_be_read, check_command
+from ipo_prompts.experiments.data.load import cannot_be_read
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import Content, event_as
 from ipo_prompts.experiments.run.live_view import Ui
@@ -137,8 +137,7 @@ def naming_unreadable(planned: Plan) -> Iterator[None]:
         found = {one.name: fault for one, fault in zip(pictures, faults(pictures), strict=True) if fault}
         if not found:
             raise
-        command = check_command(config.data, config.exclude)
-        raise cannot_be_read(list(found), next(iter(found.values())), command) from error
+        raise cannot_be_read(list(found), next(iter(found.values())), config.check_command) from error
 
 
 @contextmanager
