@@ -51,7 +51,7 @@ def evaluate_templates(
         list[str] | None,
         typer.Argument(
             metavar="[key=value …]",
-            help="class_names=names.yaml, exclude='[CLASS, …]', label=COLUMN, …, reward=NAME or MODULE:CLASS of your own",
+            help="class_names=names.yaml, exclude='[CLASS, …]', label=COLUMN, reward=NAME or MODULE:CLASS of your own",
         ),
     ] = None,
     template: Annotated[list[str] | None, typer.Option(help="a template; may be given several times")] = None,
@@ -92,8 +92,8 @@ def evaluate_templates(
     for one in wanted:
         check_template(one, drawn.class_names, encoder)
     ui = Ui(0, quiet=as_json)
-    for note in filter(None, (names_in_words(drawn), left_out(drawn))):
-        ui.say(note)
+    for told in filter(None, (names_in_words(drawn), left_out(drawn))):
+        ui.say(told)
     about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
     reward = task.reward(encoder, drawn.class_names, FeatureStore(encoder))
     check_fractions(scale_of(reward), f"reward={config.reward['name']}")

@@ -94,7 +94,7 @@ def gather_csv(rest: str, columns: Mapping[str, str]) -> Gathered:
         if typed and first != number:
             also = "" if called == label else ", in another class"
             what = f"the same picture as in another row{also}; keep one of these rows"
-            faults.setdefault(what, []).append(f"{number} (as {first})")
+            faults.setdefault(what, []).append(f"{number} (as row {first})")
         part = part_named(row.get("split", ""))
         said = f"row {number} of {where} names the picture {typed!r}, relative to the table: "
         rows.append(row_of_file(file, label, typed, part, row.get("group") or None, said=said))
@@ -168,7 +168,7 @@ def _read(
         raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
     except csv.Error as error:
         raise InputError(
-            f"row {len(rows) + 2} of {where} is not CSV ({error}); put a cell with a quotation mark in quotes, and close them."
+            f"row {len(rows) + 2} of {where} is not CSV ({error}); close the quotation marks, and write one in a cell twice."
         ) from error
     except ValueError as error:  # also a path with a NUL
         raise InputError(
@@ -182,7 +182,7 @@ def _read(
 
 
 def _object(line: str) -> dict[Any, Any]:
-    """Return the object on a line of JSON, or an empty one if the line is blank; with the key None, if there is none."""
+    """Return the object on a line of JSON, or an empty one if the line is blank. If there is none, its key is None."""
     try:
         row = parse_json(line) if line.strip() else {}
     except ValueError:
