@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -174,7 +175,8 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
     if report.without:
         yield from _wrapped(f"no pictures: {several(report.without)}; add some, or type {leaving_out(report.without)}")
     yield from _section("too long; write shorter names", list(report.cut_names.values()))
-    yield from _section("unreadable; replace or remove each (and its row of a table)", list(report.unreadable.values()))
+    unreadable = sorted(report.unreadable.values(), key=lambda line: [int(n) for n in re.findall(r"\d+", line)])
+    yield from _section("unreadable; replace or remove each (and its row of a table)", unreadable)
     within: list[str] = []
     across: list[str] = []
     for copies in report.duplicates:

@@ -168,7 +168,7 @@ def _read(
         raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
     except csv.Error as error:
         raise InputError(
-            f"row {len(rows) + 2} of {where} is not CSV ({error}); close the quotation marks, and write one in a cell twice."
+            f"row {len(rows) + 2} of {where} is not CSV ({error}); close its quotation marks, and double those in a cell."
         ) from error
     except ValueError as error:  # also a path with a NUL
         raise InputError(
@@ -195,18 +195,17 @@ def _text(cell: object) -> str:
     return "" if text in _EMPTY else text
 
 
-def _new_names(header: Iterable[str], columns: Mapping[str, str], where: str) -> dict[str, str]:
+def _new_names(header: Sequence[str], columns: Mapping[str, str], where: str) -> dict[str, str]:
     """Return name → new name of each column: the columns that the user named get the names that are read here.
 
     Raises:
         InputError: there is no column with a name that the user typed.
     """
-    new = {name: name for name in header}
-    for role, name in columns.items():
-        if name not in new:
-            raise InputError(f"{where} has {_lacks((name,), list(new), role)}.")
-    unused = {role: role + _UNUSED for role in columns if role in new}
-    return new | unused | {name: role for role, name in columns.items()}
+    new = {role: role + _UNUSED for role in columns} | {name: role for role, name in columns.items()}
+    for name in columns.values():
+        if name not in header:
+            raise InputError(f"{where} has {_lacks((name,), header, new[name])}.")
+    return {name: new.get(name, name) for name in header}
 
 
 def _naming_parts(columns: Iterable[tuple[Any, Iterable[str]]], read: Iterable[str]) -> tuple[str, ...]:
@@ -444,7 +443,7 @@ def _gather(
     import pandas
     from datasets import Image
 
-    new = _new_names(next(iter(splits.values())).features, columns, where)
+    new = _new_names(next(iter(splits.values())).column_names, columns, where)
     splits = {split: table.rename_columns(new) for split, table in splits.items()}
     features = next(iter(splits.values())).features
     image = _image_column(features, where, paths=beside is not None)
@@ -454,11 +453,6 @@ def _gather(
     read = {"label": label} | {column: column for column in OPTIONAL[1:] if column in (features if beside else columns)}
     if _dtype(features[image]) == "string":
         read[image] = image
-    texts = {
-        one: {_text(cell) for split in chosen for cell in splits[split].unique(one)}
-        for one, kind in features.items()
-        if _dtype(kind) == "string"
-    }
     if named := "int" in _dtype(features[label]) and not names and NAME_COLUMN in features:
         read[NAME_COLUMN] = NAME_COLUMN
     cells = pandas.concat(
@@ -483,10 +477,15 @@ def _gather(
             given = part_named(cell.get("split", "")) or (part if len(chosen) > 1 else None)
             spelled = cell[NAME_COLUMN] if named else cell["label"]
             rows.append(Row(picture, spelled, f"row {i:07d} of {split}", given, cell.get("group") or None))
+    texts = [
+        (one, {_text(cell) for split in chosen for cell in splits[split].unique(one)})
+        for one, kind in features.items()
+        if _dtype(kind) == "string"
+    ]
     if not names:
         pairs = zip(cells["label"], (row.label for row in rows), strict=True)
         names = names_by_number(list(pairs), where, named=named)
-    return Gathered(name, where, rows, names, (*stray, *_naming_parts(texts.items(), read.values())))
+    return Gathered(name, where, rows, names, (*stray, *_naming_parts(texts, read.values())))
 
 
 def _encoded(table: Any, column: str, row: int, beside: Path | None) -> bytes:

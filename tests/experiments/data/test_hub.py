@@ -65,6 +65,19 @@ def test_a_column_split_says_the_parts(write):
         assert found == {"train": [0, 1, 2, 3], "val": [4, 5], "test": [6, 7, 8, 9, 10, 11]}
 
 
+def test_columns_are_named(write, tmp_path):
+    columns = {"fine": [0, 1] * 3, "coarse": [1, 1] * 3, "fold": ["Train", "Train", "val", "val", "TEST", "TEST"]}
+    features = {"fine": LABELS["label"], "coarse": LABELS["label"], "fold": datasets.Value("string")}
+    write(columns, features, "set/train.parquet")
+    for spec in (f"hf:{tmp_path / 'set'}", f"table:{tmp_path / 'set'}"):
+        data = load_data(spec, columns={"label": "fine"})
+        assert data.class_names == ("zebra", "ant")
+        assert data.stray == ("the column fold, which names parts (to use it, type split=fold)",)
+        data = load_data(spec, columns={"label": "fine", "split": "fold"})
+        assert [len(data.train), len(data.val), len(data.test)] == [2, 2, 2]
+        assert data.stray == ()
+
+
 def test_a_column_split_of_the_hub_has_no_known_meaning(write, tmp_path):
     columns = {"label": ["cat", "dog"] * 3, "split": ["fold 1", "fold 2"] * 3}
     write(columns, TEXT | SPLIT, "set/train.parquet")
@@ -140,7 +153,7 @@ def test_hidden_test_labels_make_val_the_test_part(write, tmp_path):
         (
             {"fine": [0, 1], "coarse": [0, 1]},
             {"fine": LABELS["label"], "coarse": LABELS["label"]},
-            r"has several label columns \(fine, coarse\)",
+            r"has several label columns \(fine, coarse\); name the right one: label=fine",
         ),
     ],
 )

@@ -65,10 +65,10 @@ def test_labels_in_json_and_one_shard(write):
         (["cat"], "cls", b"a\nb\n", "cannot load the shards .*: invalid literal for int"),
         ([0, 1], "cls", b"a\na\n", "classnames.txt does not fit the shards .*duplicated.*; write one name a line"),
         ([0, 1], "cls", b"caf\xe9\nb\n", "the class names .*classnames.txt is not text in UTF-8"),
-        (['{"label": ["a"]}'], "json", None, "has no column label; its columns are: .*"),
+        (['{"label": ["a"]}'], "json", None, "the column label of .* holds List.*; name another one: label=COLUMN"),
         (['{"label": null}', '{"label": "a"}'], "json", None, "row 0 of the split rest: no class in the column label"),
         (["[1]"], "json", None, "has no column label; its columns are: .*json"),
-        ([None], "cls", None, "has no column label; its columns are: .*; call the column of classes label"),
+        ([None], "cls", None, "has no column label; its columns are: .*; name it: label=COLUMN"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(write, labels, ending, names, message):

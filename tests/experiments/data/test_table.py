@@ -37,7 +37,7 @@ def test_columns_are_named_and_one_that_names_parts_is_told(table, folder):
     found = {part: [item.group[-7:-4] for item in data.part(part)] for part in ("train", "val", "test")}
     assert found == {"train": ["001", "002"] * 2, "val": ["000"] * 2, "test": ["003", "004", "005"] * 2}
     assert data.test[0].picture.image().size == (6, 5), "read with slashes where a file has none"
-    with pytest.raises(InputError, match="no column subset; its columns are: .*; name it: split=Subset"):
+    with pytest.raises(InputError, match=r"no column subset; its columns are: .*; name it: split=Subset"):
         load_data(spec, columns={"split": "subset"})
 
 
@@ -62,7 +62,7 @@ def test_pictures_that_cannot_be_read_are_left_out_if_the_user_says_so(table, fo
         data = load_data(source, skip_unreadable=True, exclude=())
         assert data.stray[0] in ("2 pictures that cannot be read", "1 pictures that cannot be read")
         assert all(item.picture.image() for _, item in data.items())
-    with pytest.raises(InputFaults, match="rows 3, 10: no picture at the path.*"):
+    with pytest.raises(InputFaults, match=r"rows 3, 10: no picture at the path.*"):
         load_data(table("image,label\n" + rows("{name}/{i:03d}.png,{name}\n") + ",cat\n"))
 
 
@@ -195,10 +195,9 @@ def test_all_faults_are_told_at_once(table):
         "rows 3, 6",
         "row 5",
         "row 4 (as row 3)",
-        "rows 5, 6, 7, 9",
-        "it has classes that read the same in a prompt",
+        "rows 5, 6, 7",
     )
-    for word, fault in zip(("image", "label", "split", "same picture", "no picture", "cat"), said, strict=True):
+    for word, fault in zip(("image", "label", "split", "same picture", "no picture"), said, strict=True):
         assert word in fault
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     with pytest.raises(InputFaults) as caught:
