@@ -9,20 +9,35 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ipo_prompts.experiments.data.tables import write_frame
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
 from ipo_prompts.experiments.run.answer import summary
-from ipo_prompts.experiments.run.files import allow_typed, build, config_of, default_folder, reserved, resumed
+from ipo_prompts.experiments.run.files import (
+    allow_typed,
+    build,
+    check_writable,
+    config_of,
+    default_folder,
+    holds_run,
+    reserved,
+    resumed,
+)
 from ipo_prompts.experiments.run.live_view import view
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
 
+if TYPE_CHECKING:
+    import pandas
+
 CALL = "the call of ipo.optimize"
+TABLE = "table.csv"
+"""The file of a run directory that holds the DataFrame with which the run began."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,7 +93,7 @@ class Outcome:
 
 
 def optimize(
-    data: str | None = None,
+    data: str | pandas.DataFrame | None = None,
     *,
     out: str | Path | None = None,
     resume: str | Path | None = None,
@@ -92,6 +107,8 @@ def optimize(
 
     Args:
         data: the pictures: `folder:PATH`, `table:PATH`, `hf:NAME` or a name of `ipo data list`; `embedded` if left out.
+            Or a DataFrame with the columns of a table: it is kept in the run directory as `table.csv`, with the absolute
+            paths of its pictures.
         out: the run directory; `runs/DATE-NAME` if left out.
         resume: the directory of a run to resume. The other arguments must equal the settings of that run; only limits
             may differ.
@@ -106,6 +123,12 @@ def optimize(
     """
     if resume is not None and out is not None:
         raise InputError("resume= works in its own directory; leave out= away.")
+    frame = None
+    if data is not None and not isinstance(data, str):
+        frame = data
+        data = f"table:{TABLE}"
+        if resume is not None:
+            raise InputError("resume= reads the table in the run directory; leave the DataFrame away.")
     given = settings if data is None else {"data": data, **settings}
     allow_typed(given)
     if resume is None:
@@ -117,6 +140,12 @@ def optimize(
         config = resumed(folder, build(given, CALL), CALL, typed)
     ui = view(config, quiet=quiet)
     with reserved(folder) if resume is None and out is None else nullcontext(folder) as folder:
+        if frame is not None and not holds_run(folder):
+            check_writable(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            file = folder.absolute() / TABLE
+            write_frame(frame, file, config.image)
+            config = config.model_copy(update={"data": f"table:{file}"})
         result = run_job(config, folder, ui, resume=resume is not None)
     if result.stopped:
         ui.warn(stopped_early(config, folder, result))

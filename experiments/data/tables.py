@@ -168,7 +168,7 @@ def _read(
         raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
     except csv.Error as error:
         raise InputError(
-            f"row {len(rows) + 2} of {where} is not CSV ({error}); close its quotation marks, and double those in a cell."
+            f"row {len(rows) + 2} of {where} is no CSV ({error}); close its quotation marks, and double those in cells."
         ) from error
     except ValueError as error:  # also a path with a NUL
         raise InputError(

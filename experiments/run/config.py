@@ -181,18 +181,22 @@ class RunConfig(SearchSettings, JobSettings):
             )
 
     @property
+    def columns(self) -> dict[str, str]:
+        """The columns of a table that the user named."""
+        return self.model_dump(include={*COLUMNS}, exclude_none=True)
+
+    @property
     def about_data(self) -> dict[str, Any]:
         """The settings that describe data, as keyword arguments of `load_data`."""
         own = self.model_dump(include={"class_names", "exclude", "skip_unreadable"})
-        columns = self.model_dump(include={*COLUMNS}, exclude_none=True)
-        return {**own, "clean": self.names != "as-is", "columns": columns}
+        return {**own, "clean": self.names != "as-is", "columns": self.columns}
 
     @property
     def check_command(self) -> str:
         """The command that checks the pictures of the run."""
         from ipo_prompts.experiments.data.load import check_command
 
-        return check_command(self.data, self.exclude, self.about_data["columns"])
+        return check_command(self.data, self.exclude, self.columns)
 
     @property
     def search(self) -> SearchSettings:

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 
 import ipo_prompts as ipo
+from ipo_prompts.experiments.run.files import config_of
 from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.errors import InputError
 from support import runs
 from support.openai_server import OpenAIServer, running
 
@@ -129,3 +132,27 @@ def test_bad_input_is_one_sentence(
         ipo.optimize(**given)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_frame_is_kept_as_a_table_and_its_columns_with_the_run(
+    server: OpenAIServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = sorted(Path("pets").rglob("*.png"))
+    parts = ["Test" if i % 3 == 0 else "Train" for i in range(len(files))]
+    frame = pandas.DataFrame({"image": files, "species": [file.parent.name for file in files], "Subset": parts})
+    outcome = ipo.optimize(frame, **SMALL, out="framed", label="species")
+    assert "left out: the column Subset, which names parts (to use it, type split=Subset)" in capfd.readouterr().err
+    config = config_of(outcome.folder)
+    assert config.data == f"table:{Path('framed/table.csv').absolute()}" and config.columns == {"label": "species"}
+    assert config.check_command == f"ipo data check {config.data} label=species"
+    assert ipo.optimize(resume="framed", lm=SMALL["lm"]).result == outcome.result
+    with pytest.raises(InputError, match="leave the DataFrame away"):
+        ipo.optimize(frame, resume="framed")
+    told = runs.ipo(capfd, "data", "check", config.data, "label=species", "split=Subset")
+    assert told.code == 0 and told.out.splitlines()[-1].endswith("label=species split=Subset")
+    files[0].write_bytes(b"text")
+    words = ("skip_unreadable=true", "label=species", "split=Subset")
+    told = runs.ipo(capfd, "data", "check", config.data, *words)
+    assert told.code == 0 and "left out: 1 pictures that cannot be read" in told.out
+    told = runs.ipo(capfd, "evaluate", "--data", config.data, "--template", "<CLASS>", *words)
+    assert told.code == 0 and "left out: 1 pictures that cannot be read" in told.err

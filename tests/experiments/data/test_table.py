@@ -168,7 +168,7 @@ HEAD = "image,label,split,group\n"
         ("image,label,class_name\ncat/000.png,0,cat\ndog/000.png,0,dog\n", "the label 0 both 'cat' and 'dog'"),
         ("image,label,class_name\ncat/000.png,0,cat\ndog/000.png,1,cat\n", "two labels with the name 'cat'"),
         ("image,label,class_name\ncat/000.png,x,cat\n", "has the label 'x' beside a column class_name"),
-        ('image,label\ncat/000.png,cat\n"dog/000.png,dog\n', "row 3 of .* is not CSV .unexpected end of data."),
+        ('image,label\ncat/000.png,cat\n"dog/000.png,dog\n', "row 3 of .* is no CSV .unexpected end of data."),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(table, text, message):
