@@ -107,7 +107,7 @@ def optimize(
 
     Args:
         data: the pictures: `folder:PATH`, `table:PATH`, `hf:NAME` or a name of `ipo data list`; `embedded` if left out.
-            Or a DataFrame with the columns of a table: it is kept in the run directory as `table.csv`, with the absolute
+            Or a DataFrame with the columns of a table, which is kept in the run directory as `table.csv`, with absolute
             paths of its pictures.
         out: the run directory; `runs/DATE-NAME` if left out.
         resume: the directory of a run to resume. The other arguments must equal the settings of that run; only limits

@@ -50,7 +50,6 @@ CLASS_NAMES = "classnames.txt"
 _MARKS = ",;\t|"
 """The marks between the cells of CSV. The one that the header has most often separates all cells."""
 _EMPTY = ("None", "NaN", "nan", "<NA>")
-_NOTHING = f"nothing, or {', '.join(_EMPTY)}"
 _FETCHES_NONE = "an address, and IPO fetches none; download the pictures, and write the paths of the files"
 _UNUSED = " (unused)"
 _LOOKED = 2_000
@@ -241,7 +240,9 @@ def _of_cells(cells: pandas.DataFrame, needed: Sequence[str]) -> dict[str, list[
         if name in IMAGE_COLUMNS:
             what = "picture"
             found[_FETCHES_NONE] = cells[name].map(lambda cell: bool(re.search(r"\w://", cell)))
-        found[f"no {what} in the column {name} ({_NOTHING}); fill it in, or take the row out"] = cells[name] == ""
+        found[f"no {what} in the column {name} (nothing, or {', '.join(_EMPTY)}); fill it in, or take the row out"] = (
+            cells[name] == ""
+        )
     if "split" in cells:
         found["no part in the column split; write train, val or test"] = cells["split"].map(
             lambda cell: cell != "" and part_named(cell) is None

@@ -137,7 +137,7 @@ def test_bad_input_is_one_sentence(
 def test_a_frame_is_kept_as_a_table_and_its_columns_with_the_run(
     server: OpenAIServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    files = sorted(Path("pets").rglob("*.png"))
+    files = sorted(file for file in Path("pets").rglob("*") if file.is_file())
     parts = ["Test" if i % 3 == 0 else "Train" for i in range(len(files))]
     frame = pandas.DataFrame({"image": files, "species": [file.parent.name for file in files], "Subset": parts})
     outcome = ipo.optimize(frame, **SMALL, out="framed", label="species")

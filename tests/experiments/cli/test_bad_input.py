@@ -41,6 +41,7 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pictures("hollow/cat")
     Path("hollow/dog").mkdir()
     Path("barred.csv").write_text("image,label\n" + "".join(f"good/cat/{i},cat|dog {i}\n" for i in range(4)))
+    Path("deep.jsonl").write_text("[" * 100_000 + "\n")
     Path("faulty.csv").write_text("image,label\ngood/cat/0.png,cat\ngood/cat/1.png,\ngood/dog/9.png,dog\n")
     pictures("scant/cat", 2)
     pictures("scant/dog", 6)
@@ -99,7 +100,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--clip", "embeded"], "no CLIP named 'embeded'; did you mean embedded?"),
     (["--data", "embedded:zz"], "no pictures embedded:zz"),
     (["--data", "csv:gone.csv"], "gone.csv"),
-    (["--data", "csv:faulty.csv"], "  row 3: no class in the column label; fill it in, or take the row out\n"),
+    (["--data", "csv:faulty.csv"], "  row 3: no class in the column label (nothing, or None, NaN"),
     (["stepz=3"], "unknown key 'stepz' in the command line (did you mean steps?)"),
     (["bad.yaml"], "unknown key 'stratgy' in bad.yaml (did you mean strategy?)"),
     (["list.yaml"], "list.yaml holds list"),
@@ -179,8 +180,15 @@ OTHERS: list[tuple[list[str], str]] = [
     (["data", "check", "csv:barred.csv"], "has labels such as 'cat|dog 0', and several labels of a picture are not"),
     (["predict", "done", "goood"], "cannot read the picture goood (did you mean good?): No such file or directory."),
     (["report", "done", "--out", "bad.yaml/page.html"], "bad.yaml is a file; choose another place."),
-    (["data", "check", "csv:faulty.csv"], "  row 4: no file at the path in the column image"),
-    (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, exclude=, names= besides the data"),
+    (["data", "check", "csv:faulty.csv"], "  row 4: no picture at the path in the column image"),
+    (["data", "check", "csv:faulty.csv", "split=Subset"], "no column Subset; its columns are: image, label; name it"),
+    (["data", "check", "folder:good", "label=x"], "image=, label= and split= are for tables"),
+    (
+        ["evaluate", "--template", "<CLASS>", "skip_unreadable=true", "--data", "eurosat"],
+        "skip_unreadable= is for pict",
+    ),
+    (["evaluate", "--template", "<CLASS>", "--data", "table:deep.jsonl"], "row 1: no JSON object"),
+    (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, exclude=, names=, image=, "),
     (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),
     (["data", "check"], "missing argument 'spec'; for example `ipo data check folder:pets --clip ViT-B-16/openai`"),
     (["models", "pull", "huge"], "no local model 'huge'"),
