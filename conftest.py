@@ -146,6 +146,7 @@ class ScriptedEngine:
     def __init__(self, *script: str | BaseException) -> None:
         self.script = list(script)
         self.requests: list[Any] = []
+        self.cut_off = False
 
     def complete(self, request: Any) -> Any:
         from dspy.lm15 import Message, Response, Usage
@@ -154,12 +155,12 @@ class ScriptedEngine:
         reply = self.script.pop(0) if self.script else "nothing more"
         if isinstance(reply, BaseException):
             raise reply
-        finish = "length" if reply.endswith("…") else "stop"
+        self.cut_off = reply.endswith("…")
         return Response(
             id=None,
             model="scripted",
             message=Message.assistant(reply.removesuffix("…")),
-            finish_reason=finish,
+            finish_reason="length" if self.cut_off else "stop",
             usage=Usage(input_tokens=100, output_tokens=20),
         )
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
-Limit = Literal["budget_usd", "budget_tokens", "budget_calls", "max_minutes"]
+Limit = Literal["budget_usd", "budget_tokens", "max_minutes"]
 """The settings that can stop a run."""
 
 

@@ -41,7 +41,7 @@ class Picture:
         name: the name of the picture in messages: the path, or "row 12 of data.parquet".
         read: a function that returns the encoded bytes.
         stored: whether the pixels are read as they are stored. The pictures of registered data sets are, because their
-            published numbers were measured so. All others are read as viewers show them; see `decoding.to_rgb`.
+            published numbers were measured so. All others are read as viewers show them; see `to_rgb`.
         known: the SHA-256 of the bytes that were read first, in hex; None before the first read.
     """
 

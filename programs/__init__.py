@@ -5,8 +5,8 @@
 - `optimizer.IPO`: the optimizer (teleprompter). It searches templates with a reward and returns an optimised copy of
   the program.
 - `search.search`: a search without DSPy's examples and programs.
-- `describers`: describes pictures with a multimodal language model.
-- `templates.history`: the proposed templates with their scores.
+- `describe.ImageDescriber`: describes pictures with a multimodal language model.
+- `history.History`: the proposed templates with their scores.
 
 A strategy finds new templates: see `ipo_prompts.programs.strategies`.
 

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -37,6 +38,20 @@ def kind(thing: Any) -> str:
     if isinstance(thing, str):
         return f"the text {thing!r}"
     return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
+
+
+def code_of(thing: Any) -> str:
+    """Return what tells the code of an object or a function from other code of the same name.
+
+    IPO's own classes go by their name alone, so that a newer IPO resumes a search.
+    """
+    made = thing if inspect.isroutine(thing) else type(thing)
+    if made.__module__.startswith("ipo_prompts."):
+        return made.__name__
+    source = f"{made.__module__}.{made.__qualname__}"
+    with suppress(OSError, TypeError):  # typed in a console, or written in C
+        source = inspect.getsource(made)
+    return f"{made.__name__} {hashlib.sha256(source.encode()).hexdigest()[:12]}"
 
 
 def check_arguments(reward: Any, lm: Any, describer: Any) -> None:

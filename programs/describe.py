@@ -7,6 +7,7 @@ import inspect
 import io
 import logging
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dspy
@@ -16,11 +17,13 @@ import numpy.typing as npt
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean, silent
+from ipo_prompts.metrics.files import read_text
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.lm.replies import whole_characters
 from ipo_prompts.programs.redaction import redact
+from ipo_prompts.programs.trust import OWN_DESCRIPTIONS
 from ipo_prompts.signatures.propose import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
 
 if TYPE_CHECKING:
@@ -199,6 +202,23 @@ CONTRACT = (
     "a describer is called with pictures=, labels=, class_names= and task=, and returns "
     "dspy.Prediction(descriptions=[…]), a list of texts; ipo docs dspy has an example."
 )
+
+
+def given_descriptions(describer: str) -> list[str] | None:
+    """Return the descriptions in the file that the setting `describer=file:PATH` names, one a line.
+
+    Return None if the setting names no file.
+
+    Raises:
+        InputError: the file cannot be read, or has no description.
+    """
+    if not describer.startswith(OWN_DESCRIPTIONS):
+        return None
+    file = Path(describer.removeprefix(OWN_DESCRIPTIONS)).expanduser()
+    lines = read_text(file, "the file of descriptions", 2**20, "text").splitlines()
+    if found := [" ".join(line.split()) for line in lines if line.strip()]:
+        return found
+    raise InputError(f"the file of descriptions {file} is empty; write one description a line, or describer=none.")
 
 
 def describe(

@@ -33,6 +33,8 @@ MOST_BYTES = 2**28
 
 _DAMAGE = (ValueError, KeyError, TypeError, RecursionError)
 """The errors that reading a damaged line raises."""
+_LONGEST_SECONDS = 1e9
+"""The wall time of an event is shorter: 1e400 would be infinite."""
 
 Event = dict[str, Any]
 
@@ -188,16 +190,16 @@ def _events(path: Path, data: bytes) -> Iterator[Event]:
         try:
             yield _event(line)
         except _DAMAGE as error:
-            raise InputError(
-                f"{path} is damaged in line {number}; restore the file from a copy, or remove the line and resume: "
-                "what it held is then made again."
-            ) from error
+            other = "remove the line and resume: what it held is then made again"
+            if number == 1:  # the event `start`, without which nothing can be resumed
+                other = "start a new run in another folder"
+            raise InputError(f"{path} is damaged in line {number}; restore it from a copy, or {other}.") from error
 
 
 def _event(line: bytes) -> Event:
     """Return the event of a line; raise one of `_DAMAGE` if the line is damaged."""
     event: Event = json.loads(line)
-    if not isinstance(event["type"], str) or not isinstance(event["seconds"], (int, float)):
+    if not isinstance(event["type"], str) or not 0 <= event["seconds"] < _LONGEST_SECONDS:
         raise TypeError("no event")
     return event
 
@@ -236,10 +238,9 @@ def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:
         )
     other = next((key for key, value in redacted(dict(identity)).items() if before.get(key) != value), None)
     if other:
-        differs = "differ" if other.endswith("s") else "differs"
         raise InputError(
-            f"{journal.path.parent} holds another search: its {other} {differs}; begin a new one elsewhere, or go "
-            "on with what that search was begun with."
+            f"{journal.path.parent} holds a search with another value of {other}; begin a new one elsewhere, or go on "
+            "with what that search was begun with."
         )
 
 

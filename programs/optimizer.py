@@ -24,6 +24,7 @@ from ipo_prompts.programs.compiling import (
     check_apart,
     check_arguments,
     classifier_in,
+    code_of,
     compiled,
     examples_digest,
     kind,
@@ -185,8 +186,9 @@ class IPO(Teleprompter):
             def described() -> list[str]:
                 pictures = [example.image for example in searched if "image" in example]
                 progress.info("describing the search pictures with %s", kind(self.describer))
-                asked = model and model.connect(ledger, "describer", None, None)
+                # The describer's own models first: the model that is connected first names the role in `usage`.
                 describer = asking(self.describer, lambda own: Backend.of(own).connect(ledger, "describer", None, None))
+                asked = model and model.connect(ledger, "describer", None, None)
                 with dspy.context(lm=asked or dspy.settings.lm):
                     return describe(describer, pictures, units.labels, reward.class_names, self.task, journal)
 
@@ -261,16 +263,16 @@ class IPO(Teleprompter):
         lm: Backend | None,
     ) -> dict[str, Any]:
         """Return all that identifies a search except its examples, as plain JSON."""
-        named = self.strategy if isinstance(self.strategy, (dict, list)) else kind(strategy)
+        named = self.strategy if isinstance(self.strategy, (dict, list)) else code_of(strategy)
         return {
             **settings.model_dump(mode="json", exclude=set(LIMITS)),
             "strategy": named,
-            "reward": kind(reward),
+            "reward": code_of(reward),
             "classes": written(reward.class_names),
             "clip": student.clip.fingerprint,
             "lm": lm and lm.model,
             "describer": self.describer
-            and " with ".join([kind(self.describer), *(own.model for own in models_in(self.describer))]),
+            and " with ".join([code_of(self.describer), *(own.model for own in models_in(self.describer))]),
             "task": self.task,
         }
 

@@ -11,8 +11,8 @@ candidate is no better than the mean candidate. So the best gain is shrunk towar
 of the mean gain. This error measures the luck of the initial template on these pictures. All candidates share this
 luck, so a mean over candidates does not remove it. The rule does not exclude luck: as the search has chosen the
 candidates on most of these pictures, their mean gain is too high. In a trial (demo CLIP, ten classes, five labelled
-pictures of each), two thirds of 107 searches with shuffled labels left the initial template. Two errors would halve
-this, but cost 0.4 points with right labels; 1.5 errors cost 0.1, but half of the searches still left it.
+pictures of each), two thirds of 107 searches with shuffled labels replaced the initial template. Two errors would halve
+this, but cost 0.4 points with right labels; 1.5 errors cost 0.1, but half of the searches still replaced it.
 
 For accuracy, templates are not compared by their hits. For each picture the classes are ordered by their logits, and
 the right class has a place in this order. Templates are compared by the mean of minus the logarithm of the place. A

@@ -5,7 +5,7 @@ folder of a grid, a program or a file of cells may not. From such a file IPO tak
 person types again (`to_type`):
 
 - code of the user's own: `strategy`, `reward` or `data`,
-- what is asked or sent something: `lm`, `describer`, their addresses, and `track`.
+- what is asked, or what is sent or gets something: `lm`, `describer`, their addresses, and `track`.
 
 `SECURITY.md` says what is left that a stranger can do.
 """
@@ -26,6 +26,8 @@ CHOICES = ("reward", "strategy")
 """The settings that may name a class of the user's own."""
 OWN_DATA = "python:"
 """The beginning of the setting `data` if it names a function of the user's own."""
+OWN_DESCRIPTIONS = "file:"
+"""The beginning of the setting `describer` if it names a file of descriptions, which a language model will be sent."""
 _HERE = (None, "none", "local", "local/small", "local/base", "local/large")
 """The values of `lm` and `describer` that ask no server and read no file; the weights of `local…` are pinned."""
 
@@ -39,10 +41,11 @@ def to_type(settings: Mapping[str, Any]) -> dict[str, str]:
     found = {key: name for key in CHOICES if (name := own_name(settings.get(key)))}
     if str(settings.get("data")).strip().startswith(OWN_DATA):
         found["data"] = str(settings["data"]).strip()
+    described = str(settings.get("describer")).startswith(OWN_DESCRIPTIONS)
     replayed = str(settings.get("lm")).startswith("replay/")  # then no model is asked, whatever the role
     for role in ("lm", "describer"):
         model, address = settings.get(role), settings.get(f"{role}_api_base")
-        if model in _HERE or (role == "describer" and replayed):
+        if model in _HERE or (role == "describer" and replayed and not described):
             continue
         found[role] = str(model)
         if address and not str(model).startswith(("local/", "replay/")):

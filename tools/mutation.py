@@ -105,7 +105,7 @@ def mutants(folder: Path, files: Collection[str], rng: random.Random) -> Iterato
     """Yield a mutant of each place in random order: the file, the file's new source, and file:line, old → new."""
     kinds = [get_operator(name) for name in sorted(operator_names()) if not name.endswith(("Is_Eq", "IsNot_NotEq"))]
     operators = [kind() for kind in kinds if not kind.arguments()]
-    sources = {file: (folder / file).read_text(encoding="utf-8") for file in files}
+    sources = {file: (folder / file).read_text("utf-8") for file in files}
     places: defaultdict[tuple[Any, ...], list[tuple[Any, int]]] = defaultdict(list)
     for file, source in sources.items():
         nodes = list(ast_nodes(get_ast(source)))
@@ -205,7 +205,7 @@ def main() -> None:
             limits[file] = 30 + 5 * (time.monotonic() - began)
         for file, source, change in islice(mutants(folder, guarded, random.Random(given.seed)), given.count):
             place = folder / file
-            original = place.read_text(encoding="utf-8")
+            original = place.read_text("utf-8")
             for compiled in place.parent.glob(f"__pycache__/{place.stem}.*.pyc"):
                 compiled.unlink()  # Python compares it with a changed source by size and whole seconds only
             place.write_text(source, encoding="utf-8")

@@ -72,7 +72,7 @@ def _counts(folder: Path) -> dict[str, int]:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    yield from file.read_text(encoding="utf-8").splitlines()
+    yield from file.read_text("utf-8").splitlines()
 
 
 if __name__ == "__main__":

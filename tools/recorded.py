@@ -38,7 +38,7 @@ from ipo_prompts.programs.journal import FILE_NAME, Event, line_of, read
 from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend
 from ipo_prompts.programs.lm.engine import response_of
-from ipo_prompts.programs.lm.ledger import Question, read_questions, write_questions
+from ipo_prompts.programs.lm.ledger import Question, read_questions
 from ipo_prompts.programs.search_settings import LIMITS
 
 RECORDED = Path(__file__).parents[1] / "tests" / "recorded"
@@ -83,7 +83,8 @@ def remake(folder: Path, scratch: Path) -> None:
     if lost := sum(map(len, waiting.values())):
         raise InputError(f"{lost} recorded replies of {folder} were not asked for; the search asks otherwise today.")
     _settle(folder, made, config)
-    write_questions(made, _with_times(read_questions(made), replies))
+    timed = _with_times(read_questions(made), replies)
+    write_bytes(made / "replies.jsonl", b"".join(line_of(reply.model_dump()) for reply in timed))
     lines = list(_lines(read(made), sessions, config))
     write_bytes(made / FILE_NAME, b"".join(_with_digests(lines, made, folder)))
     for file in sorted(folder.iterdir()):
@@ -143,14 +144,14 @@ def _with_times(made: Sequence[Question], recorded: Sequence[Question]) -> Itera
 def _settle(folder: Path, made: Path, config: RunConfig) -> None:
     """Let the files tell of the recording, and not of the repetition."""
     (made / "config.yaml").write_text(
-        "".join(f"# {line}\n" for line in about_preset(config)) + config.to_yaml(), encoding="utf-8"
+        "".join(f"# {line}\n" for line in about_preset(config)) + config.to_yaml(), "utf-8"
     )
     for name, keys in {"result.json": ("seconds",), "program.json": ("metadata",)}.items():
-        then = json.loads((folder / name).read_text(encoding="utf-8"))
-        now = json.loads((made / name).read_text(encoding="utf-8"))
+        then = json.loads((folder / name).read_text("utf-8"))
+        now = json.loads((made / name).read_text("utf-8"))
         write_json(made / name, {**now, **{key: then[key] for key in keys}})
     write_bytes(made / "environment.json", (folder / "environment.json").read_bytes())
-    analysis = (made / "analysis.json").read_text(encoding="utf-8")
+    analysis = (made / "analysis.json").read_text("utf-8")
     write_bytes(made / "analysis.json", re.sub(r'"data:image/[^"]*"', f'"{PIXEL}"', analysis).encode())
 
 

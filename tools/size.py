@@ -54,7 +54,7 @@ def of_file(source: str) -> Size:
 
 def of_folder(folder: Path) -> Size:
     """Count all Python files in a folder, at any depth; links are not followed."""
-    return total(of_file(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py"))
+    return total(of_file(path.read_text("utf-8")) for path in folder.rglob("*.py"))
 
 
 def total(sizes: Iterable[Size]) -> Size:
@@ -80,7 +80,7 @@ def report(checkout: Path, ceilings: dict[str, int]) -> tuple[str, list[str]]:
 
 def main() -> int:
     """Print the table, and what is above its ceiling."""
-    ceilings = yaml.safe_load(Path(__file__).with_name("ceilings.yaml").read_text(encoding="utf-8"))
+    ceilings = yaml.safe_load(Path(__file__).with_name("ceilings.yaml").read_text("utf-8"))
     table, above = report(Path(*sys.argv[1:]), ceilings)
     print(table)
     for sentence in above:

@@ -16,13 +16,14 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.device import AUTO, Precision
-from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import Registry, is_own
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.redaction import check_address
 from ipo_prompts.programs.search_settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
+from ipo_prompts.programs.trust import OWN_DESCRIPTIONS
 
 FREE_KEYS = LIMITS | {"track", "device"}
 """The settings that may change when a run is resumed, such as a limit or the device."""
@@ -96,7 +97,11 @@ class JobSettings(BaseModel):
     lm_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for lm")
     temperature: float = Field(1.0, gt=0, le=2, description="sampling temperature of the language models")
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
-    describer: str = Field("none", description="what describes search pictures: none, or a multimodal litellm name")
+    describer: str = Field(
+        "none",
+        description="what describes search pictures: none, a multimodal litellm name, or "
+        "file:PATH, a file of descriptions, one a line",
+    )
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
     describer_question: Literal["default", "paper", "code"] = Field(
         "default",
@@ -153,13 +158,6 @@ class RunConfig(SearchSettings, JobSettings):
         if address is not None:
             check_address(address)
         return address
-
-    @field_validator("describer")
-    @classmethod
-    def _is_no_slip(cls, name: str) -> str:
-        if name != "none" and (hint := did_you_mean(name, ["none"])):
-            raise InputError(f"there is no describer {name!r}{hint}; a multimodal model is named provider/name.")
-        return name
 
     @model_validator(mode="after")
     def _has_a_language_model(self) -> RunConfig:
@@ -372,10 +370,9 @@ def _beside(config: RunConfig) -> dict[str, str]:
             described,
         ),
         "described_pictures": (
-            config.describer == "none" or config.described_pictures >= MOST_PICTURES,
+            config.describer.startswith(("none", OWN_DESCRIPTIONS)) or config.described_pictures >= MOST_PICTURES,
             "every picture",
         ),
-        "search_pictures": (config.search_pictures is None, "every picture"),
         # In its table across data sets, the paper searches on all classes of ImageNet.
         "classes": (config.classes == "base-to-new" or config.data.startswith("imagenet"), "base-to-new"),
         "initial_template": (config.initial_template == BASELINE, BASELINE),

@@ -113,21 +113,20 @@ class Ui:
         """Fetch the weights that searches with `--lm local…` need and lack; in a terminal, ask first.
 
         Raises:
-            InputError: the person said no, or the weights cannot be fetched.
+            InputError: the runtime is missing, the person said no, or the weights cannot be fetched.
         """
         from ipo_prompts.programs.lm import is_local
-        from ipo_prompts.programs.lm.local import wanted_weights
+        from ipo_prompts.programs.lm.local import runtime, wanted_weights
 
         for name in sorted({config.lm for config in configs if config.asks_lm and is_local(config.lm)}):
             wanted = wanted_weights(name)
             if wanted is None or weights.find(wanted):
                 continue
-            model = weights.model(wanted)
-            size = f"{model.size_bytes / 1e6:.0f} MB, {model.licence}"
-            question = f"The local language model {model.title} ({size}) is not here. Fetch it?"
+            runtime()  # without it, the weights would be fetched in vain
+            question = f"The local language model is not here: {weights.model(wanted)}. Fetch it?"
             if sys.stdin and sys.stdin.isatty() and not typer.confirm(question, default=True, err=True):
                 pull = f"`ipo models pull {wanted}`"
-                raise InputError(f"without weights there is no local model; {pull}, or name another --lm.")
+                raise InputError(f"without weights there is no local model; {pull}, or type `--lm none`.")
             weights.pull(wanted, self.say)
 
     def warn(self, text: str) -> None:

@@ -26,7 +26,7 @@ from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.surrogate import texts_for
 from ipo_prompts.metrics.template import check_count, every_name
 from ipo_prompts.programs.candidates import forecast_names
-from ipo_prompts.programs.describe import MOST_CHARACTERS, QUESTIONS
+from ipo_prompts.programs.describe import MOST_CHARACTERS, QUESTIONS, given_descriptions
 from ipo_prompts.programs.domain import forecast_domain
 from ipo_prompts.programs.lm.connect import REPLAY, Backend, find_backend
 from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE, total_usd
@@ -143,7 +143,7 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
 
     optimizer = find(config.lm, "optimizer", config.lm_api_base) if config.asks_lm else None
     describer = None
-    if config.describer != "none":
+    if config.describer != "none" and not given_descriptions(config.describer):
         replayed = config.lm.startswith(REPLAY)  # then nothing is asked, whatever the role
         name = config.lm if replayed else config.describer
         describer = find(name, "describer", config.describer_api_base)
@@ -259,11 +259,7 @@ def _optimizer(planned: Plan, backend: Backend, asked: Forecast) -> dict[str, An
 
 def _expected(planned: Plan) -> Expected:
     config, drawn = planned.config, planned.drawn
-    described = 0
-    if config.describer != "none":
-        number = min(config.described_pictures, len(drawn.search))
-        longest = QUESTIONS[config.describer_question].max_characters
-        described = min(MOST_CHARACTERS, number * (longest + 1) - 1)
+    described = 0 if config.describer == "none" else MOST_CHARACTERS
     return Expected(
         config.search, planned.data.task, described, config.max_tokens, len(drawn.class_names), config.asks_lm
     )

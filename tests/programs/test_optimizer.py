@@ -261,7 +261,7 @@ def test_a_log_is_of_one_search(reward: ClipReward, sets: Any, tmp_path: Path) -
     before = (tmp_path / "log" / "journal.jsonl").read_bytes()
     relabelled = [{part: [rows[0].copy(label=rows[1].label), *rows[1:]]} for part, rows in sets.items()]
     for changed in (*relabelled, {"valset": None}, {"seed": 1}, {"task": "pets"}, {"describer": Wordy()}):
-        said = f"log holds another search: its {next(iter(changed))} differs; begin a new one elsewhere"
+        said = f"log holds a search with another value of {next(iter(changed))}; begin a new one elsewhere"
         with pytest.raises(InputError, match=said):
             compile_(**changed)
     assert (tmp_path / "log" / "journal.jsonl").read_bytes() == before

@@ -20,7 +20,7 @@ from ipo_prompts.experiments.compare.runner import (
     searches,
 )
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm.ledger import Question, write_questions
+from ipo_prompts.programs.lm.ledger import Ledger, Question
 from support.runs import KEY
 
 CELL = Cell("few-shot", "embedded", "baseline", 0)
@@ -48,9 +48,9 @@ class Job(GridCell):
 
     def run(self) -> str:
         self.folder.mkdir(exist_ok=True)
-        state = "lost" if self.fails else "answered"
-        reply = Question(key="", role="optimizer", model="m", state=state, tokens_in=1, tokens_out=0, usd=self.usd)
-        write_questions(self.folder, [reply])
+        ledger = Ledger(self.folder)
+        question = Question(key="", role="optimizer", model="m", tokens_in=1, tokens_out=0, usd=self.usd)
+        ledger.settle(ledger.take(question), state="lost" if self.fails else "answered")
         if self.fails and not (self.folder.parent / "repaired").exists():
             raise {"bug": RuntimeError(f"the key {KEY} broke"), "input": InputError("give more.")}[self.fails]
         (self.folder / "done").write_text(self.label)

@@ -93,7 +93,7 @@ def test_pull_takes_the_hub_file(hub: Hub) -> None:
     path = weights.pull("tiny", said.append)
     assert path.read_bytes() == CONTENT
     assert path == weights.find("tiny") == weights.models_dir() / "tiny.gguf"
-    assert said == ["fetching Tiny Q0, 0 MB, licence Apache-2.0", "from the hub repository someone/tiny-gguf"]
+    assert said == ["fetching Tiny Q0, 0 MB, licence Apache-2.0, from the hub's someone/tiny-gguf"]
     assert left() == ["tiny.gguf"]
 
 
