@@ -208,7 +208,7 @@ def main() -> None:
             original = place.read_text("utf-8")
             for compiled in place.parent.glob(f"__pycache__/{place.stem}.*.pyc"):
                 compiled.unlink()  # Python compares it with a changed source by size and whole seconds only
-            place.write_text(source, encoding="utf-8")
+            place.write_text(source, "utf-8")
             survived = passes(folder, guarded[file], limits[file])
             place.write_text(original, encoding="utf-8")
             tried[file] += 1

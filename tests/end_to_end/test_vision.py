@@ -135,3 +135,18 @@ def test_a_picture_that_failed_stays_left_out_when_the_run_goes_on(
     assert len(events(out, "descriptions")) == 1
     assert len(scored(out)) == 1 + 3 * 3
     assert result(out)["lm"]["describer"]["calls"] == PICTURES - 1
+
+
+def test_descriptions_of_a_file_reach_the_optimizer_and_no_picture_is_sent(
+    run: Callable[..., Ended], resume: Callable[..., Ended], server: OpenAIServer, out: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "desc.txt"
+    file.write_text("Image_0: two  boats.\n\nImage_1: " + "a long red bus " * 1_000)
+    server.script.extend([good, error(401, "not now")])
+    assert run(f"describer=file:{file}").code == 1
+    assert server.asked and not with_pictures(server)
+    told = events(out, "descriptions")[0]["descriptions"]
+    assert told[0] == "Image_0: two boats." and 4_900 < len("\n".join(told)) <= 5_000
+    assert all(description in server.asked[0].text for description in told)
+    assert resume().code == 0
+    assert check_whole(out)["lm"]["describer"] is None and len(events(out, "descriptions")) == 1

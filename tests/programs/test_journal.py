@@ -49,7 +49,17 @@ def test_a_damaged_last_line_is_dropped_and_writing_goes_on(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "line",
-    ["not json", '{"type": 3, "seconds": 1}', '{"type": "lm", "seconds": "1"}', '{"type": "lm"}', "[]", "[" * 100_000],
+    [
+        *(
+            "not json",
+            '{"type": 3, "seconds": 1}',
+            '{"type": "lm", "seconds": "1"}',
+            '{"type": "lm"}',
+            "[]",
+            "[" * 100_000,
+        ),
+        *(f'{{"type": "lm", "seconds": {seconds}}}' for seconds in ("1e400", "NaN", "-1", f"1{'0' * 400}")),
+    ],
 )
 def test_a_damaged_middle_line_is_an_error_that_names_it(tmp_path: Path, line: str) -> None:
     start, end = (lines_of({"type": kind, "seconds": 0}) for kind in ("start", "end"))
@@ -58,6 +68,9 @@ def test_a_damaged_middle_line_is_an_error_that_names_it(tmp_path: Path, line: s
         with pytest.raises(InputError, match=r"damaged in line 2; .* is then made again"):
             reading(tmp_path)
     assert last(tmp_path, "end") and not last(tmp_path, "lm")
+    (tmp_path / "journal.jsonl").write_text(f"{line}\n{end}")
+    with pytest.raises(InputError, match=r"damaged in line 1; .* or start a new run in another folder"):
+        read(tmp_path)
 
 
 def test_a_link_is_not_written_through(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -268,6 +270,42 @@ def test_a_log_is_of_one_search(reward: ClipReward, sets: Any, tmp_path: Path) -
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write the folder .*file: File exists; choose another\.$"):
         IPO(reward=reward, strategy=["a <CLASS>"], log_dir=tmp_path / "file").compile(student(reward), **sets)
+
+
+@pytest.mark.parametrize("changed", ["strategy", "reward", "describer"])
+def test_a_log_is_of_one_code_and_not_of_one_name(
+    changed: str, reward: ClipReward, sets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+        import dspy
+        from ipo_prompts import ClipReward
+        class Mine:
+            def ask(self, bench): bench.propose(["a {word} <CLASS>."])
+        class Other(ClipReward):
+            word = "{word}"
+        def told(pictures, labels, class_names, task): return dspy.Prediction(descriptions=["{word}"])
+    """
+    monkeypatch.syspath_prepend(tmp_path)
+    for number, word in enumerate(("dark", "dark", "pale")):
+        (tmp_path / f"mine_{number}.py").write_text(textwrap.dedent(code.format(word=word)))
+    first, same, other = (importlib.import_module(f"mine_{number}") for number in range(3))
+
+    def compile_(last: Any) -> None:
+        made = {one: last if one == changed else first for one in ("strategy", "reward", "describer")}
+        own = made["reward"].Other(reward.clip, reward.class_names, reward.store)
+        ipo = IPO(
+            strategy=made["strategy"].Mine,
+            reward=own,
+            describer=made["describer"].told,
+            steps=1,
+            log_dir=tmp_path / "log",
+        )
+        ipo.compile(student(reward), **sets)
+
+    compile_(first)
+    compile_(same)
+    with pytest.raises(InputError, match=f"another value of {changed}"):
+        compile_(other)
 
 
 class Wordy(dspy.Module):  # type: ignore[misc]

@@ -144,6 +144,12 @@ def test_a_limit_returns_the_best_so_far_and_a_larger_one_goes_on(
     assert [one.same for one in server.asked] == asked, "nothing is asked twice"
 
 
+def test_what_the_describer_used_has_the_name_of_its_own_model(compiled: Compiled, lm: Any) -> None:
+    describer = Two(lm("openai/gpt-4o"), lm("openai/gpt-4o"))
+    used = compiled(lm=lm(), describer=describer, steps=1).usage
+    assert [used[role].name for role in ("optimizer", "describer")] == ["openai/gpt-4o-mini", "openai/gpt-4o"]
+
+
 def test_dollars_need_a_price_of_every_language_model(compiled: Compiled, lm: Any, server: OpenAIServer) -> None:
     unknown = lm("openai/my-model")
     for words in (

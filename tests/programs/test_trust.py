@@ -23,6 +23,8 @@ ADDRESS = "http://localhost:1/v1"
         {"lm": "replay/runs/other"},
         {"lm": "openai/gpt-4o", "lm_api_base": ADDRESS},
         {"describer": "gemini/gemini-pro", "describer_api_base": ADDRESS},
+        {"describer": "file:/home/user/secret"},
+        {"lm": "replay/runs/other", "describer": "file:/home/user/secret"},
         {"track": "wandb"},
         {"strategy": {"name": "mine:Waves", "size": 3}},
         {"reward": {"name": "mine:Harsh"}},

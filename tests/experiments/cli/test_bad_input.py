@@ -63,6 +63,7 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     start = {"type": "start", "seconds": 0.1, "config": config.model_dump(mode="json")}
     Path("done/journal.jsonl").write_text(lines_of(start))
     Path("latin.txt").write_bytes("une <CLASS> carrée".encode("latin-1"))
+    Path("empty.txt").write_text(" \n")
     Path("slotless.txt").write_text("a <CLASS>\na photo\n")
     return tmp_path
 
@@ -112,7 +113,11 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["lm", "none"], "cannot read 'lm'; settings are written key=value, such as lm=VALUE, without spaces."),
     (["template=a <CLASS>"], "unknown key 'template' in the command line (did you mean initial_template?)"),
     (["--lm", "locl"], "litellm knows no provider for 'locl' (did you mean local?)"),
-    (["--describer", "foo"], "such as openai/gpt-4o-mini, or is one of replay/RUN, none."),
+    (["--describer", "foo"], "such as openai/gpt-4o-mini, or is one of replay/RUN, file:PATH, none."),
+    (["--describer", "nonee"], "litellm knows no provider for 'nonee' (did you mean none?)"),
+    (["--describer", "file:gone.txt"], "cannot read the file of descriptions gone.txt: No such file"),
+    (["--describer", "file:latin.txt"], "the file of descriptions latin.txt is not text in UTF-8"),
+    (["--describer", "file:empty.txt"], "the file of descriptions empty.txt is empty; write one description a line"),
     (["--steps", "3.5"], "--steps is a whole number, such as --steps 12; see `ipo optimize --help`"),
     (["steps=abc"], "steps in the command line is wrong: input should be a valid integer"),
     (["temperature=hot"], "temperature in the command line is wrong: input should be a valid number"),

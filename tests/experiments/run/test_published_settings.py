@@ -14,6 +14,8 @@ WHOLE = ("classes=base-to-new", "clip=ViT-B-16/openai", "lm=openai/gpt-3.5-turbo
     ("words", "found"),
     [
         ([*WHOLE, "preset=paper", "shots=16", "describer=none"], []),
+        ([*WHOLE, "preset=paper", "shots=16", "describer=none", "search_pictures=64"], []),
+        ([*WHOLE, "preset=paper", "shots=1", "describer=file:desc.txt"], ["describer=file:desc.txt (MiniCPM-V-2)"]),
         ([*WHOLE, "preset=paper", "shots=16", "describer=x/y", "described_pictures=500"], ["describer=x/y (none)"]),
         ([*WHOLE, "preset=paper", "shots=1", "describer=none"], ["describer=none (MiniCPM-V-2)"]),
         (

