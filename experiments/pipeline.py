@@ -40,7 +40,7 @@ from ipo_prompts.experiments.run.result import (
 from ipo_prompts.experiments.run.sealed import SealedTest, encode_sealed, open_test
 from ipo_prompts.experiments.run.searching import program_of, search_in
 from ipo_prompts.experiments.run.tested_before import check_countable, told
-from ipo_prompts.experiments.tracking import Tracker, tracking
+from ipo_prompts.experiments.tracking import Tracker, summary_of, tracking
 from ipo_prompts.metrics.blend import FEWEST
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.clock import Limit, now
@@ -231,7 +231,7 @@ def publish(
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
     write_json(folder / RESULT, result)
     write_report(folder)
-    tracker.finish(result, folder)
+    tracker.finish(summary_of(result))
     # The event `end` is the last line of the journal. A run that is killed before this line is written can be resumed,
     # and then writes the missing files. The digests show which files were lost or damaged after the end of the run.
     made = ((name, digest(folder / name)) for name in MADE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,8 @@ from ipo_prompts.programs.lm.ledger import Ledger, total_usd
 from ipo_prompts.programs.redaction import redacted
 
 PROJECT = "ipo"
+CELLS = "cells"
+"""The folder of a grid that holds its cells, as cells/DATA/ROW/SEED."""
 PARTS: tuple[PartName, ...] = get_args(PartName)
 AS = {"names": "names", "template": "words", "other names": "words", "pictures": "pictures"}
 """The name of the score after each step; `words` is the score of template and names together."""
@@ -43,13 +45,20 @@ class Tracker:
     def step(self, step: Step, ledger: Ledger) -> None:
         """Log a finished step. A resumed run calls this for its earlier steps again."""
 
-    def finish(self, result: RunResult, folder: Path) -> None:
-        """Log the result of a run, and its run directory `folder`."""
+    def finish(self, numbers: Mapping[str, Any]) -> None:
+        """Log the numbers and templates of a result, by name, and the files of the run directory."""
 
 
-def tracking(config: RunConfig, folder: Path, ui: Ui) -> Tracker:
-    """Return the tracker that `config.track` names. The run directory must exist. For errors see `WandbTracker`."""
-    return Tracker() if config.track == "none" else WandbTracker(config, folder, ui)
+def tracking(config: RunConfig, folder: Path, ui: Ui, **cell: Any) -> Tracker:
+    """Return the tracker that `config.track` names. For errors see `WandbTracker`.
+
+    Args:
+        config: the settings of the run.
+        folder: the run directory, which must exist.
+        ui: shows warnings.
+        **cell: for a cell of a grid, its record; it is logged in place of the settings.
+    """
+    return Tracker() if config.track == "none" else WandbTracker(cell or config.model_dump(), folder, ui)
 
 
 def summary_of(result: RunResult) -> dict[str, Any]:
@@ -87,15 +96,17 @@ class WandbTracker(Tracker):
     steps that its run has already; an offline log is written again from the first step.
 
     Raises:
-        InputError: W&B is not installed.
+        InputError: W&B is not installed, or a run directory or a grid's folder holds settings for it.
     """
 
-    def __init__(self, config: RunConfig, folder: Path, ui: Ui) -> None:
+    def __init__(self, settings: Mapping[str, Any], folder: Path, ui: Ui) -> None:
         try:
             import wandb
         except ImportError as error:
             raise InputError("track=wandb needs Weights & Biases: pip install wandb.") from error
-        self._wandb, self._config, self._folder, self._ui = wandb, config, folder, ui
+        for place in (folder, Path(), Path(os.environ.get("WANDB_DIR", ""))):
+            refuse_settings(place)
+        self._wandb, self._settings, self._folder, self._ui = wandb, settings, folder, ui
 
     @cached_property
     def _run(self) -> Any:
@@ -106,11 +117,11 @@ class WandbTracker(Tracker):
         with self._surviving():
             return self._wandb.init(
                 project=os.environ.get("WANDB_PROJECT", PROJECT),
-                name=os.environ.get("WANDB_NAME", self._folder.name),
+                name=os.environ.get("WANDB_NAME", _name_of(self._folder)),
                 id=os.environ.get("WANDB_RUN_ID") or _id_of(self._folder),
                 resume="allow",
                 dir=os.environ.get("WANDB_DIR", self._folder),
-                config=redacted(self._config.model_dump()),
+                config=redacted(dict(self._settings)),
                 mode=None if has_key() or os.environ.get("WANDB_MODE") else "offline",
             )
         return None
@@ -121,13 +132,13 @@ class WandbTracker(Tracker):
             if self._run:
                 self._run.log(_numbers_of(step, ledger), step=step.number + 1, commit=True)
 
-    def finish(self, result: RunResult, folder: Path) -> None:
+    def finish(self, numbers: Mapping[str, Any]) -> None:
         """See `Tracker.finish`."""
         with self._surviving():
             if self._run:
-                self._run.summary.update(redacted(summary_of(result)))
+                self._run.summary.update(redacted(dict(numbers)))
                 artifact = self._wandb.Artifact(f"run-{self._run.id}", type="run")
-                for file in sorted(folder.glob("[!.]*.*")):
+                for file in sorted(self._folder.glob("[!.]*.*")):
                     if not file.is_symlink():
                         artifact.add_file(str(file))
                 self._run.log_artifact(artifact)
@@ -158,6 +169,27 @@ def has_key() -> bool:
     return bool(given or get_netrc_auth(server))
 
 
+def refuse_settings(place: Path) -> None:
+    """Refuse settings for W&B inside a run directory or a grid's folder: a stranger's would name who gets the key.
+
+    Raises:
+        InputError: W&B would read such settings from this place; the message names the file.
+    """
+    for file in (place / "wandb" / "settings", place / ".wandb" / "settings"):
+        made = any((above / JOURNAL).exists() or (above / CELLS).exists() for above in file.absolute().parents)
+        if made and os.path.lexists(file):
+            raise InputError(
+                f"{file} would say to which server the W&B key goes, and no run or grid may; delete it, or leave out "
+                "track=wandb."
+            )
+
+
+def _name_of(folder: Path) -> str:
+    """Return the name of a run directory; of a cell, the names of its data, row and seed."""
+    parts = folder.resolve().parts
+    return "/".join(parts[-3:] if CELLS in parts[-4:] else parts[-1:])
+
+
 def _id_of(folder: Path) -> str | None:
     """Return the id of the W&B run: a digest of the run directory's name and of the event that began the run.
 
@@ -167,7 +199,7 @@ def _id_of(folder: Path) -> str | None:
     start = next((event for event in events if event["type"] == "start"), None)
     if start is None:
         return None
-    return hashlib.sha256(json.dumps([folder.resolve().name, start], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([_name_of(folder), start], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _numbers_of(step: Step, ledger: Ledger) -> dict[str, float]:

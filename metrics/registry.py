@@ -158,7 +158,8 @@ class Registry:
             return resolve_name(f"{self._package}.{self._own}")(load(str(name), what), what)
         if isinstance(name, str) and name in self._homes:
             return resolve_name(f"{self._package}.{self._homes[name]}")
-        hint, names = did_you_mean(str(name), self), ", ".join(self)
+        near = [self.default] if self.default.startswith(str(name)) else self
+        hint, names = did_you_mean(str(name), near), ", ".join(self)
         raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {names}, or MODULE:CLASS of your own.")
 
     def check_allowed(self, choice: object) -> None:

@@ -20,8 +20,6 @@ import numpy as np
 from benchmarks.lab.bed import shared
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.compare.documents import table_of, to_frame, unpack
-from ipo_prompts.experiments.run.config import nested
-from ipo_prompts.experiments.run.files import build
 from ipo_prompts.metrics.sampling import Variance
 
 CELLS = Path(__file__).parents[2] / "docs/evidence/cells"
@@ -62,8 +60,7 @@ def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: 
             continue  # the table has no row of it either
         scores[entry.label][entry.cell.data, entry.cell.seed] = outcome["scores"][column]
         looks[entry.label].append(outcome["budget"]["proposals"] + outcome["budget"]["scored_only"])
-        config = build(nested(dict(entry.cell.settings)), where=str(file))
-        labels[entry.label] = entry.method.labelled_per_class(config)
+        labels[entry.label] = entry.method.labelled_per_class(entry.config)
     here = frame[(frame["data"] == scope) & (frame["column"] == column)].set_index("method")
     gains = here[here.over == "baseline"]
     values = here[(here.over == "") & here.value.notna()]

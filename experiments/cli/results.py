@@ -19,7 +19,6 @@ from ipo_prompts.experiments.cli.common import (
     Json,
     Part,
     Program,
-    Seed,
     examples,
     look_first,
     read_about,
@@ -59,11 +58,10 @@ def evaluate_templates(
     data: Data = None,
     clip: Clip = None,
     device: Device = "auto",
-    part: Part = "test",
-    seed: Seed = None,
+    part: Part = "val",
     as_json: Json = False,
 ) -> int:
-    """Score templates on a data set, and compare each with the first."""
+    """Score templates on validation pictures, and compare each with the first. `--part test` counts as a test of a run."""
     look_first(what="the file of templates", files=[templates_file] if templates_file else [])
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:
@@ -73,27 +71,30 @@ def evaluate_templates(
     for one in wanted:
         check_slot(one)
     check_name(clip or "embedded")
-    drawn = load_data(data or "embedded", seed=seed or 0, **config.about_data)
+    drawn = load_data(data or "embedded", **config.about_data)
     # The imports below take seconds, so the checks above come first.
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.run.plan import SPLIT_SEED
     from ipo_prompts.experiments.run.prepared import offering_demo
+    from ipo_prompts.experiments.run.tested_before import check_countable, count, name_of, told
     from ipo_prompts.metrics.evidence import SAME, paired_difference, score_interval
-    from ipo_prompts.metrics.features import FeatureStore
+    from ipo_prompts.metrics.features import FeatureStore, contents
     from ipo_prompts.metrics.reward import scale_of
-    from ipo_prompts.metrics.verdict import judge
+    from ipo_prompts.metrics.verdict import judge, no_test
+    from ipo_prompts.programs.scoring import units_of
 
     task = REWARDS.build(config.reward)
     items = drawn.part(part)
     if not items:
-        raise InputError(f"{drawn.name} has no {part} pictures.")
+        raise InputError(f"{drawn.name} has no {part} pictures; choose another --part.")
+    check_countable()
     with offering_demo():
         encoder = load_clip(clip or "embedded", device)
     for one in wanted:
         check_template(one, drawn.class_names, encoder)
     ui = Ui(0, quiet=as_json)
-    for told in filter(None, (names_in_words(drawn), left_out(drawn))):
-        ui.say(told)
+    for line in filter(None, (names_in_words(drawn), left_out(drawn))):
+        ui.say(line)
     about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
     reward = task.reward(encoder, drawn.class_names, FeatureStore(encoder))
     check_fractions(scale_of(reward), f"reward={config.reward['name']}")
@@ -107,6 +108,11 @@ def evaluate_templates(
         for i, score in enumerate(scores)
     }
     verdicts = judge(effects, "with the first template")
+    if part == "test":
+        answers = [[score.template, units_of(score)] for score in scores]
+        if times := count(name_of(answers), contents([item.picture for item in items])):
+            ui.say(told(times))
+            verdicts = {i: no_test(effect, told(times)) for i, effect in effects.items()}
     rows = [
         {
             "template": score.template,

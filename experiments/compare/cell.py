@@ -28,6 +28,7 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepared import Prepared, prepare
 from ipo_prompts.experiments.run.tested_before import check_countable, count, name_of
+from ipo_prompts.experiments.tracking import tracking
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error
@@ -39,7 +40,7 @@ from ipo_prompts.programs.search_settings import LIMITS
 FILE_NAME = "cell.json"
 """The name of a cell's file, which has one line, see `line_of`. A cell that is done again gives the same bytes."""
 
-SET_BY_THE_CELL = ("data", "classes", "seed", "preset", "patience", "head")
+SET_BY_THE_CELL = ("data", "classes", "seed", "preset", "patience", "head", "test")
 
 
 @dataclass(frozen=True)
@@ -147,26 +148,31 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     others = tests[1:] if cell.protocol in TO_DATA else []
     also_fit = tuple(name for test in others for name in test.class_names)
     sealed = Plan(config, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None, also_fit)
-    prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip, config.device, config.precision))
+    ui = Ui(0, quiet=True)
+    prepared = prepare(sealed, ui, _clip(config.clip, config.device, config.precision))
     folder.mkdir(parents=True, exist_ok=True)
     task = sealed.task
     about = {"cell": cell.record(), "measure": task.measure, "unit": task.unit, "precision": config.precision}
-    try:
-        fitted = method.fit(Lesson(prepared, dict(cell.settings), source.hand_written, folder))
-        # 2. Evaluate only after learning.
-        result = Result(
-            **about,
-            templates=fitted.templates and [{"template": template} for template in fitted.templates],
-            choice=fitted.choice,
-            budget=asdict(fitted.budget),
-            **_evaluated(fitted, tests, prepared),
-        )
-        # All cells of a grid are one test: the folder of a cell is GRID/cells/DATA/ROW/seed-N.
-        pictures = [item.picture for test in tests for item in test.items]
-        count(name_of(str(folder.resolve().parents[3])), contents(pictures))
-    except Absent as reason:
-        result = Result(**about, absent=str(reason))
-    content = result.content()
+    with tracking(config, folder, ui, **cell.record()) as tracker:
+        try:
+            fitted = method.fit(Lesson(prepared, dict(cell.settings), source.hand_written, folder, tracker))
+            # 2. Evaluate only after learning.
+            result = Result(
+                **about,
+                templates=fitted.templates and [{"template": template} for template in fitted.templates],
+                choice=fitted.choice,
+                budget=asdict(fitted.budget),
+                **_evaluated(fitted, tests, prepared),
+            )
+            # All cells of a grid are one test: the folder of a cell is GRID/cells/DATA/ROW/seed-N.
+            pictures = [item.picture for test in tests for item in test.items]
+            count(name_of(str(folder.resolve().parents[3])), contents(pictures))
+        except Absent as reason:
+            result = Result(**about, absent=str(reason))
+        content = result.content()
+        parts = {"search": result.search, "selection": result.selection, **content["scores"]}
+        words = {f"{name}/words": part["value"] for name, part in parts.items() if part}
+        tracker.finish({**words, **(content["budget"] or {}), "templates": content["templates"]})
     write_bytes(folder / FILE_NAME, line_of(content))
     return content
 
@@ -258,10 +264,10 @@ def shared_config(cell: Cell) -> RunConfig:
         InputError: an unknown method or setting, or a setting that a grid must not set.
     """
     settings = nested(dict(cell.settings))
-    if "names" in settings and not METHODS.find(cell.method).settles:
+    if settings.get("names") in ("auto", "search") and not METHODS.find(cell.method).settles:
         raise InputError(
-            f"names are settled at the end of a search, and {cell.method} is none; give them to the rows of searches "
-            "alone, in their settings."
+            f"names={settings['names']} is settled at the end of a search, and {cell.method} is none; give it to the "
+            "rows of searches alone, in their settings, or write names=cleaned."
         )
     for key in settings:
         if key in SET_BY_THE_CELL:

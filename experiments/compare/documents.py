@@ -26,7 +26,7 @@ import pandas
 from pydantic import Field
 
 from ipo_prompts.experiments.compare import cell as cells
-from ipo_prompts.experiments.compare.cell import Result, read_line, shared_config
+from ipo_prompts.experiments.compare.cell import Result, read_line
 from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
 from ipo_prompts.experiments.compare.methods import METHODS, Recorded
@@ -35,7 +35,7 @@ from ipo_prompts.experiments.compare.published import ablations_of
 from ipo_prompts.experiments.compare.table import COUNTS, Table, build_table
 from ipo_prompts.experiments.compare.words import notes, verdicts
 from ipo_prompts.experiments.run.files import Content, check_writable, content_of, write_bytes, write_text
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, as_cell
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
 from ipo_prompts.programs.journal import line_of
 
@@ -69,16 +69,17 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     Raises:
         InputError: see `build_table`.
     """
-    cells, methods = [], {}
+    cells, methods, shots = [], {}, set[int]()
     for entry, outcome in zip(found, outcomes, strict=True):
         gap: dict[str, Any] = {"cell": entry.cell.record(), "absent": outcome}
         content = gap if isinstance(outcome, str) else outcome
-        shared, method = shared_config(entry.cell), entry.method
+        config, method = entry.config, entry.method
         methods[entry.label] = method
+        shots.add(config.shots)
         about = {
             "cell": {**content["cell"], "method": entry.label},
-            "labelled_per_class": method.labelled_per_class(shared),
-            "differs": method.differs(shared),
+            "labelled_per_class": method.labelled_per_class(config),
+            "differs": method.differs(config),
             "remark": method.remark,
         }
         cells.append({**content, **about})
@@ -89,7 +90,8 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     for label in plain_rows:  # a class of the user's own follows the row before it in the grid
         place = places[label] = names.index(label) if label in names else place
     known = {label: methods[label] for label in sorted(plain_rows, key=places.__getitem__)}
-    return build_table(cells, grid.reference, shared_config(found[0].cell).shots, known)
+    # Published numbers have the shots of one row; they are beside none that has others.
+    return build_table(cells, grid.reference, min(shots) if len(shots) == 1 else None, known)
 
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
@@ -97,7 +99,7 @@ def documents(grid: GridConfig, table: Table) -> dict[str, str]:
     ablations = ablations_of(grid.published, grid.data)
     title = f"## {plain(grid.title)}\n\n"
     frame = to_frame(table)
-    safe = pandas.DataFrame({name: [_safe(value) for value in frame[name]] for name in frame}, dtype=object)
+    safe = {name: [as_cell(value) if isinstance(value, str) else value for value in frame[name]] for name in frame}
     content = {
         "schema": 2,
         "title": grid.title,
@@ -109,7 +111,7 @@ def documents(grid: GridConfig, table: Table) -> dict[str, str]:
     }
     texts = {
         "table.md": "".join([title + to_markdown(table), *map(section, ablations)]),
-        "table.csv": safe.to_csv(index=False, lineterminator="\n"),
+        "table.csv": pandas.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator="\n"),
         "table.json": json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     if table.averages:
@@ -182,14 +184,6 @@ def to_frame(table: Table) -> pandas.DataFrame:
     return pandas.DataFrame(columns, dtype=object)
 
 
-def _safe(value: Any) -> Any:
-    """Return a user's text in a form that no spreadsheet takes for a formula."""
-    if not isinstance(value, str):
-        return value
-    text = " ".join(value.split())
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
 class Heading(Content):
     """The first line of the file.
 
@@ -226,11 +220,7 @@ def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[st
     heading = Heading(
         ipo=version("ipo-prompts"),
         grid=grid,
-        rows={
-            one.label: Recorded.of(one.method, shared_config(one.cell))
-            for one in found
-            if one.cell.method not in METHODS
-        },
+        rows={one.label: Recorded.of(one.method, one.config) for one in found if one.cell.method not in METHODS},
         gaps={one.name: why for one, why in zip(found, outcomes, strict=True) if isinstance(why, str)},
     )
     told = zip(entries(grid, Path()), outcomes, strict=True)

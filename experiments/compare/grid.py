@@ -19,16 +19,17 @@ from ipo_prompts.experiments.compare.protocols import ProtocolName
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.data import sources
 from ipo_prompts.experiments.embedded.shifts import canonical
-from ipo_prompts.experiments.run.config import CHOSEN, dotted, nested, overlaid
+from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, dotted, nested, overlaid
 from ipo_prompts.experiments.run.config import settings as settings_of_a_run
 from ipo_prompts.experiments.run.files import Content, allow_typed, read_settings, read_words
+from ipo_prompts.experiments.tracking import CELLS
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.programs.trust import check_typed
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
-GRID_FILE, CELLS = "grid.yaml", "cells"
-"""Names in a grid's folder: the file with the complete grid, and the folder of the cells."""
+GRID_FILE = "grid.yaml"
+"""The name of the file with the complete grid, in a grid's folder."""
 LONGEST_NAME = 100
 """The most characters of a folder's name; file systems allow 255 bytes."""
 
@@ -50,7 +51,7 @@ class GridConfig(Content):
     """The content of a grid file; unknown keys are errors. `published` names an ablation to print below the table."""
 
     title: str
-    protocol: ProtocolName
+    protocol: ProtocolName = Field(None, validate_default=True)  # so that the error names the protocols
     data: list[str] = Field(min_length=1)
     targets: list[str] = Field([])
     methods: list[Variant] = Field(min_length=1)
@@ -111,8 +112,8 @@ class GridConfig(Content):
     def _has_reference(self) -> GridConfig:
         labels = [variant.label for variant in self.methods]
         for variant in self.methods:
-            if not is_own(variant.method) and variant.method not in METHODS:
-                raise ValueError(f"there is no method {variant.method!r}{did_you_mean(variant.method, METHODS)}")
+            if not is_own(variant.method):
+                METHODS.find(variant.method)
         if self.reference not in labels:
             raise ValueError(
                 f"the reference {self.reference!r} is no row{did_you_mean(self.reference, labels)}; add it to the "
@@ -228,6 +229,12 @@ class GridCell:
             InputError: there is no such method.
         """
         return self.recorded or METHODS.find(self.cell.method)
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings of the cell: those of its own search with a language model, else those that all rows share."""
+        shared = cells.shared_config(self.cell)
+        return self.method.run_config(shared, dict(self.cell.settings)) or shared
 
     @property
     def name(self) -> str:

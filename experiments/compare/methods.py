@@ -28,6 +28,7 @@ from typing import Any
 
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.prepared import Prepared
+from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
@@ -80,12 +81,14 @@ class Lesson:
         settings: the settings of the grid for all methods, as the grid spells them.
         hand_written: the data set's own template, if people have written one.
         folder: a folder in which the method may keep files, so that it can resume after a crash.
+        tracker: logs the steps of a search in Weights & Biases, if the grid asks for that.
     """
 
     prepared: Prepared
     settings: Mapping[str, Any]
     hand_written: str | None
     folder: Path
+    tracker: Tracker = Tracker()  # noqa: RUF009 - it has no state
 
     @property
     def config(self) -> RunConfig:
@@ -214,23 +217,22 @@ class Method(ABC):
         return bool(self.shows)
 
     def labelled_per_class(self, config: RunConfig) -> int:
-        """Return how many labelled pictures of each class the method sees under the settings that all methods share."""
+        """Return how many labelled pictures of each class the method sees under the settings of its cells."""
         return labels_of_a_search(config) if self.uses_labels else 0
 
     def differs(self, config: RunConfig) -> str:
         """Return how the method differs from its publication, as a clause; by default `unlike`.
 
-        `config` has the settings that all methods of the row share; the differences may depend on them.
+        `config` has the settings of the row's cells; the differences may depend on them.
         """
         return self.unlike
 
-    def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
+    def run_config(self, shared: RunConfig, settings: Mapping[str, Any]) -> RunConfig | None:
         """Return the configuration of the method's search with a language model; None when there is no such search.
 
         Args:
             shared: the settings that all methods of the row share.
             settings: the settings that the grid sets, as the grid spells them; the method chooses all other settings.
-                None takes those that were set explicitly in `shared`.
 
         Raises:
             InputError: a setting is wrong.
@@ -266,7 +268,7 @@ class Recorded(Method):
 
     @classmethod
     def of(cls, method: Method, config: RunConfig) -> Recorded:
-        """Describe a method under the settings that all methods of the row share."""
+        """Describe a method under the settings of the row's cells."""
         about = {one.name: getattr(method, one.name) for one in fields(cls) if one.name not in ("labelled", "unlike")}
         return cls(**about, labelled=method.labelled_per_class(config), unlike=method.differs(config))
 

@@ -91,7 +91,7 @@ def _of_other_data(protocol: str, test: TestSet, targets: Sequence[str], config:
     """
     if not targets:
         raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
-    others = [load_data(spec, seed=SPLIT_SEED) for spec in targets]
+    others = [load_data(spec, seed=SPLIT_SEED, clean=config.names != "as-is") for spec in targets]
     names = [test.data.name, "source", *(other.name for other in others)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

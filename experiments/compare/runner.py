@@ -45,7 +45,7 @@ def check_grid(found: Sequence[GridCell]) -> None:
     kinds: dict[Any, tuple[Cell, RunConfig]] = {}
     for cell in (entry.cell for entry in found):
         shared = shared_config(cell)
-        METHODS.find(cell.method).run_config(shared, dict(cell.settings))  # refuses settings that the method lacks
+        run_config(cell)  # refuses settings that the method lacks
         kind = (cell.data, cell.targets, shared.clip, shared.shots, shared.selection_shots)  # no seed: all draw alike
         kinds.setdefault(kind, (cell, shared))
     _check_folders(found)

@@ -13,7 +13,6 @@ from ipo_prompts.experiments.compare.methods import (
     Lesson,
     Method,
     Templates,
-    labels_of_a_search,
 )
 from ipo_prompts.experiments.run.config import RunConfig, differences, nested
 from ipo_prompts.experiments.run.files import build, is_begun
@@ -142,11 +141,11 @@ class LanguageModelSearch(Method):
     is_opponent: bool = True
     settles: bool = True
 
-    def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
+    def run_config(self, shared: RunConfig, settings: Mapping[str, Any]) -> RunConfig | None:
         """Return the configuration of the search if it asks a language model; see `Method`."""
         return self.search_config(shared, settings) if self.lm != "none" else None
 
-    def search_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig:
+    def search_config(self, shared: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
         """Return the complete configuration of the search, with the budget that all methods share.
 
         Args:
@@ -155,8 +154,7 @@ class LanguageModelSearch(Method):
         Raises:
             InputError: a setting is wrong.
         """
-        set_by_hand = {key: getattr(shared, key) for key in shared.model_fields_set}
-        given = nested(dict(set_by_hand if settings is None else settings))
+        given = nested(dict(settings))
         cell = {key: getattr(shared, key) for key in ("data", "classes", "seed", "names", "head")}
         # Do not take steps and candidates from the preset: the search would have another budget than other methods.
         budget = {"steps": shared.steps, "candidates_per_step": shared.candidates_per_step, "patience": None}
@@ -169,15 +167,11 @@ class LanguageModelSearch(Method):
             own["lm"] = self.lm
         return build(own, where="the settings of the grid")
 
-    def labelled_per_class(self, config: RunConfig) -> int:
-        """Return how many labelled pictures of each class the method's search sees, by its own configuration."""
-        return labels_of_a_search(self.search_config(config))
-
     def differs(self, config: RunConfig) -> str:
         """Return the settings that differ from the published settings, and differences that no setting removes."""
         if self.published not in OTHERWISE:
             return ""
-        found = differences(self.search_config(config))
+        found = differences(config)
         values = f"{', '.join(found)}, with the published value in brackets; " if found else ""
         return values + OTHERWISE[self.published]
 
@@ -198,7 +192,7 @@ class LanguageModelSearch(Method):
         drawn = draw_for(plan.data, config)
         prepared = prepare(Plan(config, plan.data, drawn, optimizer, describer, plan.also_fit), ui, lesson.clip)
         with closing(Journal(lesson.folder)) as journal:
-            searched = search_in(prepared, journal, ui)
+            searched = search_in(prepared, journal, ui, lesson.tracker.step)
         found, named = searched.result, searched.named
         budget = _budget(found, searched.ledger)
         return replace(

@@ -16,7 +16,7 @@ from rich.console import Console
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.result import LanguageModels, Used
-from ipo_prompts.experiments.tracking import Tracker, tracking
+from ipo_prompts.experiments.tracking import Tracker, summary_of, tracking
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.evidence import score_interval
 from ipo_prompts.metrics.sampling import Sampling
@@ -83,7 +83,7 @@ RESULT = made_result(
 def finish(tracker: Tracker, folder: Path) -> None:
     for name in ("program.json", "report.html"):
         (folder / name).write_text("{}")
-    tracker.finish(RESULT, folder)
+    tracker.finish(summary_of(RESULT))
 
 
 def test_all_of_a_run_is_in_its_offline_record(tmp_path: Path, ui: Ui, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_a_log_that_fails_is_a_warning(
 def test_nothing_is_logged_unless_asked_for(tmp_path: Path, ui: Ui) -> None:
     with tracking(RunConfig(), tmp_path, ui) as tracker:
         tracker.step(STEPS[0], Ledger())
-        tracker.finish(RESULT, tmp_path)
+        tracker.finish(summary_of(RESULT))
     assert list(tmp_path.iterdir()) == []
 
 

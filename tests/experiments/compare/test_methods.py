@@ -10,6 +10,7 @@ import pytest
 
 from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Absent, Budget, Lesson, Method
 from ipo_prompts.experiments.compare.text_methods import LanguageModelSearch
+from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import build
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates
@@ -28,8 +29,13 @@ def all_methods() -> list[tuple[str, Method]]:
     return [(name, METHODS.find(name)) for name in METHODS]
 
 
+def own(method: Method, settings: dict[str, Any]) -> RunConfig:
+    shared = build(settings, where="the test")
+    return method.run_config(shared, settings) or shared
+
+
 def test_every_method_knows_itself() -> None:
-    shared = build({"shots": 4, "selection_shots": 2}, where="the test")
+    settings = {"shots": 4, "selection_shots": 2}
     pools = ("best-of-80", "vocabulary")
     held_back = (
         *pools,
@@ -42,9 +48,12 @@ def test_every_method_knows_itself() -> None:
         "ipo-default",
     )
     saw = {**dict.fromkeys(held_back, 6), "ipo-paper": 4, "ipo-code": 4}
-    assert {name: seen for name, method in all_methods() if (seen := method.labelled_per_class(shared))} == saw
-    on_search = build({"shots": 4, "selection_shots": 2, "selection": "search"}, where="the test")
-    assert {METHODS.find(name).labelled_per_class(on_search) for name in held_back} == {4}
+    assert {
+        name: seen for name, method in all_methods() if (seen := method.labelled_per_class(own(method, settings)))
+    } == saw
+    on_search = {**settings, "selection": "search"}
+    found = map(METHODS.find, held_back)
+    assert {method.labelled_per_class(own(method, on_search)) for method in found} == {4}
     assert len({method.label for _, method in all_methods()}) == len(list(METHODS))
     fixed = {name for name, method in all_methods() if not method.depends_on_seed}
     assert fixed == {"baseline", "class-name", "given", "hand-written", "ensemble-80"}
@@ -112,8 +121,8 @@ def test_best_of_80_is_chosen_on_search_and_selection_pictures_as_a_search_is(le
 
 
 def test_methods_say_where_they_are_not_as_published() -> None:
-    shared = build({"steps": 100, "candidates_per_step": 5, "shots": 1}, where="the test")
-    said = {name: differs for name, method in all_methods() if (differs := method.differs(shared))}
+    settings = {"steps": 100, "candidates_per_step": 5, "shots": 1}
+    said = {name: differs for name, method in all_methods() if (differs := method.differs(own(method, settings)))}
     assert set(said) == {"gda", "gda-text", "ipo-paper", "ipo-code"}
     assert "candidates_per_step=5 (8)" in said["ipo-code"] and "40 tokens" in said["ipo-code"]
     assert "candidates_per_step" not in said["ipo-paper"] and "shots=" not in said["ipo-paper"]
