@@ -84,7 +84,7 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
     there = holds_run(folder)
     if there and not resume:
         raise _taken(folder)
-    if resume and (before := finished(folder, ui)):
+    if resume and (before := finished(folder, ui)) and (before.rows_on("test") or not config.test):
         ui.say("the run had finished, and this is its result")
         return before
     check_writable(folder)
@@ -96,7 +96,8 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
         planned = as_begun(planned, folder)
     try:
         prepared = prepare(planned, ui)
-        encode_sealed(prepared, ui)
+        if config.test:
+            encode_sealed(prepared, ui)
     except InputError:
         if not there:
             ui.say(f"the run stopped before its search; nothing was written to {folder}")
@@ -108,7 +109,6 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
             _announce(prepared, journal, ui)
             searched = search_in(prepared, journal, ui, tracker.step)
             program = program_of(prepared, searched)
-            ui.passing(f"opening the sealed test {planned.task.unit}")
             test = open_test(prepared, searched, program, journal, ui)
             ui.passing("measuring what each word does")
             return publish(prepared, searched, program, test, journal, tracker)

@@ -24,10 +24,9 @@ from ipo_prompts.programs.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.journal import read
 from ipo_prompts.programs.lm.ledger import Ledger, total_usd
 from ipo_prompts.programs.redaction import redacted
+from ipo_prompts.programs.trust import CELLS, GRID_FILE
 
 PROJECT = "ipo"
-CELLS = "cells"
-"""The folder of a grid that holds its cells, as cells/DATA/ROW/SEED."""
 PARTS: tuple[PartName, ...] = get_args(PartName)
 AS = {"names": "names", "template": "words", "other names": "words", "pictures": "pictures"}
 """The name of the score after each step; `words` is the score of template and names together."""
@@ -104,7 +103,7 @@ class WandbTracker(Tracker):
             import wandb
         except ImportError as error:
             raise InputError("track=wandb needs Weights & Biases: pip install wandb.") from error
-        for place in (folder, Path(), Path(os.environ.get("WANDB_DIR", ""))):
+        for place in (folder, Path()):  # W&B reads them where a person stands
             refuse_settings(place)
         self._wandb, self._settings, self._folder, self._ui = wandb, settings, folder, ui
 
@@ -176,8 +175,8 @@ def refuse_settings(place: Path) -> None:
         InputError: W&B would read such settings from this place; the message names the file.
     """
     for file in (place / "wandb" / "settings", place / ".wandb" / "settings"):
-        made = any((above / JOURNAL).exists() or (above / CELLS).exists() for above in file.absolute().parents)
-        if made and os.path.lexists(file):
+        inside = any((above / name).exists() for above in file.absolute().parents for name in (JOURNAL, GRID_FILE))
+        if inside and file.exists():
             raise InputError(
                 f"{file} would say to which server the W&B key goes, and no run or grid may; delete it, or leave out "
                 "track=wandb."
@@ -187,7 +186,7 @@ def refuse_settings(place: Path) -> None:
 def _name_of(folder: Path) -> str:
     """Return the name of a run directory; of a cell, the names of its data, row and seed."""
     parts = folder.resolve().parts
-    return "/".join(parts[-3:] if CELLS in parts[-4:] else parts[-1:])
+    return "/".join(parts[-3:] if CELLS in parts[-4:-3] else parts[-1:])
 
 
 def _id_of(folder: Path) -> str | None:

@@ -61,7 +61,7 @@ def benchmark(
         write_documents,
     )
     from ipo_prompts.experiments.compare.executors import Failure, make_executor
-    from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid
+    from ipo_prompts.experiments.compare.grid import entries, load_grid
     from ipo_prompts.experiments.compare.runner import (
         check_grid,
         check_models,
@@ -74,6 +74,7 @@ def benchmark(
     from ipo_prompts.experiments.data.published import absent
     from ipo_prompts.experiments.run.files import check_writable, write_text
     from ipo_prompts.experiments.run.live_view import Ui
+    from ipo_prompts.programs.trust import GRID_FILE
 
     folder = out or Path("runs") / Path(grid).stem
     if grid.endswith(ENDING):
@@ -110,8 +111,7 @@ def benchmark(
     with locked(folder):
         before = [entry.finished() for entry in found]
         write_text(folder / GRID_FILE, config.to_yaml())
-        say = (lambda line: None) if quiet else (lambda line: print(line, file=sys.stderr, flush=True))
-        contents, stopped = run_all(found, before, workers, say, budget_usd)
+        contents, stopped = run_all(found, before, workers, ui.say, budget_usd)
         outcomes = outcomes_of(contents)
         config = config.model_copy(update={"data": [data for data in config.data if data not in gone] or gone})
         table = table_of(config, found, outcomes)

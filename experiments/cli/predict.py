@@ -130,8 +130,8 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
         result = load_result(folder)
     except InputError:
         return  # labels do not need the result
-    if result.reward.measure == "accuracy" and classifier.template == result.template:
-        rows = [row for row in result.rows_on("test")[:-1] if classifier.pictures or row.what != "pictures"]
+    rows = [row for row in result.rows_on("test")[:-1] if classifier.pictures or row.what != "pictures"]
+    if rows and result.reward.measure == "accuracy" and classifier.template == result.template:
         low, high = rows[-1].after.ci95
         alike = ", as a mean over classes" if result.gain.over_classes else ""
         note(

@@ -61,7 +61,7 @@ def evaluate_templates(
     part: Part = "val",
     as_json: Json = False,
 ) -> int:
-    """Score templates on validation pictures, and compare each with the first. `--part test` counts as a test of a run."""
+    """Score templates on validation pictures, and compare each with the first. `--part test` is a test as of a run."""
     look_first(what="the file of templates", files=[templates_file] if templates_file else [])
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:

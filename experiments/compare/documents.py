@@ -11,7 +11,6 @@ file is written for a grid that names an absolute path or a path in a home direc
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import math
 import re
@@ -34,7 +33,7 @@ from ipo_prompts.experiments.compare.printing import details, on_terminal, plain
 from ipo_prompts.experiments.compare.published import ablations_of
 from ipo_prompts.experiments.compare.table import COUNTS, Table, build_table
 from ipo_prompts.experiments.compare.words import notes, verdicts
-from ipo_prompts.experiments.run.files import Content, check_writable, content_of, write_bytes, write_text
+from ipo_prompts.experiments.run.files import Content, check_writable, content_of, digest, write_bytes, write_text
 from ipo_prompts.metrics.errors import InputError, as_cell
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
 from ipo_prompts.programs.journal import line_of
@@ -159,8 +158,7 @@ def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
         write_documents(texts, out)
     whole = "with --out DIR, or through a pipe to another program" if out is None else f"{out}/table.md"
     print_documents(table, texts, as_json, f"the whole table: {whole}")
-    with file.open("rb") as content:
-        print(f"{file.name}: SHA-256 {hashlib.file_digest(content, 'sha256').hexdigest()}", file=sys.stderr)
+    print(f"{file.name}: SHA-256 {digest(file)}", file=sys.stderr)
     if out is not None:
         print(f"{out}/{', '.join(texts)}", file=sys.stderr)
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ipo_prompts.metrics.errors import InputError, printable, to_install
+from ipo_prompts.metrics.errors import InputError, printable, reason, to_install
 from ipo_prompts.programs.redaction import redact
 
 RETRIES = 2
@@ -180,8 +180,7 @@ class Ray:
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"cannot reach Ray at {self.address or 'this machine'}: {reason}") from error
+            raise InputError(f"cannot reach Ray at {self.address or 'this machine'}: {reason(error)}") from error
 
     def _room(self) -> tuple[float, dict[str, int]]:
         """Return the share of a GPU for each item, and for each node with room: how many items it holds at once.
@@ -221,7 +220,7 @@ class Ray:
             return Failure.died(error)
         except ray.exceptions.RayError as error:  # for example a node on which this package is not installed
             cause = getattr(error, "cause", None) or error
-            return Failure(type(cause).__name__, " ".join(str(cause).split())[:400])
+            return Failure(type(cause).__name__, str(cause))
 
 
 def _attempt_on_ray(function: Callable[[Any], Any], item: Any, threads: int) -> Any:

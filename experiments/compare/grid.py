@@ -22,14 +22,11 @@ from ipo_prompts.experiments.embedded.shifts import canonical
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, dotted, nested, overlaid
 from ipo_prompts.experiments.run.config import settings as settings_of_a_run
 from ipo_prompts.experiments.run.files import Content, allow_typed, read_settings, read_words
-from ipo_prompts.experiments.tracking import CELLS
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.registry import is_own
-from ipo_prompts.programs.trust import check_typed
+from ipo_prompts.programs.trust import CELLS, GRID_FILE, check_typed
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
-GRID_FILE = "grid.yaml"
-"""The name of the file with the complete grid, in a grid's folder."""
 LONGEST_NAME = 100
 """The most characters of a folder's name; file systems allow 255 bytes."""
 

@@ -53,7 +53,7 @@ class Run:
     @property
     def unchanged(self) -> bool:
         """Whether no step changed anything."""
-        return not self.result.rows_on("test")[-1].kept
+        return not self.result.rows_on(self.result.judged_on)[-1].kept
 
     @property
     def command(self) -> str:
@@ -92,7 +92,7 @@ def read_run(folder: Path) -> Run:
         raise InputError(f"the run in {folder} has no {RESULT} yet; resume it with `{resume_command(folder)}`.")
     config = config_of(folder)
     result = load_result(folder)
-    if not (result.rows_on("test") and result.rows_on("search")):
+    if not (result.rows_on("search") and (result.rows_on("test") or not config.test)):
         raise InputError(f"{folder / RESULT} has no rows of the test {result.reward.unit}; start a new run.")
     try:
         search = follow(events, questions, result.template)

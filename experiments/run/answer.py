@@ -14,6 +14,7 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.result import PartName, Row, RunResult
 from ipo_prompts.metrics.errors import money, printable
 from ipo_prompts.metrics.verdict import format_p, share
+from ipo_prompts.programs.trust import resume_command
 
 REPORT = "report.html"
 DEMO_ENDS = "ipo docs own-pictures"
@@ -79,7 +80,7 @@ def _points(value: float) -> str:
 def _shown(row: Row) -> str:
     found = row.difference
     if found.p_corrected is None:
-        return "tested before"
+        return "not tested" if row.part == "selection" else "tested before"
     low, high = found.ci95
     chance = "may be chance" if low <= 0 <= high else "may be chance, as one of several rows"
     return {"gain": format_p(found.p_corrected), "loss": "a loss"}.get(found.outcome, chance)
@@ -98,7 +99,8 @@ def summary(result: RunResult, config: RunConfig | None, folder: Path, width: in
     from rich.text import Text
 
     lines = ["", f"  {result.template}"]
-    titles: dict[PartName, str] = {"test": f"test {result.reward.measure}", "new": "new classes"}
+    judge = result.judged_on
+    titles: dict[PartName, str] = {judge: f"{judge} {result.reward.measure}", "new": "new classes"}
     for part, title in titles.items():
         if not result.rows_on(part):
             continue
@@ -123,9 +125,10 @@ def _drawn(shown: object, width: int) -> list[str]:
 
 def one_line(result: RunResult) -> str:
     """Return what a quiet run prints: the template, then all steps together."""
-    total = result.rows_on("test")[-1]
+    part = result.judged_on
+    total = result.rows_on(part)[-1]
     change = f"{share(total.before)} → {share(total.after)}, {_gain(total)} points"
-    return f"{result.template}\n{result.reward.measure} {change}, {total.n:,} test {result.reward.unit}"
+    return f"{result.template}\n{result.reward.measure} {change}, {total.n:,} {part} {result.reward.unit}"
 
 
 def cost(result: RunResult, config: RunConfig | None) -> str:
@@ -150,6 +153,8 @@ def next_commands(result: RunResult, folder: Path) -> dict[str, str]:
     open_clip does not have the demo CLIP, so `or` names the page about the user's own pictures then.
     """
     quoted = shlex.quote(str(folder))
+    if not result.rows_on("test"):
+        return {"next": resume_command(folder, None, "test=yes"), "or": f"ipo predict {quoted} PICTURES"}
     ends = result.export == "open_clip" and result.clip.name == "embedded"
     elsewhere = DEMO_ENDS if ends else f"ipo export {quoted} --to {result.export} --out DIR"
     with_pictures = result.rows_on("test")[-2]

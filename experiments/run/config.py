@@ -118,6 +118,11 @@ class JobSettings(BaseModel):
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
     )
+    test: bool = Field(
+        True,
+        description="no: the sealed test pictures stay closed, as for one of many runs of a sweep; `--resume RUN "
+        "test=yes` tests the finished run",
+    )
     track: Literal["none", "wandb"] = Field("none", description="wandb: log the run in Weights & Biases")
 
 

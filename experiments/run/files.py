@@ -301,7 +301,8 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
 def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) -> RunConfig:
     """Return the configuration with which a run is resumed: settings given now replace the recorded settings.
 
-    Only settings in `FREE_KEYS` may differ, and the place of the pictures: the run knows its pictures. Code and
+    Only settings in `FREE_KEYS` may differ, the place of the pictures (the run knows its pictures), and `test`, which
+    may become yes: a run that was tested stays tested. Code and
     servers must be given again, and must be the same: they are never taken from a run directory, see `check_typed`.
 
     Args:
@@ -321,7 +322,8 @@ def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) ->
     check_typed(wanted.model_dump(), explicit, f"the run in {folder}", resume_command(folder, {}, *typed))
     kind, place = placed(wanted.data)
     moved = bool(place) and placed(stored.data)[0] == kind
-    key = wanted.differs_from(stored.model_copy(update={"data": wanted.data}) if moved else stored)
+    allowed = {"data": wanted.data if moved else stored.data, "test": stored.test or wanted.test}
+    key = wanted.differs_from(stored.model_copy(update=allowed))
     if key:
         rather = "give that one" if key in to_type(stored.model_dump()) else "leave it out"
         raise InputError(

@@ -156,9 +156,15 @@ class RunResult(Content):
         return [row for row in self.rows if row.part == part and row.measure == self.reward.measure]
 
     @property
+    def judged_on(self) -> PartName:
+        """The part whose numbers are shown: the sealed test; if it stayed closed, the part that chose the template."""
+        parts: tuple[PartName, ...] = ("test", "selection", "search")
+        return next(part for part in parts if self.rows_on(part))
+
+    @property
     def gain(self) -> Verdict:
-        """The gain of all steps together on the sealed test."""
-        return self.rows_on("test")[-1].difference
+        """The gain of all steps together on the sealed test; see `judged_on`."""
+        return self.rows_on(self.judged_on)[-1].difference
 
 
 def load_result(place: Path) -> RunResult:

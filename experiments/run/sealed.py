@@ -107,17 +107,22 @@ def open_test(
     score("search", reward, prepared.search, from_words)
     if prepared.selection:
         score("selection", reward, prepared.selection, from_words)
-    test = score("test", reward, encode("test", reward, drawn.test), steps)
-    _record(journal, "test", template, test)
-    if drawn.new_test:
-        new_reward, start = task.reward(prepared.clip, drawn.new_class_names, prepared.store), len(drawn.class_names)
-        new_steps = word_steps(prepared, template, new_reward, start)
-        encoded = encode("new", new_reward, drawn.new_test)
-        _record(journal, "new", template, score("new", new_reward, encoded, new_steps, start))
-    times = count(name_of([template, _hits(test)]), prepared.contents(*SEALED))
+    times, others = 0, {}
+    if prepared.config.test:
+        ui.passing(f"opening the sealed test {task.unit}")
+        test = score("test", reward, encode("test", reward, drawn.test), steps)
+        _record(journal, "test", template, test)
+        if drawn.new_test:
+            new_reward = task.reward(prepared.clip, drawn.new_class_names, prepared.store)
+            start = len(drawn.class_names)
+            new_steps = word_steps(prepared, template, new_reward, start)
+            encoded = encode("new", new_reward, drawn.new_test)
+            _record(journal, "new", template, score("new", new_reward, encoded, new_steps, start))
+        times = count(name_of([template, _hits(test)]), prepared.contents(*SEALED))
+        others = task.other_measures(prepared.clip, reward.class_names, prepared.store)
     balanced = prepared.config.verdict == "balanced"
     rows = rows_of(scored, task.measure, tested_before=times, balanced=balanced)
-    for measure, other in task.other_measures(prepared.clip, reward.class_names, prepared.store).items():
+    for measure, other in others.items():
         encoded = encode("test", other, drawn.test)
         before = score_before(prepared, other, encoded.units)
         part = Scored.of(before, word_steps(prepared, template, other), encoded.units, encoded.sampling(before.n))
