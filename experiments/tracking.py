@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from ipo_prompts.programs.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.journal import read
 from ipo_prompts.programs.lm.ledger import Ledger, total_usd
 from ipo_prompts.programs.redaction import redacted
-from ipo_prompts.programs.trust import CELLS, GRID_FILE
+from ipo_prompts.programs.trust import GRID_FILE
 
 PROJECT = "ipo"
 PARTS: tuple[PartName, ...] = get_args(PartName)
@@ -44,7 +44,7 @@ class Tracker:
     def step(self, step: Step, ledger: Ledger) -> None:
         """Log a finished step. A resumed run calls this for its earlier steps again."""
 
-    def finish(self, numbers: Mapping[str, Any]) -> None:
+    def finish(self, numbers: dict[str, Any]) -> None:
         """Log the numbers and templates of a result, by name, and the files of the run directory."""
 
 
@@ -98,13 +98,12 @@ class WandbTracker(Tracker):
         InputError: W&B is not installed, or a run directory or a grid's folder holds settings for it.
     """
 
-    def __init__(self, settings: Mapping[str, Any], folder: Path, ui: Ui) -> None:
+    def __init__(self, settings: dict[str, Any], folder: Path, ui: Ui) -> None:
         try:
             import wandb
         except ImportError as error:
             raise InputError("track=wandb needs Weights & Biases: pip install wandb.") from error
-        for place in (folder, Path()):  # W&B reads them where a person stands
-            refuse_settings(place)
+        refuse_settings(folder, Path())  # W&B reads them where a person stands
         self._wandb, self._settings, self._folder, self._ui = wandb, settings, folder, ui
 
     @cached_property
@@ -116,11 +115,11 @@ class WandbTracker(Tracker):
         with self._surviving():
             return self._wandb.init(
                 project=os.environ.get("WANDB_PROJECT", PROJECT),
-                name=os.environ.get("WANDB_NAME", _name_of(self._folder)),
+                name=os.environ.get("WANDB_NAME", self._settings.get("method", self._folder.name)),
                 id=os.environ.get("WANDB_RUN_ID") or _id_of(self._folder),
                 resume="allow",
                 dir=os.environ.get("WANDB_DIR", self._folder),
-                config=redacted(dict(self._settings)),
+                config=redacted(self._settings),
                 mode=None if has_key() or os.environ.get("WANDB_MODE") else "offline",
             )
         return None
@@ -131,11 +130,11 @@ class WandbTracker(Tracker):
             if self._run:
                 self._run.log(_numbers_of(step, ledger), step=step.number + 1, commit=True)
 
-    def finish(self, numbers: Mapping[str, Any]) -> None:
+    def finish(self, numbers: dict[str, Any]) -> None:
         """See `Tracker.finish`."""
         with self._surviving():
             if self._run:
-                self._run.summary.update(redacted(dict(numbers)))
+                self._run.summary.update(redacted(numbers))
                 artifact = self._wandb.Artifact(f"run-{self._run.id}", type="run")
                 for file in sorted(self._folder.glob("[!.]*.*")):
                     if not file.is_symlink():
@@ -168,25 +167,19 @@ def has_key() -> bool:
     return bool(given or get_netrc_auth(server))
 
 
-def refuse_settings(place: Path) -> None:
+def refuse_settings(*places: Path) -> None:
     """Refuse settings for W&B inside a run directory or a grid's folder: a stranger's would name who gets the key.
 
     Raises:
-        InputError: W&B would read such settings from this place; the message names the file.
+        InputError: a place has such settings; the message names the file.
     """
-    for file in (place / "wandb" / "settings", place / ".wandb" / "settings"):
+    for file in (place / name / "settings" for place in places for name in ("wandb", ".wandb")):
         inside = any((above / name).exists() for above in file.absolute().parents for name in (JOURNAL, GRID_FILE))
         if inside and file.exists():
             raise InputError(
                 f"{file} would say to which server the W&B key goes, and no run or grid may; delete it, or leave out "
                 "track=wandb."
             )
-
-
-def _name_of(folder: Path) -> str:
-    """Return the name of a run directory; of a cell, the names of its data, row and seed."""
-    parts = folder.resolve().parts
-    return "/".join(parts[-3:] if CELLS in parts[-4:-3] else parts[-1:])
 
 
 def _id_of(folder: Path) -> str | None:
@@ -198,7 +191,7 @@ def _id_of(folder: Path) -> str | None:
     start = next((event for event in events if event["type"] == "start"), None)
     if start is None:
         return None
-    return hashlib.sha256(json.dumps([_name_of(folder), start], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([folder.resolve().name, start], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _numbers_of(step: Step, ledger: Ledger) -> dict[str, float]:

@@ -22,8 +22,8 @@ from ipo_prompts.metrics.registry import own_name
 
 CONFIG_FILE = "config.yaml"
 """The file of a run directory that shows all settings."""
-GRID_FILE, CELLS = "grid.yaml", "cells"
-"""Names in a grid's folder: the file with the complete grid, and the folder of the cells, as cells/DATA/ROW/SEED."""
+GRID_FILE = "grid.yaml"
+"""The file of a grid's folder that has the complete grid."""
 CHOICES = ("reward", "strategy")
 """The settings that may name a class of the user's own."""
 OWN_DATA = "python:"

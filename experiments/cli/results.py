@@ -76,7 +76,7 @@ def evaluate_templates(
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.run.plan import SPLIT_SEED
     from ipo_prompts.experiments.run.prepared import offering_demo
-    from ipo_prompts.experiments.run.tested_before import check_countable, count, name_of, told
+    from ipo_prompts.experiments.run.tested_before import count, name_of, told
     from ipo_prompts.metrics.evidence import SAME, paired_difference, score_interval
     from ipo_prompts.metrics.features import FeatureStore, contents
     from ipo_prompts.metrics.reward import scale_of
@@ -87,7 +87,6 @@ def evaluate_templates(
     items = drawn.part(part)
     if not items:
         raise InputError(f"{drawn.name} has no {part} pictures; choose another --part.")
-    check_countable()
     with offering_demo():
         encoder = load_clip(clip or "embedded", device)
     for one in wanted:

@@ -170,9 +170,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         except Absent as reason:
             result = Result(**about, absent=str(reason))
         content = result.content()
-        parts = {"search": result.search, "selection": result.selection, **content["scores"]}
-        words = {f"{name}/words": part["value"] for name, part in parts.items() if part}
-        tracker.finish({**words, **(content["budget"] or {}), "templates": content["templates"]})
+        tracker.finish({**content, "scores": {name: score["value"] for name, score in content["scores"].items()}})
     write_bytes(folder / FILE_NAME, line_of(content))
     return content
 
@@ -264,11 +262,6 @@ def shared_config(cell: Cell) -> RunConfig:
         InputError: an unknown method or setting, or a setting that a grid must not set.
     """
     settings = nested(dict(cell.settings))
-    if settings.get("names") in ("auto", "search") and not METHODS.find(cell.method).settles:
-        raise InputError(
-            f"names={settings['names']} is settled at the end of a search, and {cell.method} is none; give it to the "
-            "rows of searches alone, in their settings, or write names=cleaned."
-        )
     for key in settings:
         if key in SET_BY_THE_CELL:
             raise InputError(f"{key} is set by the cell and its method; leave it out of the settings.")
@@ -276,11 +269,17 @@ def shared_config(cell: Cell) -> RunConfig:
             raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
     own = {"data": cell.data, "classes": classes, "seed": cell.seed, "head": "words"}
-    return build({"names": "as-is", **settings, **own}, "the settings of the grid")
+    shared = build({"names": "as-is", **settings, **own}, "the settings of the grid")
+    if shared.names in ("auto", "search") and METHODS.find(cell.method).run_config(shared, settings) is None:
+        raise InputError(
+            f"names={shared.names} is settled at the end of a search, and {cell.method} is none; give it to the rows "
+            "of searches alone, in their settings, or write names=cleaned."
+        )
+    return shared
 
 
 def run_config(cell: Cell) -> RunConfig | None:
-    """Return the configuration of the search of the cell's method; None when the method asks no language model.
+    """Return the configuration of the search of the cell's method; None when the method has no such search.
 
     Raises:
         InputError: see `shared_config`.

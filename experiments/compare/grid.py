@@ -24,9 +24,11 @@ from ipo_prompts.experiments.run.config import settings as settings_of_a_run
 from ipo_prompts.experiments.run.files import Content, allow_typed, read_settings, read_words
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.registry import is_own
-from ipo_prompts.programs.trust import CELLS, GRID_FILE, check_typed
+from ipo_prompts.programs.trust import GRID_FILE, check_typed
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
+CELLS = "cells"
+"""The folder of the cells in a grid's folder."""
 LONGEST_NAME = 100
 """The most characters of a folder's name; file systems allow 255 bytes."""
 

@@ -199,12 +199,10 @@ class Method(ABC):
         is_opponent: whether verdicts compare IPO with the method. Variants of IPO, and wordings that only have a row,
             are no opponents.
         remark: a remark for readers of the row, as a sentence without its full stop; or empty.
-        settles: whether the method can choose class names at its end, as a search does.
     """
 
     label: str
     depends_on_seed: bool = True
-    settles: bool = False
     uses_labels: bool = True
     unlike: str = ""
     shows: str = ""
@@ -228,7 +226,7 @@ class Method(ABC):
         return self.unlike
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any]) -> RunConfig | None:
-        """Return the configuration of the method's search with a language model; None when there is no such search.
+        """Return the configuration of the method's own search in a run directory; None when there is no such search.
 
         Args:
             shared: the settings that all methods of the row share.

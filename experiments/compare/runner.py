@@ -85,7 +85,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def searches(found: Sequence[GridCell]) -> dict[str, RunConfig]:
-    """Return label of a row → the configuration of the row's search, for the rows that ask a language model."""
+    """Return label of a row → the configuration of the row's search, for the rows that search."""
     rows = {entry.label: entry for entry in found}  # seeds and pictures do not change the models
     return {label: config for label, entry in rows.items() if (config := run_config(entry.cell))}
 

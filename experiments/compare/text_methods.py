@@ -139,17 +139,9 @@ class LanguageModelSearch(Method):
     strategy: str | None = None
     lm: str | None = None
     is_opponent: bool = True
-    settles: bool = True
 
-    def run_config(self, shared: RunConfig, settings: Mapping[str, Any]) -> RunConfig | None:
-        """Return the configuration of the search if it asks a language model; see `Method`."""
-        return self.search_config(shared, settings) if self.lm != "none" else None
-
-    def search_config(self, shared: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
-        """Return the complete configuration of the search, with the budget that all methods share.
-
-        Args:
-            shared, settings: see `Method.run_config`.
+    def run_config(self, shared: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+        """Return the complete configuration of the search, with the budget that all methods share; see `Method`.
 
         Raises:
             InputError: a setting is wrong.
@@ -184,7 +176,7 @@ class LanguageModelSearch(Method):
         """
         from ipo_prompts.experiments.run.searching import search_in
 
-        config = self.search_config(lesson.config, lesson.settings)
+        config = self.run_config(lesson.config, lesson.settings)
         ui = Ui(0, quiet=True)
         is_begun(config, lesson.folder)
         optimizer, describer = backends(config)
