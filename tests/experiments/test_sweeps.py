@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.run.tested_before import FILE_NAME, state_dir
 from support.pages import DOCS
 from support.runs import copy_pictures
 from support.wandb_files import recorded, segments
@@ -36,7 +38,7 @@ def test_each_command_of_the_sweep_runs_and_logs_its_metric(
     tmp_path: Path, cache: Path, clip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (DOCS / "how-to" / "sweeps.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"<<'END'\n(.*?)END\n", page, flags=re.DOTALL)
+    text, grid = re.findall(r"<<'END'\n(.*?)END\n", page, flags=re.DOTALL)
     sweep = yaml.safe_load(text)
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -52,3 +54,19 @@ def test_each_command_of_the_sweep_runs_and_logs_its_metric(
         run = recorded(log)
         assert sweep["metric"]["name"] in run.summary
         assert f"steps={run.config['steps']}" in words and f"seed={run.config['seed']}" in words
+    assert not (state_dir() / FILE_NAME).exists(), "no run was tested"
+    winner = ["--resume", "run-0", "test=yes", "track=wandb", "--quiet"]
+    assert main(["optimize", *winner]) == 0 and (state_dir() / FILE_NAME).exists()
+    # The same without an account.
+    Path("sweep.yaml").write_text(grid)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.cell.load_clip", lambda *_: clip)
+    assert main(["benchmark", "sweep.yaml", *TINY]) == 0
+    cells = sorted(Path("runs/sweep/cells").glob("*/*/*"))
+    assert len(cells) == 6
+    for cell in cells:
+        (log,) = segments(cell)
+        run, made = recorded(log), json.loads((cell / "cell.json").read_text())
+        assert (run.config["method"], run.config["seed"]) == (made["cell"]["method"], made["cell"]["seed"])
+        assert run.summary["selection"]["value"] == made["selection"]["value"]
+        assert run.summary["scores"] == {"test": made["scores"]["test"]["value"]}
+        assert ("best/accuracy" in str(run.rows)) == (run.config["method"] == "phrases")

@@ -138,6 +138,25 @@ def test_a_log_that_fails_is_a_warning(
     assert told.getvalue().count("the run continues") == 1
 
 
+@pytest.mark.parametrize("place", ["wandb", ".wandb"])
+@pytest.mark.parametrize("of", ["journal.jsonl", "grid.yaml"])
+def test_settings_for_wandb_inside_a_run_or_a_grid_are_refused(
+    place: str, of: str, tmp_path: Path, ui: Ui, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, own, elsewhere = tmp_path / "theirs" / "sub", tmp_path / "own", tmp_path / "elsewhere"
+    for folder in (run, own, elsewhere):
+        (folder / place).mkdir(parents=True)
+    for folder in (run, own):
+        (folder / place / "settings").write_text("[default]\nbase_url = http://127.0.0.1:9\n")
+    (tmp_path / "theirs" / of).write_text("")
+    for folder, stands in ((run, elsewhere), (elsewhere, run)):
+        monkeypatch.chdir(stands)
+        with pytest.raises(InputError, match="the W&B key goes"):
+            tracking(RunConfig(track="wandb"), folder, ui)
+    monkeypatch.chdir(own)
+    tracking(RunConfig(track="wandb"), elsewhere, ui)  # a person's own settings
+
+
 def test_nothing_is_logged_unless_asked_for(tmp_path: Path, ui: Ui) -> None:
     with tracking(RunConfig(), tmp_path, ui) as tracker:
         tracker.step(STEPS[0], Ledger())

@@ -160,6 +160,7 @@ OTHERS: list[tuple[list[str], str]] = [
         ", or type --clip embedded, the demo CLIP that",
     ),
     (["evaluate", "--tmplate", "<CLASS>"], "no such option: --tmplate"),
+    (["evaluate", "--template", "<CLASS>", "--seed", "1"], "no such option: --seed"),
     (["evaluate", "--templates-file", "gone.txt"], "cannot read the file of templates gone.txt: No such file"),
     (["evaluate", "--templates-file", "latin.txt"], "the file of templates latin.txt is not text in UTF-8"),
     (["evaluate", "--templates-file", "slotless.txt", "--data", "folder:good"], "'a photo' cannot be used"),

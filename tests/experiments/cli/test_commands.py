@@ -14,6 +14,7 @@ from PIL import Image
 
 from ipo_prompts.experiments.cli import installation
 from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.run.tested_before import FILE_NAME, state_dir, told
 from ipo_prompts.metrics.clip import Clip
 
 Capture = pytest.CaptureFixture[str]
@@ -51,12 +52,12 @@ def test_evaluate_prints_one_json_document(folder: Path, tmp_path: Path, capsys:
     document = json.loads(out)
     assert err == ""
     assert document["schema"] == 2
-    assert document["part"] == "test"
+    assert document["part"] == "val"
     assert [row["template"] for row in document["templates"]] == ["<CLASS>", "a <CLASS>", "the “{odd}” <CLASS>"]
     for row in document["templates"]:
         low, high = row["ci95"]
         assert 0 <= low <= row["accuracy"] <= high <= 1
-        assert row["n"] == 9
+        assert row["n"] == 3
         assert row["loss"] >= 0
     assert document["templates"][0]["difference_to_first"]["mean"] == 0
 
@@ -66,6 +67,34 @@ def test_evaluate_scores_the_part_asked_for(part: str, n: int, folder: Path, cap
     words = ["--template", "a <CLASS>", "--json", "--part", part, "--data", f"folder:{folder}"]
     assert main(["evaluate", *words]) == 0
     assert json.loads(capsys.readouterr().out)["templates"][0]["n"] == n
+
+
+def test_only_the_test_of_evaluate_is_counted(folder: Path, capsys: Capture) -> None:
+    words = ["--json", "--data", f"folder:{folder}", "--template", "<CLASS>"]
+    for part in ([], ["--part", "train"]):
+        assert main(["evaluate", *words, *part]) == 0
+    assert not (state_dir() / FILE_NAME).exists()
+    found = []
+    for other in ("a <CLASS>", "a <CLASS>", "one <CLASS>"):
+        capsys.readouterr()
+        assert main(["evaluate", *words, "--template", other, "--part", "test"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["templates"][1]["difference_to_first"])
+    assert [one["p"] is None for one in found] == [False, False, True], "the same answers are the same test"
+    assert found[2]["family"] == told(1)
+
+
+def test_evaluate_cuts_the_parts_of_a_run(folder: Path, tmp_path: Path, capsys: Capture) -> None:
+    small = ["--lm", "none", "steps=1", "shots=1", "selection_shots=1", "seed=1", "--quiet"]
+    assert main(["optimize", f"folder:{folder}", *small, "--out", str(tmp_path / "run")]) == 0
+    run = json.loads((tmp_path / "run" / "result.json").read_text())
+    test = next(row for row in run["rows"] if row["part"] == "test")
+    capsys.readouterr()
+    words = ["--template", run["initial_template"], "--part", "test", "--json", "--data", f"folder:{folder}"]
+    assert main(["evaluate", *words]) == 0
+    row = json.loads(capsys.readouterr().out)["templates"][0]
+    assert (row["accuracy"], row["n"]) == (test["before"]["value"], test["n"])
+    (run_test, our_test) = [json.loads(line) for line in (state_dir() / FILE_NAME).read_text().splitlines() if line]
+    assert run_test["pictures"] == our_test["pictures"]
 
 
 # --- data check

@@ -112,7 +112,7 @@ def test_the_baselines_cell_agrees_with_ipo_evaluate(
     cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], clip: Clip
 ) -> None:
     found = run_cell(cell("embedded:a"), tmp_path / "cell")["scores"]["test"]
-    ended = ipo(capfd, "evaluate", "--data=embedded:a", f"--template={BASELINE}", "--json")
+    ended = ipo(capfd, "evaluate", "--data=embedded:a", f"--template={BASELINE}", "--part=test", "--json")
     row = json.loads(ended.out)["templates"][0]
     assert [found[key] for key in ("value", "loss", "n")] == [row[key] for key in ("accuracy", "loss", "n")]
     data = load_data("embedded:a", seed=0)
