@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,10 @@ import pytest
 
 from ipo_prompts.experiments.compare import cell as cells_of
 from ipo_prompts.experiments.compare.cell import Cell, run_cell, run_config, shared_config
+from ipo_prompts.experiments.compare.documents import documents, table_of
+from ipo_prompts.experiments.compare.grid import GridConfig, entries
 from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.words import notes
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.classification import ClipReward
@@ -106,6 +110,46 @@ def test_a_row_has_the_names_and_the_numbers_that_its_search_settled(six: str, t
     score = found["scores"]["test"]
     assert score["hits"] == plain.bits and given.loss > plain.loss + 0.1
     assert score["loss"] == pytest.approx(plain.loss, abs=1e-6)
+
+
+def test_names_are_read_as_a_run_reads_them(six: str, tmp_path: Path) -> None:
+    for name in ("Cat_2019", "Bus (all)"):
+        shutil.copytree(
+            Path(six.removeprefix("folder:")) / name.split()[0].split("_")[0].lower(), tmp_path / "raw" / name
+        )
+    raw = f"folder:{tmp_path / 'raw'}"
+    for names in ("as-is", "cleaned", "auto", "search"):
+        run = load_data(raw, clean=names != "as-is")
+        config = shared_config(cell(raw, "phrases", names=names))
+        source, drawn, tests = cells_of.laid_out("few-shot", raw, (), config)
+        _, _, (_, other) = cells_of.laid_out("cross-dataset", six, (raw,), config)
+        assert (
+            source.typed == run.typed
+            and drawn.class_names == tests[0].class_names == other.class_names == run.class_names
+        )
+        assert (run.class_names == ("bus", "cat")) == (names != "as-is")
+    assert shared_config(cell(raw)).names == "as-is", "published rows have names as they are"
+    assert shared_config(cell(raw, names="cleaned")).names == "cleaned", "every method can read them so"
+
+
+def test_a_note_says_what_the_settings_of_its_cells_say(
+    six: str, tmp_path: Path, language_model: Callable[..., Any]
+) -> None:
+    chosen = [{"strategy": "no-history"}, {"strategy": "history", "strategy.size": 5}, {"shots": 2}]
+    rows = [{"label": f"＝{place}\x1b", "method": "ipo-paper", "settings": one} for place, one in enumerate(chosen)]
+    about = {"title": "x", "protocol": "few-shot", "data": [six], "seeds": [0], "settings": SETTINGS}
+    grid = GridConfig.model_validate({**about, "methods": ["baseline", *rows]})
+    found, contents = entries(grid, tmp_path), []
+    for entry in found:
+        language_model()
+        contents.append(entry.run())
+    table = table_of(grid, found, contents)
+    assert table is not None and (table.frame.origin == "ours").all(), "the rows have several numbers of shots"
+    for entry in found[1:]:
+        header = (entry.folder / "config.yaml").read_text()
+        (differences,) = re.findall(r"whose value is in brackets: (.*); `ipo", header)
+        assert f"{entry.label} is not in everything as published: {differences}, with" in " ".join(notes(table))
+        assert f",'{entry.label[:2]}\\x1b," in documents(grid, table)["table.csv"], "no formula, no escape"
 
 
 def test_the_baselines_cell_agrees_with_ipo_evaluate(
