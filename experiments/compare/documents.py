@@ -68,13 +68,12 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     Raises:
         InputError: see `build_table`.
     """
-    cells, methods, shots = [], {}, set[int]()
+    cells, methods = [], {}
     for entry, outcome in zip(found, outcomes, strict=True):
         gap: dict[str, Any] = {"cell": entry.cell.record(), "absent": outcome}
         content = gap if isinstance(outcome, str) else outcome
         config, method = entry.config, entry.method
         methods[entry.label] = method
-        shots.add(config.shots)
         about = {
             "cell": {**content["cell"], "method": entry.label},
             "labelled_per_class": method.labelled_per_class(config),
@@ -89,6 +88,7 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     for label in plain_rows:  # a class of the user's own follows the row before it in the grid
         place = places[label] = names.index(label) if label in names else place
     known = {label: methods[label] for label in sorted(plain_rows, key=places.__getitem__)}
+    shots = {entry.config.shots for entry in found}
     # Published numbers have the shots of one row; they are beside none that has others.
     return build_table(cells, grid.reference, min(shots) if len(shots) == 1 else None, known)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ipo_prompts.experiments.compare.methods import (
     Absent,
@@ -18,8 +17,7 @@ from ipo_prompts.experiments.compare.methods import (
     classifying,
 )
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.tasks import Encoded
-from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.blend import Labelled, Way, blend, from_pictures
 from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.template import BASELINE, as_read
@@ -51,9 +49,7 @@ class FromPictures(Method):
 
     def fit(self, lesson: Lesson) -> FittedLogits:
         """Learn from all labelled pictures; see `metrics/blend.py`."""
-        known, names = seen(lesson), lesson.class_names
-        check_every_class(known, lesson)
-        pictures, clip = Labelled(known.features.astype(np.float32), known.labels, len(names)), lesson.clip
+        pictures, names, clip = seen(lesson), lesson.class_names, lesson.clip
         texts = Templates(clip, (lesson.hand_written or BASELINE,)).class_embeddings(names) if self.text else None
         if texts is None:
             found = from_pictures(self.way, pictures, clip.logit_scale)
@@ -80,43 +76,18 @@ GDA = FromPictures("GDA", "discriminant")
 GDA_TEXT = FromPictures("GDA with text", "discriminant", text=True)
 
 
-class LabelledFeatures(NamedTuple):
-    """Unit features, float64 (n, D), with labels, int64 (n,)."""
-
-    features: Doubles
-    labels: npt.NDArray[np.int64]
-
-
-def searched_and_selected(lesson: Lesson) -> tuple[LabelledFeatures, LabelledFeatures]:
-    """Return the search pictures and the selection pictures. The second part is empty if none are held back.
+def seen(lesson: Lesson) -> Labelled:
+    """Return the search and selection pictures together.
 
     Raises:
-        Absent: the lesson's reward does not ask for the class of a picture.
+        Absent: the lesson's reward does not ask for the class of a picture, or a class has no picture.
     """
     classifying(lesson.prepared.reward)
-    none = LabelledFeatures(np.zeros((0, lesson.clip.width)), np.zeros(0, dtype=np.int64))
-
-    def of(part: Encoded | None) -> LabelledFeatures:
-        units: Any = part and part.units
-        return LabelledFeatures(units.features.astype(np.float64), units.labels) if part else none
-
-    return of(lesson.prepared.search), of(lesson.prepared.selection)
-
-
-def seen(lesson: Lesson) -> LabelledFeatures:
-    """Return the search and selection pictures together; see `searched_and_selected`."""
-    features, labels = zip(*searched_and_selected(lesson), strict=True)
-    return LabelledFeatures(np.concatenate(features), np.concatenate(labels))
-
-
-def check_every_class(pictures: LabelledFeatures, lesson: Lesson) -> None:
-    """Refuse pictures that do not show every class of the lesson.
-
-    Raises:
-        Absent: a class has no picture.
-    """
-    if len(set(pictures.labels.tolist())) < len(lesson.class_names):
+    parts: list[Any] = lesson.prepared.shown
+    features, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("features", "labels"))
+    if len({*labels.tolist()}) < len(lesson.class_names):
         raise Absent("a class has no picture that it could learn from")
+    return Labelled(features, labels, len(lesson.class_names))
 
 
 def places(class_names: Sequence[str], learnt: Sequence[str]) -> list[int]:

@@ -107,7 +107,8 @@ def open_test(
     score("search", reward, prepared.search, from_words)
     if prepared.selection:
         score("selection", reward, prepared.selection, from_words)
-    times, others = 0, {}
+    times = 0
+    others: Mapping[str, Reward] = {}
     if prepared.config.test:
         ui.passing(f"opening the sealed test {task.unit}")
         test = score("test", reward, encode("test", reward, drawn.test), steps)

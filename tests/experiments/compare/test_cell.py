@@ -127,7 +127,7 @@ def test_names_are_read_as_a_run_reads_them(six: str, tmp_path: Path) -> None:
             source.typed == run.typed
             and drawn.class_names == tests[0].class_names == other.class_names == run.class_names
         )
-        assert (run.class_names == ("bus", "cat")) == (names != "as-is")
+        assert (run.class_names[0] == "bus") == (names != "as-is")
     assert shared_config(cell(raw)).names == "as-is", "published rows have names as they are"
     assert shared_config(cell(raw, names="cleaned")).names == "cleaned", "every method can read them so"
 
