@@ -50,10 +50,9 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A vocabulary: phrases, and the bare template with which the templates of the phrases are compared."""
+    """A vocabulary: phrases that say how pictures can look."""
 
     phrases: tuple[Phrase, ...]
-    bare: str
 
     @classmethod
     @cache
@@ -63,8 +62,7 @@ class Vocabulary:
         return cls(
             tuple(
                 Phrase(words, group["name"], group["form"]) for group in content["groups"] for words in group["phrases"]
-            ),
-            content["bare"],
+            )
         )
 
     def usable(self, class_names: Sequence[str], tokens: TokenCounter | None = None) -> tuple[Phrase, ...]:
@@ -377,7 +375,7 @@ class DomainWord(NamedTuple):
     Attributes:
         text: the word or the few words, in lower case and in the singular: "flower", "household item".
         kind: what the word says: what all classes are (a thing, a place, a doing), or what all pictures are.
-        source: where the word comes from.
+        source: where the word comes from; "pictures" stands only in results of older versions.
     """
 
     text: str

@@ -21,7 +21,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Units
 from ipo_prompts.programs.bench import Step
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.domain import find_domain
+from ipo_prompts.programs.domain import ask_for_domain, domain_of
 from ipo_prompts.programs.journal import Journal, seconds_of_search
 from ipo_prompts.programs.lm import is_local
 from ipo_prompts.programs.lm.ledger import Ledger
@@ -90,7 +90,9 @@ def run(
         if room == 0:
             return ()
         check_time("domain")
-        found = find_domain(reward, search_units, (*called, task), lm, task, settings.seed)
+        names = reward.class_names
+        asked = ask_for_domain(lm, task, names, settings.seed) if lm else ()
+        found = domain_of(names, (*called, task), asked)
         if journal:
             journal.note("domain", words=[list(word) for word in found[:room]])
         say(domain_in_words(found[:room]))

@@ -58,10 +58,7 @@ GUARDS = {
     ),
     "programs/classifier.py": CLASSIFIER,
     "programs/for_dspy.py": ("tests/programs/test_dspy_optimizers.py", *CLASSIFIER),
-    "programs/domain.py": (
-        "tests/programs/test_domain.py",
-        "tests/programs/test_looks_like.py",
-    ),
+    "programs/domain.py": ("tests/programs/test_domain.py",),
     "programs/journal.py": ("tests/programs/test_journal.py",),
     "programs/scoring.py": ("tests/programs/test_scoring.py",),
     "programs/bench.py": ("tests/programs/test_search.py",),

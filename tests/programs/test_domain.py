@@ -1,4 +1,4 @@
-"""The words of the domain: what is found in names, in what data are called, in pictures and in an answer."""
+"""The words of the domain: what is found in names, in what data are called, and in an answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import dspy
 import pytest
 
-from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.programs.domain import (
     SHOWN,
@@ -19,7 +18,6 @@ from ipo_prompts.programs.domain import (
     domain_of,
     everyday,
     forecast_domain,
-    from_clip,
     from_names,
     from_words,
 )
@@ -92,10 +90,8 @@ def test_a_word_that_names_a_class_in_another_form_is_left_out() -> None:
 
 def test_sources_take_turns_and_no_word_names_a_class() -> None:
     asked = (DomainWord("bloom", "thing", "language model"), DomainWord("herb", "thing", "language model"))
-    seen = (DomainWord("satellite", "picture", "pictures"),)
-    found = domain_of(["rose", "tulip", "plant"], ["my flowers"], seen, asked)
+    found = domain_of(["rose", "tulip", "plant"], ["my flowers"], asked)
     assert [(word.text, word.source) for word in found[:2]] == [("bloom", "language model"), ("flower", "said")]
-    assert texts(found).index("satellite") > texts(found).index("herb"), "what the CLIP sees comes after all others"
     assert "plant" not in texts(found) and len(set(texts(found))) == len(found)
 
 
@@ -139,15 +135,3 @@ def test_an_answer_that_cannot_be_read_gives_no_words(scripted: Make, failed: st
 def test_one_call_is_forecast_whatever_the_number_of_classes() -> None:
     few, many = (forecast_domain(["rose"] * count, "things", reply_tokens=100) for count in (40, 400))
     assert few == many and (few.calls, few.tokens_out) == (1, 100) and few.tokens_in > 400
-
-
-def test_what_the_clip_sees_is_of_the_list_and_is_the_same_twice(clip: Any) -> None:
-    from ipo_prompts.experiments.data import draw, load_data
-
-    data = draw(load_data("embedded:a", seed=0), shots=1, selection_shots=0, seed=0)
-    reward = ClipReward(clip, data.class_names)
-    pictures = reward.examples(data.examples("search"))
-    found = from_clip(clip, pictures, data.class_names)
-    assert found == from_clip(clip, pictures, data.class_names) and len(found) <= 10
-    assert all(word.text in everyday() and word.source == "pictures" for word in found)
-    assert from_clip(clip, pictures.part([0]), data.class_names) == ()
