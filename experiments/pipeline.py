@@ -248,12 +248,12 @@ def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
     if named is None or not named.renamed:
         return
     lines = [
-        "# The best class names that a run found. Beside the folders of pictures, they become the answers, too.",
+        "# The best class names that a run found, for the CLIP. Beside the folders of pictures, labels stay as typed.",
         "# They were chosen without sealed pictures. If these lead you to a change, only new pictures can test it.",
     ]
     called = dict(zip(map(str, named.given), named.class_names, strict=True))
     names = [called.get(str(name), name) for name in data.class_names]
-    for own, value in zip(data.renamed_from or data.class_names, written(names), strict=True):
+    for own, value in zip(data.typed, written(names), strict=True):
         line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=None)
         lines.append(line.strip().removeprefix("{").removesuffix("}") if isinstance(value, str) else line.strip())
     write_text(folder / NAMES_FILE, "\n".join(lines) + "\n")

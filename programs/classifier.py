@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dspy
 import numpy as np
@@ -23,6 +23,14 @@ from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import BASELINE, check_template, every_name, problem, too_long
 from ipo_prompts.programs.for_dspy import KeptFeatures, signature_of, template_in
 from ipo_prompts.programs.state import Pictures, State, read_file
+
+
+class Answer(NamedTuple):
+    """One possible answer: a label, the name of this class that the CLIP reads, and the probability of the label."""
+
+    label: str
+    name: str
+    probability: float
 
 
 class Prediction(dspy.Prediction):
@@ -45,7 +53,7 @@ class TemplateClassifier(dspy.Predict):
         clip: the frozen encoder.
         class_names: the class names that prompts have, in label order. A class with synonyms is given as a `ClassName`.
         template: the template.
-        labels: the names of the same classes in answers; None: the `class_names`.
+        labels: the labels of the same classes in answers; None: the `class_names`.
 
     Attributes:
         state: all attributes below, as they are saved.
@@ -88,7 +96,7 @@ class TemplateClassifier(dspy.Predict):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The class names in answers, in label order."""
+        """The labels of the classes in answers, in label order. Two classes may share a label."""
         return self.state.labels
 
     @property
@@ -199,21 +207,38 @@ class TemplateClassifier(dspy.Predict):
             **kwargs: not used; DSPy may give them to any `dspy.Predict`.
 
         Returns:
-            `label`: the class, one of `labels`; `scores`: the probability of each label, softmax of logits /
-            temperature. Classes with the same name have one score, the sum of their probabilities. If the assigned
-            instructions cannot be used, the label is None, there are no scores, and `problem` says why.
+            `label`: the most probable label; `name`: the name of its class that the CLIP reads; `scores`: the
+            probability of each label, see `answers`. If the assigned instructions cannot be used, the label is None,
+            there are no scores, and `problem` says why.
         """
         if self._problem:  # not raised: a useless proposal must not end an optimizer's run
             self._trace(label=None, problem=self._problem)
             return Prediction(label=None, scores={}, problem=self._problem)
         probabilities = self.head().probabilities(self._features.of(image))[0]
-        names = self.labels
-        scores = dict(zip(names, probabilities.tolist(), strict=True))
-        if len(scores) < len(names):
-            scores = {name: float(sum(probabilities[[one == name for one in names]])) for name in scores}
-        label = names[int(probabilities.argmax())]
-        self._trace(label=label)
-        return Prediction(label=label, scores=scores)
+        best = self.answers(probabilities)[0]
+        self._trace(label=best.label)
+        return Prediction(label=best.label, name=best.name, scores=self.by_label(probabilities))
+
+    def by_label(self, probabilities: Floats) -> dict[str, float]:
+        """Return the probability of each label, in label order, from those of the classes, float32 (C,).
+
+        Classes with the same label count as one: their probabilities are summed.
+        """
+        sums = dict.fromkeys(self.labels, 0.0)
+        for label, probability in zip(self.labels, probabilities.tolist(), strict=True):
+            sums[label] += probability
+        return sums
+
+    def answers(self, probabilities: Floats) -> list[Answer]:
+        """Return an answer for each label, the most probable first, from the probabilities of classes, float32 (C,).
+
+        If several classes have one label, see `by_label`, the name is that of the most probable of these classes.
+        """
+        names: dict[str, str] = {}
+        for number in (-probabilities).argsort(kind="stable"):
+            names.setdefault(self.labels[number], str(self.class_names[number]))
+        found = [Answer(label, names[label], one) for label, one in self.by_label(probabilities).items()]
+        return sorted(found, key=lambda answer: -answer.probability)
 
     def _trace(self, **answer: Any) -> None:
         """Add an answer to DSPy's trace, for its optimizers.

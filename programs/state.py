@@ -85,7 +85,7 @@ class State(BaseModel, frozen=True):
 
     Attributes:
         class_names: the class names as prompts have them, in label order.
-        labels: the class names as typed, with which the program answers.
+        labels: the labels with which the program answers: folders and labels of tables as typed.
         template: the template, or the assigned text that is none.
         temperature: logits by words are divided by it before they become probabilities.
         pictures: what labelled pictures add; None if words decide alone.

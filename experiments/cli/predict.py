@@ -10,10 +10,11 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO, TypeAlias
 
 import typer
 
@@ -21,6 +22,7 @@ from ipo_prompts.experiments.cli.app import drop_output, fail, new_app, note
 from ipo_prompts.experiments.cli.common import Device, Program, examples, look_first
 from ipo_prompts.experiments.data.sources import find_pictures
 from ipo_prompts.metrics.errors import InputError, as_cell, printable
+from ipo_prompts.metrics.files import refuse_taken
 
 if TYPE_CHECKING:
     import torch
@@ -29,12 +31,12 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.arrays import Floats
     from ipo_prompts.metrics.calibration import Head
     from ipo_prompts.metrics.clip import Clip
-    from ipo_prompts.programs.classifier import TemplateClassifier
+    from ipo_prompts.programs.classifier import Answer, TemplateClassifier
 
 STDIN = Path("-")
 EXAMPLES = examples(
     "ipo predict runs/RUN holiday/",
-    "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv",
+    "ipo predict runs/RUN holiday/ cat.jpg --out predicted.csv",
     "ipo predict runs/RUN holiday/ --top 3",
     "ipo predict runs/RUN holiday/ --words",
     "find holiday/ -newer last | ipo predict runs/RUN -",
@@ -51,8 +53,10 @@ def predict(
         list[Path], typer.Argument(help="pictures, folders of pictures, or - to read paths from stdin")
     ],
     format_: Annotated[
-        Literal["table", "csv", "jsonl"], typer.Option("--format", help="table, csv or jsonl")
-    ] = "table",
+        Literal["table", "csv", "jsonl"] | None,
+        typer.Option("--format", help="table, csv or jsonl; default: table, or the ending of --out"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="write a new file, FILE.csv or FILE.jsonl", metavar="FILE")] = None,
     top: Annotated[int, typer.Option(help="print the K most probable classes", metavar="K", min=1)] = 1,
     words: Annotated[bool, typer.Option("--words", help="classify without labelled pictures")] = False,
     template: Annotated[str | None, typer.Option(help="classify with this template instead of the program's")] = None,
@@ -65,6 +69,11 @@ def predict(
         )
     if [str(path) for path in pictures] == ["PICTURES"] and not os.path.exists("PICTURES"):  # noqa: PTH110
         raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
+    form = format_ or ("table" if out is None else out.suffix.lower().removeprefix("."))
+    if out is not None:
+        if form not in ("csv", "jsonl"):
+            raise InputError(f"--out {out} is no .csv and no .jsonl; give it such an ending, or add --format csv.")
+        refuse_taken(out)
     look_first([program], "the picture", [] if STDIN in pictures else pictures)
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
@@ -79,22 +88,25 @@ def predict(
             note("the labelled pictures are left out, because they were fitted to another template.")
         classifier.set_template(template)
     _tell_how_sure(program, classifier)
-    rows = _Rows(format_, classifier.labels, min(top, len(classifier.class_names)))
     for path in bare:
         fail(f"there are no pictures in {path}.", 1)
     failed = len(bare)
     try:
-        rows.begin()
-        for file, outcome in label_files(classifier, _files(pictures)):
-            rows.write(file, outcome)
-            if isinstance(outcome, InputError):
-                failed += 1
-                fail(str(outcome), 1)
+        with nullcontext(sys.stdout) if out is None else out.open("x", encoding="utf-8", newline="") as stream:
+            rows = _Rows(form, classifier, min(top, len(set(classifier.labels))), stream)
+            rows.begin()
+            for file, outcome in label_files(classifier, _files(pictures)):
+                rows.write(file, outcome)
+                if isinstance(outcome, InputError):
+                    failed += 1
+                    fail(str(outcome), 1)
     except BrokenPipeError:  # the reader, such as `head`, has enough rows
         drop_output()
     except OSError as error:
         drop_output()
-        raise InputError(f"cannot write the labels: {error.strerror}; make room, or write them elsewhere.") from error
+        raise InputError(
+            f"cannot write {out or 'the labels'}: {error.strerror}; make room, or write them elsewhere."
+        ) from error
     gone = any(
         not os.path.lexists(path) for path in pictures if path != STDIN
     )  # a path that was mistyped, not a file that is damaged
@@ -148,21 +160,24 @@ class _Rows:
 
     Attributes:
         form: the format of the rows: table, csv or jsonl.
-        class_names: the names of the classes.
-        top: how many classes are named for each picture.
+        classifier: the program.
+        top: how many labels are named for each picture.
+        stream: where the rows are written.
     """
 
     form: str
-    class_names: Sequence[str]
+    classifier: TemplateClassifier
     top: int
+    stream: TextIO
 
     def begin(self) -> None:
         """Write the header of a CSV."""
         if self.form == "csv":
-            if hasattr(sys.stdout, "reconfigure"):
-                sys.stdout.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as it is on disk
-            others = [f"{what}_{place}" for place in range(2, self.top + 1) for what in ("label", "probability")]
-            csv.writer(sys.stdout).writerow(["picture", "label", "probability", *others])
+            if isinstance(self.stream, io.TextIOWrapper):
+                self.stream.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as on disk
+            places = ["", *(f"_{place}" for place in range(2, self.top + 1))]
+            heads = [f"{what}{place}" for place in places for what in ("label", "probability", "name")]
+            csv.writer(self.stream).writerow(["picture", *heads])
 
     def write(self, file: Path, outcome: Floats | InputError) -> None:
         """Write the row of a picture. A picture that cannot be read has a row only in JSON."""
@@ -170,36 +185,35 @@ class _Rows:
             if self.form == "jsonl":
                 self._json({"picture": str(file), "error": str(outcome)})
             return
-        order = (-outcome).argsort(kind="stable")
-        best = [(self.class_names[i], float(outcome[i])) for i in order[: self.top]]
+        best = self.classifier.answers(outcome)[: self.top]
         {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best)
-        sys.stdout.flush()
+        self.stream.flush()
 
-    def _csv(self, file: Path, outcome: Floats, best: Sequence[tuple[str, float]]) -> None:
-        cells = [cell for label, probability in best for cell in (as_cell(label), f"{probability:.4f}")]
-        csv.writer(sys.stdout).writerow([as_cell(str(file), "./"), *cells])
+    def _csv(self, file: Path, outcome: Floats, best: Sequence[Answer]) -> None:
+        cells = [cell for one in best for cell in (as_cell(one.label), f"{one.probability:.4f}", as_cell(one.name))]
+        csv.writer(self.stream).writerow([as_cell(str(file), "./"), *cells])
 
-    def _row(self, file: Path, outcome: Floats, best: Sequence[tuple[str, float]]) -> None:
-        pairs = zip(self.class_names, outcome, strict=True)
+    def _row(self, file: Path, outcome: Floats, best: Sequence[Answer]) -> None:
         row: dict[str, object] = {
             "picture": str(file),
-            "label": best[0][0],
-            "scores": {name: float(p) for name, p in pairs},
+            "label": best[0].label,
+            "name": best[0].name,
+            "scores": self.classifier.by_label(outcome),
         }
         if self.top > 1:
-            row["top"] = [label for label, _ in best]
+            row["top"] = [one.label for one in best]
         self._json(row)
 
-    def _table(self, file: Path, outcome: Floats, best: Sequence[tuple[str, float]]) -> None:
-        print(f"{best[0][1]:7.2%}  {printable(best[0][0]):24}  {printable(str(file))}")
-        for label, probability in best[1:]:
-            print(f"{probability:7.2%}  {printable(label)}")
+    def _table(self, file: Path, outcome: Floats, best: Sequence[Answer]) -> None:
+        for one in best:
+            name = "" if one.name == one.label else f" ({one.name})"
+            place = f"  {printable(str(file))}" if one is best[0] else ""
+            print(f"{one.probability:7.2%}  {printable(one.label + name):24}{place}".rstrip(), file=self.stream)
 
-    @staticmethod
-    def _json(row: Mapping[str, object]) -> None:
+    def _json(self, row: Mapping[str, object]) -> None:
         text = json.dumps(row, ensure_ascii=False)
         # JSON can hold a name that is not UTF-8 only as an escape.
-        print(text if text.isprintable() else json.dumps(row), flush=True)
+        print(text if text.isprintable() else json.dumps(row), file=self.stream, flush=True)
 
 
 BATCH = 32

@@ -66,8 +66,7 @@ class Checked:
     @property
     def without(self) -> list[str]:
         """The classes that no picture shows, under the names that the source gives them."""
-        own = self.data.renamed_from or self.data.class_names
-        return [str(own[label]) for label in empty_classes(self.data)]
+        return [self.data.typed[label] for label in empty_classes(self.data)]
 
     def text(self, drawn: Draw | None = None, why: str = "") -> str:
         """Return the report as plain text for a terminal; characters that would move the cursor are spelled out.

@@ -7,7 +7,7 @@ import math
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -137,8 +137,8 @@ class DataSet:
             `COUNTED` (only the sizes could be compared), "own" (the source's parts, or parts that draw.py cut), or
             "different: " and the reason why the parts are not the benchmark's published split.
         unnamed: the classes whose only name is a code, such as `class_3`; a search refuses them (names.py).
-        renamed_from: the source's names of the classes, in label order; empty unless the classes were renamed.
-        typed: label → the name in answers, for the classes whose names in prompts were read from labels (names.py).
+        typed: the source's names of the classes, in label order.
+        read: the classes, by number, whose names in prompts were read from the source's names (names.py).
     """
 
     name: str
@@ -152,17 +152,22 @@ class DataSet:
     hand_written: str | None = None
     split: str = OWN
     unnamed: tuple[str, ...] = ()
-    renamed_from: tuple[str, ...] = ()
-    typed: Mapping[int, str] = field(default_factory=dict)
+    typed: tuple[str, ...] = ()
+    read: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not self.typed:  # a source's own data set
+            object.__setattr__(self, "typed", self.class_names)
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)
         return one_line(f"DataSet({self.name!r}, {len(self.class_names)} classes, pictures: {parts})")
 
     @property
-    def answers(self) -> tuple[str, ...]:
-        """The class names in answers, in label order: as they were typed, but with codes read."""
-        return tuple(self.typed.get(label, name) for label, name in enumerate(self.class_names))
+    def unread(self) -> tuple[str, ...]:
+        """The class names that the source or somebody gave, in label order: those in prompts, but none read by rule."""
+        pairs = enumerate(zip(self.typed, self.class_names, strict=True))
+        return tuple(typed if label in self.read else name for label, (typed, name) in pairs)
 
     def part(self, part: Part) -> tuple[Item, ...]:
         """Return the items of one part."""
@@ -217,7 +222,7 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
     Raises:
         InputError: an excluded class does not exist, or fewer than two classes are left.
     """
-    own = data.renamed_from or data.class_names
+    own = data.typed
     left_out = set()
     for name in excluded:
         found = {label for label, names in enumerate(zip(own, data.class_names, strict=True)) if tidy(name) in names}
@@ -244,8 +249,8 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
         val=of(data.val),
         test=of(data.test),
         unnamed=tuple(name for name in data.unnamed if name in names),
-        renamed_from=tuple(own[label] for label in kept) if data.renamed_from else (),
-        typed={place[label]: name for label, name in data.typed.items() if label in place},
+        typed=tuple(own[label] for label in kept),
+        read=frozenset(place[label] for label in data.read if label in place),
     )
 
 
@@ -276,8 +281,7 @@ def lacking(data: DataSet, labels: Sequence[int], where: str, what: str, add: st
         what: the words for the pictures that the classes lack.
         add: the words for what the user should add.
     """
-    own = data.renamed_from or data.class_names
-    names = [str(own[label]) for label in labels]
+    names = [data.typed[label] for label in labels]
     return InputError(
         f"{len(names)} of {len(data.class_names)} classes of {where} {'has' if len(names) == 1 else 'have'} no {what}: "
         f"{several([repr(name) for name in names])}; add {add}, or leave them out with {leaving_out(names)}."

@@ -197,7 +197,7 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
         given[own] = checked_names(value, f"{where}: the class {key!r}", own)
     classes = tuple(named(given.get(name, (name,))) for name in data.class_names)
     refuse_shared(classes, data.class_names, where)
-    return replace(data, class_names=classes, task=task_of(data, classes), renamed_from=data.class_names)
+    return replace(data, class_names=classes, task=task_of(data, classes))
 
 
 def refuse_shared(classes: Sequence[str], own: Sequence[str], where: str) -> None:
@@ -322,18 +322,26 @@ def refuse_codes(data: DataSet) -> None:
 
 
 def read_labels(data: DataSet, named: Collection[int]) -> DataSet:
-    """Return the data set with the names of its classes as captions write them, and the typed names as answers.
+    """Return the data set with the names of its classes as captions write them.
 
     Args:
         data: the data set; codes are read already.
         named: the labels of the classes whose names stay.
     """
-    typed = {label: name for label, name in enumerate(data.class_names) if label not in named}
-    names, _ = read_names([*typed.values()], [data.class_names[label] for label in named])
-    read = dict(zip(typed, names, strict=True))
+    left = [label for label in range(len(data.class_names)) if label not in named]
+    names, _ = read_names([data.typed[label] for label in left], [data.class_names[label] for label in named])
+    read = dict(zip(left, names, strict=True))
     classes = tuple(read.get(label, name) for label, name in enumerate(data.class_names))
-    own = data.renamed_from or (data.class_names if classes != data.class_names else ())
-    return replace(data, class_names=classes, task=task_of(data, classes), renamed_from=own, typed=typed)
+    return replace(data, class_names=classes, task=task_of(data, classes), read=frozenset(left))
+
+
+def answers(data: DataSet) -> tuple[str, ...]:
+    """Return the labels of answers, in label order: as typed, but a code that has a name is called by this name."""
+    pairs = zip(data.typed, data.class_names, strict=True)
+    return tuple(
+        str(name) if (is_code(typed) or _WORDNET.match(typed)) and name not in data.typed else typed
+        for typed, name in pairs
+    )
 
 
 def names_in_words(data: DataSet, most: int = 5) -> str:
@@ -343,7 +351,7 @@ def names_in_words(data: DataSet, most: int = 5) -> str:
         data: the data set.
         most: the most names that are listed.
     """
-    changed = changed_names(data.renamed_from or data.class_names, data.class_names, most)
+    changed = changed_names(data.typed, data.class_names, most)
     apart = kept_apart(data) if changed else []
     kept = f"; {several(apart)}: kept apart" if apart else ""
     return f"names: {changed}{kept}" if changed else ""
@@ -361,8 +369,8 @@ def changed_names(typed: Sequence[str], used: Sequence[str], most: int = SHOWN) 
 
 def kept_apart(data: DataSet) -> list[str]:
     """Return the typed names that were only separated into words, because two classes would have the same name."""
-    others = [name for label, name in enumerate(data.class_names) if label not in data.typed]
-    return read_names([*data.typed.values()], others)[1]
+    others = [name for label, name in enumerate(data.class_names) if label not in data.read]
+    return read_names([name for label, name in enumerate(data.typed) if label in data.read], others)[1]
 
 
 def read_names(typed: Sequence[str], taken: Iterable[str] = ()) -> tuple[list[str], list[str]]:

@@ -231,11 +231,26 @@ with torch.inference_mode():
 _NAMED = """\
 exact = np.exp((logits - logits.max(axis=1, keepdims=True)) / {temperature})
 for file, row in zip(sys.argv[1:], exact / exact.sum(axis=1, keepdims=True)):
-    print(file, {names}[row.argmax()], round(float(row.max()), 4))
+    print(file, *answer(row, {labels}, {names}), sep=", ")
 """
+ANSWER = '''\
 
 
-def with_open_clip(before: str, arguments: str, logits: str, temperature: str, names: str) -> str:
+def answer(row, labels, names):
+    """Return the label, its probability, and the name that the CLIP reads. Equal labels count as one."""
+    sums, called = dict.fromkeys(labels, 0.0), {}
+    for p, label, name in sorted(zip(map(float, row), labels, names), key=lambda one: -one[0]):
+        sums[label] += p
+        called.setdefault(label, name)
+    best = max(sums, key=sums.get)
+    return best, round(sums[best], 4), called[best]
+
+
+'''
+"""The source of a function that turns the probabilities of classes into an answer."""
+
+
+def with_open_clip(before: str, arguments: str, logits: str, temperature: str, labels: str, names: str) -> str:
     """Return the source of a Python script that labels pictures with a CLIP of open_clip and NumPy.
 
     The command line of the script names the pictures. All arguments but the first are Python expressions.
@@ -245,10 +260,11 @@ def with_open_clip(before: str, arguments: str, logits: str, temperature: str, n
         arguments: an expression for open_clip's arguments for the CLIP; see `open_clip_arguments`.
         logits: an expression for the logits; it uses `features`, float (n, D).
         temperature: an expression for the number that divides the logits.
-        names: an expression for the class names.
+        labels, names: expressions for the labels of the classes, and for the names that the CLIP reads.
     """
-    features, named = _FEATURES.format(arguments=arguments), _NAMED.format(temperature=temperature, names=names)
-    return f"{before}{features}logits = {logits}\n{named}"
+    features = _FEATURES.format(arguments=arguments)
+    named = _NAMED.format(temperature=temperature, labels=labels, names=names)
+    return f"{before}{ANSWER}{features}logits = {logits}\n{named}"
 
 
 def write_readme(program: TemplateClassifier, place: Path, code: str, own_clip: bool = False) -> None:
@@ -264,8 +280,8 @@ def write_readme(program: TemplateClassifier, place: Path, code: str, own_clip: 
         own_clip: whether the export contains the picture tower of the CLIP.
     """
     text = (
-        "Save these lines as `use.py` in this folder and type `python use.py PICTURE …`. They print the label of each\n"
-        f"picture, and how probable it is:\n\n```python\n{code}```\n"
+        "Save these lines as `use.py` in this folder and type `python use.py PICTURE …`. They print, for\n"
+        f"each picture, its label, how probable it is, and the name that the CLIP reads:\n\n```python\n{code}```\n"
     )
     if not own_clip and not open_clip_arguments(program.clip.name):
         text = (

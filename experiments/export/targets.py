@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ipo_prompts.experiments.export.base import (
+    ANSWER,
     READER,
     Differs,
     Reference,
@@ -54,17 +55,18 @@ read = runpy.run_path("read.py")["read"]
     'about["open_clip"]',
     'features.astype("f8") @ head["rows"].T.astype("f8") * about["scale"] + head["bias"]',
     'about["temperature"]',
+    'about["labels"]',
     'about["class_names"]',
 )
-_USE_ONNX = """\
+_USE_ONNX = f"""\
 import json, runpy, sys
 import onnxruntime
-
-names, pixels = json.load(open("head.json"))["class_names"], runpy.run_path("read.py")["pixels"]
+{ANSWER}
+about, pixels = json.load(open("head.json")), runpy.run_path("read.py")["pixels"]
 session = onnxruntime.InferenceSession("classifier.onnx")
 for file in sys.argv[1:]:
-    (row,) = session.run(["probabilities"], {"pixels": pixels(file)[None]})[0]
-    print(file, names[row.argmax()], round(float(row.max()), 4))
+    (row,) = session.run(["probabilities"], {{"pixels": pixels(file)[None]}})[0]
+    print(file, *answer(row, about["labels"], about["class_names"]), sep=", ")
 """
 
 
@@ -111,8 +113,9 @@ def numpy_logits(place: Path, features: Floats) -> Floats:
 
 def _about(program: TemplateClassifier, head: Head) -> dict[str, Any]:
     return {
-        "format": 2,
-        "class_names": list(program.labels),
+        "format": 3,
+        "labels": program.labels,
+        "class_names": program.class_names,
         "scale": head.scale,
         "temperature": head.temperature,
         "clip": program.clip.name,
@@ -301,7 +304,7 @@ TEMPLATES = [{template}]
 CLASS_NAMES = [
 {names}
 ]
-LABELS = [  # the names of the classes in answers
+LABELS = [  # of the same classes, in answers
 {labels}
 ]
 
@@ -329,6 +332,7 @@ read = about["read"]
     'about["LOGIT_SCALE"] * (features @ matrix)',
     'about["TEMPERATURE"]',
     'about["LABELS"]',
+    'about["CLASS_NAMES"]',
 )
 
 

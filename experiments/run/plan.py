@@ -70,7 +70,7 @@ class Plan:
     @cached_property
     def search(self) -> SearchSettings:
         """The settings of the search. With names=auto, the names of labels are searched if accuracy is the reward."""
-        searched = self.config.names == "auto" and self.data.typed and _scores_accuracy(self.config)
+        searched = self.config.names == "auto" and self.data.read and _scores_accuracy(self.config)
         return self.config.search.model_copy(update={"names": "search"} if searched else {})
 
     @property

@@ -291,9 +291,9 @@ def score_before(prepared: Prepared, reward: Reward, units: Units, start: int = 
 
 
 def _typed(prepared: Prepared, reward: Reward, start: int) -> tuple[str, ...]:
-    """Return the class names as typed, codes read; the names of the reward if it does not classify pictures."""
+    """Return the class names as given, before the rule; the names of the reward if it does not classify pictures."""
     names = tuple(reward.class_names)
-    return prepared.plan.data.answers[start : start + len(names)] if isinstance(reward, ClipReward) else names
+    return prepared.plan.data.unread[start : start + len(names)] if isinstance(reward, ClipReward) else names
 
 
 def _with(reward: Reward, template: str) -> Callable[[Any], Score]:

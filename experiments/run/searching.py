@@ -11,6 +11,7 @@ from typing import Any
 
 import dspy
 
+from ipo_prompts.experiments.data.names import answers
 from ipo_prompts.experiments.run.config import about_preset
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import Ui
@@ -102,7 +103,7 @@ def search_in(
         say=ui.passing,
         showing=showing,
     )
-    kept = () if config.names == "search" else [i for i in range(len(data.class_names)) if i not in data.typed]
+    kept = () if config.names == "search" else [i for i in range(len(data.class_names)) if i not in data.read]
     found = running.with_names(
         running.Searched(result, ledger, prepared.reward),
         settings,
@@ -110,7 +111,7 @@ def search_in(
         lm=asked,
         journal=journal,
         task=data.task,
-        typed=data.typed,
+        typed={label: data.typed[label] for label in data.read},
         kept=kept,
         say=ui.passing,
         showing=showing,
@@ -144,7 +145,7 @@ def program_of(prepared: Prepared, searched: Searched) -> TemplateClassifier:
     """Return the program that a run found. Its temperature and its pictures come from search and selection pictures."""
     config, data, choice = prepared.config, prepared.plan.data, searched.result.choice
     names = searched.reward.class_names
-    program = TemplateClassifier(prepared.clip, names, choice.template, data.answers[: len(names)])
+    program = TemplateClassifier(prepared.clip, names, choice.template, answers(data)[: len(names)])
     parts = [units for part in (prepared.search, prepared.selection) if (units := _pictures(part))]
     if parts:
         accuracy = scores_accuracy(prepared.reward)

@@ -32,7 +32,7 @@ def test_exports_are_read_and_give_the_same_labels(labels: dict[str, str], capsy
     assert main(["export", "RUN", "--to", "onnx", "--out", "pets-head", "--pictures", "pets"]) == 0
     capsys.readouterr()
     scope, _ = follow(DOCS / "how-to/export.md")
-    names = [scope["about"]["class_names"][i] for i in scope["logits_of"](scope["features"]).argmax(axis=1)]
+    names = [scope["about"]["labels"][i] for i in scope["logits_of"](scope["features"]).argmax(axis=1)]
     assert names == list(labels.values())
     last, _, difference = capsys.readouterr().out.splitlines()[-1].rpartition(" ")
     assert last == str(names) and float(difference) < 1e-5

@@ -237,6 +237,17 @@ def test_unusable_classes_are_refused(names: Any, message: str, clip: Clip) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_equal_labels_are_summed_before_the_most_probable_is_taken(clip: Clip) -> None:
+    program = TemplateClassifier(clip, ["crane bird", "cat", "crane machine"], labels=["crane", "cat", "crane"])
+    answers = program.answers(np.array([0.25, 0.4, 0.35], dtype=np.float32))
+    assert [(one.label, one.name) for one in answers] == [("crane", "crane machine"), ("cat", "cat")]
+    assert [one.probability for one in answers] == pytest.approx([0.6, 0.4])
+    for item in load_data("embedded", seed=0).test[:40]:
+        answer = program(image=item.picture)
+        assert answer.label == max(answer.scores, key=answer.scores.__getitem__)
+        assert answer.name in program.class_names and answer.name.startswith(answer.label)
+
+
 def test_two_classes_may_share_a_name_and_a_score(clip: Clip) -> None:
     picture = Image.new("RGB", (64, 64), "red")
     shared = TemplateClassifier(clip, ["sunglasses", "cat", "sunglasses"])(image=picture)  # as in CLIP's ImageNet

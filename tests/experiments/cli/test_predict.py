@@ -180,8 +180,8 @@ def test_the_most_probable_classes_are_named(
     words = ["predict", str(saved), str(pictures[0]), "--top", "3"]
     assert main([*words, "--format", "csv"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    others = ["label_2", "probability_2", "label_3", "probability_3"]
-    assert list(row) == ["picture", "label", "probability", *others]
+    others = ["label_2", "probability_2", "name_2", "label_3", "probability_3", "name_3"]
+    assert list(row) == ["picture", "label", "probability", "name", *others]
     features = program.clip.encode_pictures([Picture.from_path(pictures[0])])
     chances = np.sort(program.head().probabilities(features)[0])[::-1]
     shown = [float(row[name]) for name in ("probability", "probability_2", "probability_3")]
@@ -193,9 +193,30 @@ def test_the_most_probable_classes_are_named(
     assert told["top"][1] in capsys.readouterr().out.splitlines()[1]
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_labels_are_written_to_a_new_file_with_the_names_that_the_clip_reads(
+    form: str, program: TemplateClassifier, saved: Path, pictures: list[Path], tmp_path: Path, capsys: Capture
+) -> None:
+    program.rename([f"some {name}" for name in program.class_names])
+    program.save(str(saved))
+    out = tmp_path / f"predicted.{form}"
+    words = ["predict", str(saved), *map(str, pictures[:3]), "--out", str(out)]
+    assert main(words) == 0 and capsys.readouterr().out == ""
+    written = out.read_text(encoding="utf-8")
+    lines = written.splitlines()
+    rows = [*csv.DictReader(lines)] if form == "csv" else [json.loads(line) for line in lines]
+    assert [(row["picture"], row["name"]) for row in rows] == [
+        (str(path), f"some {row['label']}") for path, row in zip(pictures, rows, strict=False)
+    ]
+    assert main(words) == 2 and "already exists" in capsys.readouterr().err and out.read_text("utf-8") == written
+    assert main(words[:-2]) == 0 and f"{rows[0]['label']} ({rows[0]['name']})" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--out", "labels.txt"], "--out labels.txt is no .csv and no .jsonl"),
+        (["--out", "new.csv", "--format", "table"], "--out new.csv is no .csv"),
         (["--top", "few"], "--top is a whole number"),
         (["--top", "0"], "'--top': it should be greater than or equal to 1; see `ipo predict --help`."),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.names import is_code
+from ipo_prompts.experiments.data.names import answers, is_code
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nouns import irregular, synsets
 from support.runs import copy_pictures
@@ -28,10 +28,11 @@ def test_the_nouns_say_what_is_said_of_a_dog() -> None:
 
 def test_numbers_of_wordnet_get_their_names(folder) -> None:
     data = load_data(f"folder:{folder(dict.fromkeys((*CODES, 'n02085620-Chihuahua', 'bus'), 3))}", seed=0)
-    called = dict(zip(data.renamed_from, data.class_names, strict=True))
+    called = dict(zip(data.typed, data.class_names, strict=True))
     assert called["n02084071"] == "dog" and called["n02123045"] == "tabby" and called["n03445924"] == "golfcart"
     assert called["n07747607"] == "orange" and called["n02085620-Chihuahua"] == "Chihuahua" and called["bus"] == "bus"
     assert data.unnamed == () and "n02" not in data.task
+    assert set(answers(data)) == set(data.class_names), "what a number means is the label, too"
 
 
 def test_two_numbers_with_one_name_are_told_apart(folder) -> None:

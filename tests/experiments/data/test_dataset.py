@@ -37,14 +37,13 @@ def test_classes_that_are_left_out_take_their_names_along(folder):
     (root / "classes.yaml").write_text("n2: dog\nroad_sign: [road sign, traffic sign]\n")
     data = replace(load_data(f"folder:{root}", seed=0), unnamed=("cat", "n3"))
     few = without(data, ["dog", "n3"])  # by the name that was given, and as the source has it
-    assert (few.class_names, few.renamed_from) == (("cat", "road sign"), ("cat", "road_sign"))
+    assert (few.class_names, few.typed) == (("cat", "road sign"), ("cat", "road_sign"))
     assert few.unnamed == ("cat",)
     assert few.task == default_task(["cat", "road sign"])
     for part in ("train", "val", "test"):
         kept = [(item.picture, data.class_names[item.label]) for item in data.part(part) if item.label in (0, 3)]
         assert [(item.picture, few.class_names[item.label]) for item in few.part(part)] == kept
     assert without(replace(data, task="signs"), ["dog"]).task == "signs"
-    assert without(replace(data, renamed_from=()), ["dog"]).renamed_from == ()
 
 
 def test_data_with_the_names_that_they_have_anyway_stay_the_same():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.names import changed_names, kept_apart, names_in_words, read_names
+from ipo_prompts.experiments.data.names import answers, changed_names, kept_apart, names_in_words, read_names
 from ipo_prompts.metrics.template import as_read
 
 READ = {
@@ -80,27 +80,35 @@ def test_a_data_set_has_the_names_in_prompts_and_the_typed_names(folder) -> None
     root = folder({"Birds_2019": 3, "hats": 3, "n02084071": 3, "veg": 3})
     data = load_data(f"folder:{root}", clean=True)
     assert data.class_names == ("bird", "hat", "dog", "veg")
-    assert data.answers == ("Birds_2019", "hats", "dog", "veg")
-    assert data.renamed_from == ("Birds_2019", "hats", "n02084071", "veg")
+    assert answers(data) == data.unread == ("Birds_2019", "hats", "dog", "veg")
+    assert data.typed == ("Birds_2019", "hats", "n02084071", "veg")
     assert "hats" not in data.task and "hat" in data.task
     assert names_in_words(data) == "names: Birds_2019 → bird, hats → hat, n02084071 → dog (3 of 4)"
     less = load_data(f"folder:{root}", clean=True, exclude=["hats"])
-    assert less.answers == ("Birds_2019", "dog", "veg") and [*less.typed] == [0, 2]
+    assert answers(less) == ("Birds_2019", "dog", "veg") and less.read == {0, 2}
     plain = load_data(f"folder:{root}")
-    assert plain.class_names == plain.answers == ("Birds_2019", "hats", "dog", "veg") and not plain.typed
+    assert plain.class_names == answers(plain) == ("Birds_2019", "hats", "dog", "veg") and not plain.read
 
 
 def test_a_line_says_what_changed_and_what_was_kept_apart(folder) -> None:
     data = load_data(f"folder:{folder({'cat': 2, 'cats': 2, 'hats': 2})}", clean=True)
     assert kept_apart(data) == ["cats"] and names_in_words(data) == "names: hats → hat (1 of 3); cats: kept apart"
-    assert changed_names(data.answers, data.class_names) == "hats → hat (1 of 3)" and not changed_names(["a"], ["a"])
+    assert changed_names(data.typed, data.class_names) == "hats → hat (1 of 3)" and not changed_names(["a"], ["a"])
 
 
 def test_names_that_somebody_wrote_are_not_read(folder, tmp_path: Path) -> None:
     root = folder({"Birds_2019": 3, "hats": 3, "tools": 3})
     (root / "classes.yaml").write_text("hats: straw hats\n")
     data = load_data(f"folder:{root}", clean=True)
-    assert data.class_names == ("bird", "straw hats", "tool") and [*data.typed] == [0, 2]
-    assert not load_data("embedded", clean=True).typed
+    assert data.class_names == ("bird", "straw hats", "tool") and data.read == {0, 2}
+    assert answers(data) == data.typed and data.unread == ("Birds_2019", "straw hats", "tools")
+    assert not load_data("embedded", clean=True).read
     given = load_data(f"folder:{root}", clean=True, class_names={"hats": "Hats_2019", "tools": "my tools"})
-    assert given.class_names == ("bird", "Hats_2019", "my tools") and given.answers[0] == "Birds_2019"
+    assert given.class_names == ("bird", "Hats_2019", "my tools") and answers(given) == given.typed
+
+
+def test_a_code_that_has_a_name_is_called_by_it_in_answers(folder) -> None:
+    root = folder({"17": 2, "42": 2, "dog": 2, "Obst_2021": 2})
+    named = load_data(f"folder:{root}", class_names={"17": "bus", "42": "dog", "dog": "hound", "Obst_2021": "fruit"})
+    assert named.class_names == ("bus", "dog", "fruit", "hound")
+    assert answers(named) == ("bus", "42", "Obst_2021", "dog"), "no two classes get one label"

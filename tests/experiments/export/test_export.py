@@ -58,7 +58,8 @@ def test_exports_answer_with_the_names_before_they_were_renamed(
     export(program, TARGETS["head"], tmp_path / "head", pictures)
     module = runpy.run_path(str(tmp_path / "plain" / "zero_shot_templates.py"))
     assert tuple(module["LABELS"]) == NAMES and module["CLASS_NAMES"][1] == "gelato"
-    assert tuple(json.loads((tmp_path / "head" / "head.json").read_text())["class_names"]) == NAMES
+    about = json.loads((tmp_path / "head" / "head.json").read_text())
+    assert tuple(about["labels"]) == NAMES and about["class_names"][1] == "gelato"
 
 
 def test_open_clip_builds_our_classifier_from_the_file(
