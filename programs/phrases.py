@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -45,7 +45,8 @@ class Phrase:
         >>> Phrase("etching", "medium", "a PHRASE of a <CLASS>.").template
         'an etching of a <CLASS>.'
         """
-        return re.sub(r"\ba (?=[aeiou]|x-ray)", "an ", self.form.replace("PHRASE", self.text))
+        with_article = self.form.replace("a PHRASE", f"{article(self.text)} {self.text}")
+        return with_article.replace("PHRASE", self.text)
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ class Wording:
         before: the first words before the class, after the kind: an article, nothing, or a doing ("a person doing").
         near: the qualities between these words and the class; all qualities, if there is no kind.
         behind: the words after the class without a comma: a noun ("texture"), or a detail ("in a video game").
+        articles: the articles that the template has: the word after each, and "a" or "an".
 
     Example:
         >>> one = Wording.of("A dark photo of a <CLASS>, upside down.")
@@ -154,6 +156,7 @@ class Wording:
     before: str = "a"
     near: tuple[str, ...] = ()
     behind: str = ""
+    articles: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @classmethod
     def of(cls, template: str) -> Wording | None:
@@ -180,7 +183,8 @@ class Wording:
         if _NO_KIND.fullmatch(kind) or any(_NO_QUALITY.search(quality) for quality in (*qualities, *beside, kind)):
             return None
         before = (near["before"] or "").lower()
-        return cls(kind, tuple(qualities), tuple(details), before, tuple(beside), behind.strip())
+        articles = tuple((word, one.lower()) for one, word in re.findall(r"\b(an?) ([^\s,]+)", front, re.I))
+        return cls(kind, tuple(qualities), tuple(details), before, tuple(beside), behind.strip(), articles)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -212,7 +216,7 @@ class Wording:
     @property
     def usual(self) -> Wording:
         """The same parts in their usual places, after "a": qualities before the kind, details behind a comma."""
-        return reduce(Wording.plus, self.parts, Wording(self.kind))
+        return reduce(Wording.plus, self.parts, Wording(self.kind, articles=self.articles))
 
     @property
     def is_readable(self) -> bool:
@@ -226,7 +230,7 @@ class Wording:
         """Return the template."""
         picture = " ".join(filter(None, [", ".join(self.qualities), self.kind]))
         around = " ".join(filter(None, [self.before, ", ".join(self.near), SLOT, self.behind]))
-        start = f"{_article(picture)} {picture} of {around}" if picture else around
+        start = f"{self._article(picture)} {picture} of {around}" if picture else around
         return f"{', '.join([start, *self.details])}."
 
     @property
@@ -256,8 +260,12 @@ class Wording:
 
     def _beside(self, near: tuple[str, ...]) -> Wording:
         """Return the wording with other qualities before the class, and "a" or "an" to suit them."""
-        article = _article(", ".join(near)) if self.before in ("a", "an") else self.before
-        return replace(self, near=near, before=article)
+        before = self._article(", ".join(near)) if self.before in ("a", "an") else self.before
+        return replace(self, near=near, before=before)
+
+    def _article(self, words: str) -> str:
+        """Return "a" or "an": as the template has it before the same word, else as it suits the words."""
+        return dict(self.articles).get(_first(words)) or article(words)
 
 
 def _listed(text: str) -> list[str]:
@@ -268,8 +276,36 @@ def _without(items: tuple[str, ...], place: int) -> tuple[str, ...]:
     return items[:place] + items[place + 1 :]
 
 
-def _article(words: str) -> str:
-    return "an" if re.match(r"[aeiou]|x-ray", words, re.I) and not re.match(r"(?:uni|one|us[ei])", words, re.I) else "a"
+# "a" or "an". A person or a language model knows the article of what they write; the words here are put together.
+
+
+def article(words: str) -> str:
+    """Return the article before words; "a" before none, where a class follows.
+
+    >>> [article(words) for words in ("European", "MRI scan", "one-line drawing", "old, torn", "")]
+    ['a', 'an', 'a', 'an', 'a']
+    """
+    return _article_of(_first(words)) if words else "a"
+
+
+def _first(words: str) -> str:
+    return words.partition(" ")[0].rstrip(",")
+
+
+@cache
+def _article_of(word: str) -> str:
+    shipped = _shipped_articles()
+    if word in shipped:
+        return shipped[word]
+    import inflect  # takes seconds
+
+    return inflect.engine().a(word).split()[0]
+
+
+@cache
+def _shipped_articles() -> dict[str, str]:
+    content = yaml.safe_load(Path(__file__).with_name("articles.yaml").read_text(encoding="utf-8"))
+    return {word: one for one, words in content.items() for word in words}
 
 
 # Unknown words. A small language model joins and breaks words ("onitsceiling") so that nobody can read them.

@@ -160,5 +160,5 @@ def next_commands(result: RunResult, folder: Path) -> dict[str, str]:
     with_pictures = result.rows_on("test")[-2]
     alone = {}
     if with_pictures.what == "pictures" and with_pictures.kept:
-        alone = {"words": f"ipo predict {quoted} --words PICTURES"}
-    return {"next": f"ipo predict {quoted} PICTURES", **alone, "or": elsewhere}
+        alone = {"words": f"ipo predict {quoted} PICTURES --words --out predicted.csv"}
+    return {"next": f"ipo predict {quoted} PICTURES --out predicted.csv", **alone, "or": elsewhere}

@@ -94,7 +94,7 @@ def test_a_template_that_stays_is_said_to_stay_and_its_program_is_used() -> None
     rows = rows_of({"test": Scored.of(right, steps, object(), Sampling(8))}, "accuracy")
     kept = result.model_copy(update={"template": result.initial_template, "rows": rows})
     assert [line.what for line in table(kept)] == [kept.initial_template, "template: the initial one stays", "in all"]
-    assert next_commands(kept, Path("run"))["next"] == "ipo predict run PICTURES"
+    assert next_commands(kept, Path("run"))["next"] == "ipo predict run PICTURES --out predicted.csv"
     assert "words" not in next_commands(kept, Path("run"))
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import inflect
 import pytest
+import yaml
 
 from ipo_prompts.metrics.template import SLOT, problem
+from ipo_prompts.programs import phrases
+from ipo_prompts.programs.domain import everyday
 from ipo_prompts.programs.phrases import Vocabulary, Wording
 
 
@@ -26,6 +32,15 @@ def test_the_vocabulary_is_broad_and_has_no_phrase_twice() -> None:
 def test_the_article_fits_the_phrase(text: str, start: str) -> None:
     template = next(phrase.template for phrase in Vocabulary.load().phrases if phrase.text == text)
     assert template.startswith(start)
+
+
+def test_the_articles_of_the_shipped_words_are_those_of_inflect() -> None:
+    articles = yaml.safe_load((Path(phrases.__file__).parent / "articles.yaml").read_text("utf-8"))
+    shipped = {word: one for one, words in articles.items() for word in words}
+    texts = [*(phrase.text for phrase in Vocabulary.load().phrases), *everyday(), "photo", "image", "view"]
+    assert {text.split()[0].rstrip(",") for text in texts} <= set(shipped)
+    engine = inflect.engine()
+    assert {word: engine.a(word).split()[0] for word in shipped} == shipped
 
 
 def test_phrases_that_name_a_class_are_not_usable() -> None:

@@ -156,6 +156,19 @@ def test_parts_beside_the_class_stay_there_and_their_article_suits_them() -> Non
     assert str(near.usual) == "an old, torn photo of a <CLASS>."
 
 
+@pytest.mark.parametrize("words", ["a European photo", "an MRI scan", "a one-line drawing", "an SUV photo"])
+def test_the_article_that_somebody_wrote_stays(words: str) -> None:
+    wording = Wording.of(f"{words} of a <CLASS>, in fog.")
+    assert wording is not None
+    assert str(wording.usual) == f"{words} of a <CLASS>, in fog." and f"{words} of a <CLASS>." in map(
+        str, wording.less()
+    )
+
+
+def test_the_article_suits_a_word_that_is_not_shipped() -> None:
+    assert str(Wording("photo").plus(Part("kind", "unicorn sketch"))) == "a unicorn sketch of a <CLASS>."
+
+
 def test_a_doing_and_a_noun_do_not_stand_together_nor_two_kinds_of_thing() -> None:
     detail, _, noun, doing = DOMAIN
     assert not Wording("photo").plus(noun).plus(doing).is_readable
