@@ -24,7 +24,7 @@ from ipo_prompts.experiments.data.dataset import (
 )
 from ipo_prompts.experiments.data.draw import PARTS as DRAWN
 from ipo_prompts.experiments.data.draw import Draw, base_pictures
-from ipo_prompts.experiments.data.names import names_in_words
+from ipo_prompts.experiments.data.names import names_in_words, unclear_names
 from ipo_prompts.metrics.blend import FEWEST
 from ipo_prompts.metrics.errors import InputError, printable, several
 from ipo_prompts.metrics.pictures import Picture, decode
@@ -158,6 +158,8 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
     yield f"{len(data.class_names):,} classes, {len(items):,} pictures{variants}{split}"
     if read := names_in_words(data, _ALL):
         yield from _wrapped(f"{read}; your own, before a search: ipo docs class-names")
+    if unclear := unclear_names(data):
+        yield from _wrapped(unclear)
     yield ""
     empty = empty_classes(data) if drawn else []
     kept = [name for label, name in enumerate(data.class_names) if label not in empty]

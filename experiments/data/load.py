@@ -257,17 +257,13 @@ def _called(data: DataSet, names: Mapping[Any, Any], where: str, *, clean: bool)
 
     If `clean`, all other names are read as captions write them, but not codes.
     """
-    own = data.class_names
     given = {tidy(name) for name in names if isinstance(name, str)}
     known, unnamed = read_codes(data, given)  # before `with_names`: codes that the user wrote count as names
     said = [WORDNET] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
     if known or names:
         data = with_names(data, {**known, **names}, " and ".join(reversed(said)))
     data = replace(data, unnamed=unnamed)
-    stay = {*given, *unnamed}
-    pairs = enumerate(zip(own, data.class_names, strict=True))
-    named = [label for label, (before, after) in pairs if before in stay or before != after]
-    return read_labels(data, named) if clean else data
+    return read_labels(data, {*given, *unnamed, *known}) if clean else data
 
 
 def names_data(word: str) -> bool:

@@ -33,6 +33,7 @@ from ipo_prompts.experiments.data.dataset import DataSet, task_of
 from ipo_prompts.metrics.errors import InputError, did_you_mean, invisible, several
 from ipo_prompts.metrics.nouns import Synset, all_above, meanings, singulars, synsets
 from ipo_prompts.metrics.template import SLOT, as_read, named, names_of, problem, tidy
+from ipo_prompts.programs.phrases import unknown_words
 
 NAMES_FILE = "classes.yaml"
 MAX_CHARACTERS = 200
@@ -43,24 +44,28 @@ MAX_NAMES = 64
 NAME_COLUMN = "class_name"
 """The column of a table that holds the name of each class whose label is a number."""
 _WORDNET = re.compile(r"n(\d{8})(?![0-9A-Za-z])")
+_NO_AIRCRAFT = r"(?!7\d7-\d{3}\Z|(?-i:C-\d{2,3})\Z)"
+"""Aircraft are called as codes are: `737-800`, `C-130`."""
 _NUMBERED = re.compile(
-    r"""[\W\d_]*\d[\W\d_]*                                                   # 17, 0_3, 2024-05-01
+    _NO_AIRCRAFT
+    + r"""(?:[\W\d_]*\d[\W\d_]*                                                   # 17, 0_3, 2024-05-01
     | (?:class|cls|category|cat|label|folder|group|type|kind|target|id|[cln])[\W_]*\d[\W\d_]*   # class_3, c12
     | /?m[/._]0[0-9a-z_]+                                                    # /m/0k4j, of Open Images
     | Q\d+                                                                   # Q144, of Wikidata
     | (?=[a-z\-]*\d)(?=[\d\-]*[a-f])[0-9a-f\-]{8,}                           # digests, UUIDs
-    """,
+    )""",
     re.VERBOSE | re.IGNORECASE,
 )
 _BRACKETS = re.compile(r"[\s_]*[(\[{]([^()\[\]{}]*)[)\]}]")
-_NUMBER = re.compile(r"\d+\s*[._)\-]\s*(?=\S)")
+_NUMBER = re.compile(_NO_AIRCRAFT + r"\d+\s*[._)\-]\s*(?=\S)")
 _LISTED = re.compile(r"\A(?:0\d*[\s._)\-]+|\d+(?:\)|\.\s|\s+-\s)\s*)(?=\S)")
 _VERSION = re.compile(r"(.*[^\W\d])[._\-](?:v\d+|(?:19|20)\d\d)", re.IGNORECASE)
 _OWNER = re.compile(r"(?:my|our)\s+(?=\S)", re.IGNORECASE)
 _LAST = re.compile(r"(.*\S)[\s\-]+(?:(\d{1,3})|final|copy|new|old|misc)", re.IGNORECASE)
 _JOINED = re.compile(r"\b(?:and|or|of|in|with)\b|&", re.IGNORECASE)
 _SEPARATORS = re.compile(r"_+|(?<=[^\W\d])[.](?=[^\W\d])|\s+-+\s+")
-_CAPITAL = re.compile(r"(?<=[a-z]{2})(?=[A-Z][a-z])")
+_CAPITAL = re.compile(r"(?<=[a-z]{2})(?<!\bMac)(?=[A-Z][a-z])")
+"""Where a capital begins a word: `BlackBear`, but not `MacBook`."""
 PLURAL = {"jeans", "goods", "headphones", "pajamas", "noodles", "oats", "nachos", "chopsticks", "trousers"}
 """Words that captions use in the plural, though WordNet has only their singular."""
 SHORTEST = 4
@@ -314,25 +319,52 @@ def refuse_codes(data: DataSet) -> None:
     raise InputError(
         f"{len(codes)} of {len(data.class_names)} classes of {data.name} {'is' if len(codes) == 1 else 'are'} called "
         f"by a code, which no CLIP reads: {several([repr(name) for name in codes])}; "
-        f"write {NAMES_FILE}, with a line `{codes[0]}: name` for each."
+        f"write the file {NAMES_FILE} into the folder of pictures, or name a file with class_names=, with a line "
+        f"`{codes[0]!r}: name` for each."
     )
+
+
+def unclear_names(data: DataSet) -> str:
+    """Say which names have no word that WordNet or a list of English words has; empty if there are none.
+
+    Names that somebody wrote, and codes, are not judged.
+    """
+    pairs = enumerate(zip(data.typed, data.class_names, strict=True))
+    judged = [str(name) for label, (typed, name) in pairs if label in data.read or name == typed]
+    unclear = [repr(name) for name in judged if name not in data.unnamed and _is_unclear(name)]
+    if not unclear:
+        return ""
+    many = 2 * len(unclear) > len(data.class_names)
+    which = f"{len(unclear)} of {len(data.class_names)} names" if many else several(unclear)
+    verb = "means" if len(unclear) == 1 else "mean"
+    return f"IPO cannot know what {which} {verb}; write it in {NAMES_FILE}: ipo docs class-names"
+
+
+def _is_unclear(name: str) -> bool:
+    words = re.findall(r"[^\W\d_]+", name)
+    return bool(words) and not any(_known(word) or not unknown_words(word) for word in words)
 
 
 # Names as captions write them.
 
 
-def read_labels(data: DataSet, named: Collection[int]) -> DataSet:
+def read_labels(data: DataSet, kept: Collection[str]) -> DataSet:
     """Return the data set with the names of its classes as captions write them.
 
     Args:
         data: the data set; codes are read already.
-        named: the labels of the classes whose names stay.
+        kept: the classes whose names stay, as typed.
     """
-    left = [label for label in range(len(data.class_names)) if label not in named]
-    names, _ = read_names([data.typed[label] for label in left], [data.class_names[label] for label in named])
-    read = dict(zip(left, names, strict=True))
-    classes = tuple(read.get(label, name) for label, name in enumerate(data.class_names))
-    return replace(data, class_names=classes, task=task_of(data, classes), read=frozenset(left))
+    read = frozenset(label for label, name in enumerate(data.typed) if name not in kept)
+    names = iter(_read(data, read)[0])
+    classes = tuple(next(names) if label in read else name for label, name in enumerate(data.class_names))
+    return replace(data, class_names=classes, task=task_of(data, classes), read=read)
+
+
+def _read(data: DataSet, read: Collection[int]) -> tuple[list[str], list[str]]:
+    """Read the typed names of some classes, see `read_names`, beside the names of all others."""
+    others = [name for label, name in enumerate(data.class_names) if label not in read]
+    return read_names([name for label, name in enumerate(data.typed) if label in read], others)
 
 
 def answers(data: DataSet) -> tuple[str, ...]:
@@ -369,8 +401,7 @@ def changed_names(typed: Sequence[str], used: Sequence[str], most: int = SHOWN) 
 
 def kept_apart(data: DataSet) -> list[str]:
     """Return the typed names that were only separated into words, because two classes would have the same name."""
-    others = [name for label, name in enumerate(data.class_names) if label not in data.read]
-    return read_names([name for label, name in enumerate(data.typed) if label in data.read], others)[1]
+    return _read(data, data.read)[1]
 
 
 def read_names(typed: Sequence[str], taken: Iterable[str] = ()) -> tuple[list[str], list[str]]:

@@ -65,7 +65,7 @@ def test_codes(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "A320",
+        *("A320", "737-800", "707-320", "DC-10", "C-130", "C-47"),
         "Boeing 737-800",
         "F16",
         "mp3 player",
@@ -100,8 +100,12 @@ def test_a_search_refuses_them_until_they_are_named(
         assert main(words) == 2
         said = capsys.readouterr().err
         assert "2 of 6 classes of folder:scans are called by a code, which no CLIP reads: 'class_0', 'class_1'" in said
-        assert "write classes.yaml, with a line `class_0: name` for each." in said
-    (root / "classes.yaml").write_text("class_0: coach\nclass_1: class_1\n")
+        assert "write the file classes.yaml into the folder of pictures" in said
+    (root / "class_0").rename(root / "0")
+    assert main(job) == 2
+    line = re.search(r"a line `(.*)` for each", capsys.readouterr().err)
+    assert line
+    (root / "classes.yaml").write_text(f"{line[1]}\nclass_1: class_1\n")  # as the message says
     assert load_data(f"folder:{root}", seed=0).unnamed == (), "who writes a code for a name is believed"
 
 

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.names import answers, changed_names, kept_apart, names_in_words, read_names
+from ipo_prompts.experiments.data.check import check_data
+from ipo_prompts.experiments.data.names import (
+    answers,
+    changed_names,
+    kept_apart,
+    names_in_words,
+    read_names,
+    unclear_names,
+)
 from ipo_prompts.metrics.template import as_read
 
 READ = {
@@ -37,7 +45,21 @@ READ = {
 STAY = [
     *("glasses", "scissors", "species", "jeans", "headphones", "noodles", "nachos", "people", "bus", "forget-me-not"),
     *("Boeing 737-200", "iPhone 12", "A320", "speed limit 50", "2012 BMW M3", "MP3 player", "house-2", "AK-47"),
-    *("iPhone", "McDonalds", "SUV", "US", "BMW", "moon", "dress shirt", "cats & dogs", "St. Bernard", "背景"),
+    *(
+        "iPhone",
+        "McDonalds",
+        "MacBook",
+        "MacBook Pro",
+        "737-800",
+        "SUV",
+        "US",
+        "BMW",
+        "moon",
+        "dress shirt",
+        "cats & dogs",
+        "St. Bernard",
+        "背景",
+    ),
 ]
 
 
@@ -70,6 +92,26 @@ def test_names_are_read_together_and_stay_apart(typed: list[str], read: list[str
     found, apart = read_names(typed)
     assert found == read and len({*map(as_read, found)}) == len(typed)
     assert all(name in typed for name in apart)
+
+
+def test_aircraft_keep_the_number_in_front() -> None:
+    assert read_names(["737-800", "707-320"])[0] == ["737-800", "707-320"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["akiec", "dog", "cat"], "what 'akiec' means; write it in classes.yaml"),
+        (["akiec", "bkl", "dog", "cat"], "what 'akiec', 'bkl' mean;"),
+        (["akiec", "bcc", "bkl", "dog"], "what 3 of 4 names mean;"),
+        (["dog", "freckled", "737-800", "class_3"], ""),
+    ],
+)
+def test_names_without_a_known_word_are_told(folder, names: list[str], said: str) -> None:
+    root = folder(dict.fromkeys(names, 2))
+    data = load_data(f"folder:{root}", clean=True)
+    assert said in unclear_names(data) and bool(said) is bool(unclear_names(data))
+    assert said in " ".join(check_data(data).text().split())
 
 
 def test_no_name_becomes_one_that_another_class_has() -> None:
