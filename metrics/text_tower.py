@@ -54,16 +54,7 @@ def encode_templates(model: Any, tokenizer: Any, templates: Sequence[str], class
     Returns:
         The class embeddings of each template, float32 (T, C, D), unit rows, in the order given.
     """
-    return encode_classes(partial(encode_texts, model, tokenizer), templates, class_names)
-
-
-def encode_classes(
-    encode: Callable[[list[str]], Floats], templates: Sequence[str], class_names: Sequence[str]
-) -> Floats:
-    """Return the class embeddings of each template, float32 (T, C, D), as `encode_templates` does.
-
-    `encode` is a function that returns the embeddings of n texts: float32 (n, D), unit rows.
-    """
+    encode = partial(encode_texts, model, tokenizer)
     rows = encode([fill(template, name) for template in templates for name in class_names])
     rows = rows.reshape(len(templates), len(class_names), rows.shape[1])
     # Synonyms are encoded in a call of their own. So the embedding of a class with one name has the same bits as if no

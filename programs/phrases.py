@@ -279,27 +279,23 @@ def _without(items: tuple[str, ...], place: int) -> tuple[str, ...]:
 # "a" or "an". A person or a language model knows the article of what they write; the words here are put together.
 
 
+@cache
 def article(words: str) -> str:
     """Return the article before words; "a" before none, where a class follows.
 
     >>> [article(words) for words in ("European", "MRI scan", "one-line drawing", "old, torn", "")]
     ['a', 'an', 'a', 'an', 'a']
     """
-    return _article_of(_first(words)) if words else "a"
+    first = _first(words)
+    if first in _shipped_articles():
+        return _shipped_articles()[first]
+    import inflect  # takes seconds
+
+    return inflect.engine().a(first).split()[0]
 
 
 def _first(words: str) -> str:
     return words.partition(" ")[0].rstrip(",")
-
-
-@cache
-def _article_of(word: str) -> str:
-    shipped = _shipped_articles()
-    if word in shipped:
-        return shipped[word]
-    import inflect  # takes seconds
-
-    return inflect.engine().a(word).split()[0]
 
 
 @cache

@@ -158,8 +158,7 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
     yield f"{len(data.class_names):,} classes, {len(items):,} pictures{variants}{split}"
     if read := names_in_words(data, _ALL):
         yield from _wrapped(f"{read}; your own, before a search: ipo docs class-names")
-    if unclear := unclear_names(data):
-        yield from _wrapped(unclear)
+    yield from _wrapped(unclear_names(data))
     yield ""
     empty = empty_classes(data) if drawn else []
     kept = [name for label, name in enumerate(data.class_names) if label not in empty]

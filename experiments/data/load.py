@@ -259,10 +259,8 @@ def _called(data: DataSet, names: Mapping[Any, Any], where: str, *, clean: bool)
     """
     given = {tidy(name) for name in names if isinstance(name, str)}
     known, unnamed = read_codes(data, given)  # before `with_names`: codes that the user wrote count as names
-    said = [WORDNET] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
-    if known or names:
-        data = with_names(data, {**known, **names}, " and ".join(reversed(said)))
-    data = replace(data, unnamed=unnamed)
+    said = [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names) + [WORDNET] * bool(known)
+    data = replace(with_names(data, {**known, **names}, " and ".join(said)), unnamed=unnamed)
     return read_labels(data, {*given, *unnamed, *known}) if clean else data
 
 

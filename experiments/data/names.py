@@ -141,8 +141,7 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
         where: the table's name in messages.
 
     Raises:
-        InputError: a label is not a whole number, the numbers have a gap, a label has two names, or a name has two
-            labels.
+        InputError: a label is not a whole number, the numbers have a gap, or a label has two names.
 
     >>> numbered_names([("1", "dog"), ("0", "cat"), ("1", "dog")], "the table")
     ('cat', 'dog')
@@ -160,11 +159,7 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
     gap = min(set(range(len(names))) - set(names), default=None)
     if gap is not None:
         raise InputError(f"the labels in {where} must run from 0 without gaps (see label {gap}); renumber them.")
-    ordered = tuple(names[number] for number in sorted(names))
-    twice = Counter(ordered).most_common(1)
-    if twice and twice[0][1] > 1:
-        raise InputError(f"{where} has two labels with the name {twice[0][0]!r}; rename one or join them.")
-    return ordered
+    return tuple(names[number] for number in sorted(names))
 
 
 def _is_number(label: object) -> bool:
@@ -336,8 +331,7 @@ def unclear_names(data: DataSet) -> str:
         return ""
     many = 2 * len(unclear) > len(data.class_names)
     which = f"{len(unclear)} of {len(data.class_names)} names" if many else several(unclear)
-    verb = "means" if len(unclear) == 1 else "mean"
-    return f"IPO cannot know what {which} {verb}; write it in {NAMES_FILE}: ipo docs class-names"
+    return f"IPO cannot know the meaning of {which}; write it in {NAMES_FILE}: ipo docs class-names"
 
 
 def _is_unclear(name: str) -> bool:
@@ -384,7 +378,7 @@ def names_in_words(data: DataSet, most: int = 5) -> str:
         most: the most names that are listed.
     """
     changed = changed_names(data.typed, data.class_names, most)
-    apart = kept_apart(data) if changed else []
+    apart = _read(data, data.read)[1] if changed else []
     kept = f"; {several(apart)}: kept apart" if apart else ""
     return f"names: {changed}{kept}" if changed else ""
 
@@ -397,11 +391,6 @@ def changed_names(typed: Sequence[str], used: Sequence[str], most: int = SHOWN) 
     """
     changed = [f"{before} → {name}" for before, name in zip(typed, used, strict=True) if before != name]
     return f"{several(changed, most)} ({len(changed)} of {len(used)})" if changed else ""
-
-
-def kept_apart(data: DataSet) -> list[str]:
-    """Return the typed names that were only separated into words, because two classes would have the same name."""
-    return _read(data, data.read)[1]
 
 
 def read_names(typed: Sequence[str], taken: Iterable[str] = ()) -> tuple[list[str], list[str]]:

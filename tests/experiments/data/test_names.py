@@ -11,7 +11,6 @@ from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.experiments.data.names import (
     answers,
     changed_names,
-    kept_apart,
     names_in_words,
     read_names,
     unclear_names,
@@ -101,9 +100,9 @@ def test_aircraft_keep_the_number_in_front() -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["akiec", "dog", "cat"], "what 'akiec' means; write it in classes.yaml"),
-        (["akiec", "bkl", "dog", "cat"], "what 'akiec', 'bkl' mean;"),
-        (["akiec", "bcc", "bkl", "dog"], "what 3 of 4 names mean;"),
+        (["akiec", "dog", "cat"], "the meaning of 'akiec'; write it in classes.yaml"),
+        (["akiec", "bkl", "dog", "cat"], "the meaning of 'akiec', 'bkl';"),
+        (["akiec", "bcc", "bkl", "dog"], "the meaning of 3 of 4 names;"),
         (["dog", "freckled", "737-800", "class_3"], ""),
     ],
 )
@@ -134,7 +133,7 @@ def test_a_data_set_has_the_names_in_prompts_and_the_typed_names(folder) -> None
 
 def test_a_line_says_what_changed_and_what_was_kept_apart(folder) -> None:
     data = load_data(f"folder:{folder({'cat': 2, 'cats': 2, 'hats': 2})}", clean=True)
-    assert kept_apart(data) == ["cats"] and names_in_words(data) == "names: hats → hat (1 of 3); cats: kept apart"
+    assert names_in_words(data) == "names: hats → hat (1 of 3); cats: kept apart"
     assert changed_names(data.typed, data.class_names) == "hats → hat (1 of 3)" and not changed_names(["a"], ["a"])
 
 

@@ -166,7 +166,10 @@ HEAD = "image,label,split,group\n"
         ("image,label\ncat/000.png,0\ndog/000.png,1\n", "are numbers and CLIP reads names; add a column class_name"),
         ("image,label,class_name\ncat/000.png,0,cat\ndog/000.png,2,dog\n", r"from 0 without gaps \(see label 1\)"),
         ("image,label,class_name\ncat/000.png,0,cat\ndog/000.png,0,dog\n", "the label 0 both 'cat' and 'dog'"),
-        ("image,label,class_name\ncat/000.png,0,cat\ndog/000.png,1,cat\n", "two labels with the name 'cat'"),
+        (
+            "image,label,class_name\ncat/000.png,0,cat\ndog/000.png,1,cat\n",
+            "same in a prompt: 'cat' and 'cat'",
+        ),
         ("image,label,class_name\ncat/000.png,x,cat\n", "has the label 'x' beside a column class_name"),
         ('image,label\ncat/000.png,cat\n"dog/000.png,dog\n', "row 3 of .* is no CSV .unexpected end of data."),
     ],
