@@ -10,12 +10,11 @@ import shlex
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import yaml
 from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.data import DataSet
-from ipo_prompts.experiments.data.draw import base_pictures, many
+from ipo_prompts.experiments.data.draw import many
 from ipo_prompts.experiments.data.names import NAMES_FILE
 from ipo_prompts.experiments.export.targets import best_target
 from ipo_prompts.experiments.report.explain import ANALYSIS, analyse
@@ -23,7 +22,7 @@ from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_rep
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import held_back_shots, plan
+from ipo_prompts.experiments.run.plan import Plan, estimate, held_back_shots, plan
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, as_begun, prepare
 from ipo_prompts.experiments.run.result import (
     PROGRAM,
@@ -43,7 +42,7 @@ from ipo_prompts.experiments.run.tested_before import check_countable, told
 from ipo_prompts.experiments.tracking import Tracker, summary_of, tracking
 from ipo_prompts.metrics.blend import FEWEST
 from ipo_prompts.metrics.classification import scores_accuracy
-from ipo_prompts.metrics.clock import Limit, now
+from ipo_prompts.metrics.clock import BudgetReached, now
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, several, silent
 from ipo_prompts.metrics.reward import scale_of
@@ -157,23 +156,20 @@ def _taken(folder: Path) -> InputError:
 def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
     """Say which limit ended a run, and with which command the run is resumed under a larger limit."""
     assert result.limit is not None
-    larger = larger_limit(config, result.limit, result.needed)
-    again = resume_command(folder, config.model_dump(), f"--{result.limit.replace('_', '-')}", str(larger))
+    again = resume_command(folder, config.model_dump(), f"--{result.limit.replace('_', '-')}", str(result.larger))
     return f"stopped early: {result.stopped}; resume with a larger limit: {again}"
 
 
-def larger_limit(config: RunConfig, key: Limit, needed: float) -> float:
-    """Return a larger limit under which a stopped run can be resumed.
+def larger_limit(planned: Plan, reached: BudgetReached) -> float:
+    """Return a larger limit under which a stopped run can go on and end.
 
-    The new limit is twice the limit that was reached, and at least the limit that the run needs to go on.
-
-    Args:
-        config: the configuration of the run.
-        key: the limit that stopped the run.
-        needed: the smallest limit under which the run can go on, see `BudgetReached`.
+    The new limit is twice the limit that was reached. It is at least what the next call needs, and at least the
+    forecast of the whole run.
     """
-    limit: float = getattr(config, key)
-    enough = math.ceil(10_000 * needed) / 10_000 if key == "budget_usd" else math.ceil(needed)
+    limit: float = getattr(planned.config, reached.limit)
+    whole = estimate(planned).get(reached.limit.removeprefix("budget_"))  # there is no forecast of the time
+    needed = max(reached.needed, whole or 0.0)
+    enough = math.ceil(10_000 * needed) / 10_000 if reached.limit == "budget_usd" else math.ceil(needed)
     return max(2 * limit, enough)
 
 
@@ -301,11 +297,12 @@ def _result(
         ended=searching.ended,
         stopped=searching.stopped,
         limit=searching.reached.limit if searching.reached else None,
-        needed=searching.reached.needed if searching.reached else 0.0,
+        larger=larger_limit(planned, searching.reached) if searching.reached else 0.0,
         steps=len(searching.steps) - 1,
         proposed=searching.proposed,
         templates_scored=len(searching.history),
         scored_only=searching.scored_only,
+        written=searching.written,
         lm=LanguageModels.model_validate({role: roles.get(role) for role in LanguageModels.model_fields}),
         seconds={name: round(spent, 1) for name, spent in seconds.items()},
         seed=config.seed,
@@ -325,26 +322,19 @@ def advice(prepared: Prepared, program: TemplateClassifier, test: SealedTest) ->
             f"{test.copies:,} of {sealed:,} test pictures are also search or selection pictures, so the accuracy is "
             f"too high; this lists them: {config.check_command}"
         )
-    if more := many(prepared.plan.data, config.shots, config.selection_shots):
-        return f"more labelled pictures can help: {' '.join(more)}"
-    tested = {item.label for item in drawn.test}
-    untested = [repr(str(name)) for label, name in enumerate(drawn.class_names) if label not in tested]
-    if untested:
-        return f"no test picture: {several(untested)}; add pictures, to know how often these classes are named rightly"
-    if config.head == "auto" and scores_accuracy(prepared.reward) and _few(prepared):
+    if drawn.untested:
+        names = several(drawn.untested)
+        return f"no test picture: {names}; add pictures, to know how often these classes are named rightly"
+    accuracy = scores_accuracy(prepared.reward)
+    if more := many(prepared.plan.data, config.shots, held_back_shots(config)):
+        return f"more {'labelled' if accuracy else 'search'} pictures can help: {' '.join(more)}"
+    if config.head == "auto" and accuracy and drawn.labelled < FEWEST:
         if config.shots + held_back_shots(config) < FEWEST:
             return f"with {FEWEST} or more labelled pictures a class, pictures can help beside words: shots=4"
         return f"label {FEWEST} or more pictures a class, so that pictures can help beside words"
     for row in test.rows:
-        if row.part == "test" and row.measure == "mean over classes":
+        if accuracy and row.part == "test" and row.measure == "mean over classes":
             return f"with verdict=balanced each class counts the same; the last accuracy is then {share(row.after)}"
     if test.tested_before:
         return told(test.tested_before)
     return ""
-
-
-def _few(prepared: Prepared) -> bool:
-    """Whether the median class has fewer labelled base pictures than pictures need to count beside words."""
-    drawn = prepared.plan.drawn
-    base = base_pictures((*drawn.search, *drawn.selection))
-    return bool(np.median([base[label] for label in range(len(drawn.class_names))]) < FEWEST)

@@ -79,15 +79,20 @@ SAME = Effect(0.0, 0.0, 0.0, 1.0, "same templates")
 # The difference of two templates or methods on the same units.
 
 
-def paired_difference(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Effect:
+def paired_difference(before: ArrayLike, after: ArrayLike, sampling: Sampling, most: float = 1.0) -> Effect:
     """Compare the contributions of two templates on the same n units under one seed: `after` minus `before`.
+
+    Args:
+        before, after: the contribution of each unit under the first and the second template, (n,).
+        sampling: how the units were drawn.
+        most: the largest difference of two scores: high - low of the reward's scale, see `scale.Scale`.
 
     >>> found = paired_difference([True, False] * 50, [True, True] * 50, Sampling(100))
     >>> found.mean, found.p < 0.0001
     (0.5, True)
     """
     values = values_of(after) - values_of(before)
-    return effect_of(float(values.mean()), spread([[Part(values[None], sampling)]]))
+    return effect_of(float(values.mean()), spread([[Part(values[None], sampling)]]), most=most)
 
 
 def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Effect:
@@ -107,12 +112,12 @@ def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampl
     return effect_of(float(sampling.class_means(values).mean()), Spread(variance, NO_SEEDS), EACH_CLASS_ALIKE)
 
 
-def effect_of(mean: float, found: Spread, covers: str = THESE_CLASSES) -> Effect:
-    """Return the effect of a difference with this spread: its interval and its p."""
+def effect_of(mean: float, found: Spread, covers: str = THESE_CLASSES, most: float = 1.0) -> Effect:
+    """Return the effect of a difference with this spread: its interval, from -most to most at the widest, and its p."""
     if not math.isfinite(found.whole.value):
-        return Effect(mean, -1.0, 1.0, 1.0, covers)
+        return Effect(mean, -most, most, 1.0, covers)
     half = found.half_width
-    return Effect(mean, max(-1.0, mean - half), min(1.0, mean + half), max(_p(mean, one) for one in found), covers)
+    return Effect(mean, max(-most, mean - half), min(most, mean + half), max(_p(mean, one) for one in found), covers)
 
 
 def _p(mean: float, variance: Variance) -> float:

@@ -101,6 +101,7 @@ class Bench:
         count: the number of templates that are wanted in a step.
         proposed: the templates that this step has proposed.
         refused: the templates that this step was refused, with the reasons.
+        written: how many templates of a language model could be used in this search; None if it gave no reply yet.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Bench:
         self.problem = cache(reward.problem)  # a template that does not fit may come many times
         self.step, self.seed, self.count = -1, 0, settings.candidates_per_step
         self.refused: list[Rejection] = []
+        self.written: int | None = None
         self._tries = 0  # with the templates that were passed over for more promising ones
         (initial,) = score(reward, [settings.initial_template], units)
         self.everything = History(Proposed(initial, -1, "initial"))

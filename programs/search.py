@@ -47,6 +47,7 @@ class SearchResult:
         ended: why the search ended, in words.
         reached: the limit that stopped the search, or None. A stopped search can be resumed under a larger limit.
         domain: the domain words that the strategy knew.
+        written: how many templates of a language model could be used; None if it was asked for none.
 
     Example:
         >>> from ipo_prompts import ClipReward, draw, load_clip, load_data
@@ -66,6 +67,7 @@ class SearchResult:
     ended: str
     reached: BudgetReached | None
     domain: tuple[DomainWord, ...]
+    written: int | None
 
     def __repr__(self) -> str:
         tried = f"{self.proposed} proposed, {self.scored_only} scored only"
@@ -161,7 +163,8 @@ def search(
         if selection_units is not None:
             held_back = HeldBack(selection_units, partial(held_back_scores, units=selection_units))
         choice = choose_winner(settings.selection, bench.everything, search_units, held_back)
-    return SearchResult(tuple(steps), choice, bench.everything, bench.descriptions, ended, reached, bench.domain)
+    found = bench.everything, bench.descriptions, ended, reached, bench.domain, bench.written
+    return SearchResult(tuple(steps), choice, *found)
 
 
 def _ask_until_it_ends(settings: SearchSettings, strategy: Strategy, bench: Bench, end_step: Callable[[], None]) -> str:

@@ -51,7 +51,7 @@ def check(
     """Read all pictures; say what a run would use, what is broken or a copy, and which command searches on the rest."""
     from ipo_prompts.experiments.data import draw, load_data, sources
     from ipo_prompts.experiments.data.check import check_data
-    from ipo_prompts.experiments.data.dataset import without
+    from ipo_prompts.experiments.data.dataset import leaving_out, without
     from ipo_prompts.experiments.data.draw import many
     from ipo_prompts.experiments.data.names import refuse_codes
     from ipo_prompts.metrics.clip import check_name, load_clip
@@ -64,17 +64,21 @@ def check(
     report = check_data(data, load_clip(clip) if clip else None, _tell)
     drawn = None
     why = ""
-    more = many(data, config.shots, config.selection_shots)
-    config = read_about([*(words or []), *more], "data check", "shots", "selection_shots")
+    advised = many(data, config.shots, config.selection_shots)
+    config = read_about([*(words or []), *advised], "data check", "shots", "selection_shots")
+    if report.without:  # they stand beside those that were typed
+        advised += shlex.split(leaving_out([*config.exclude, *report.without]))
     try:
         drawn = draw(without(data, report.without), config.shots, config.selection_shots, config.seed)
         refuse_codes(data)
+        advised += ["verdict=balanced"] if drawn.lopsided else []
     except InputError as error:
         why = str(error)
     print(report.text(drawn, why))
     if not why:
         clip = clip or ("embedded" if spec.startswith("embedded") else "ViT-B-16/openai")
-        command = shlex.join(["ipo", "optimize", spec, "--clip", clip, "--lm", "none", *(words or []), *more])
+        last = {word.partition("=")[0]: word for word in [*(words or []), *advised]}
+        command = shlex.join(["ipo", "optimize", spec, "--clip", clip, "--lm", "none", *last.values()])
         print(f"{'next' if report.ok else 'when that is mended'}: {command}")
     return 0 if report.ok and not data.unnamed else 1  # a data set that has only test pictures is sound
 

@@ -166,7 +166,7 @@ def _row(found: Sequence[GridCell], pictures: dict[str, int]) -> dict[str, Any]:
         "cells": len(found),
         "finished": len(found) - len(left),
         "calls": sum(role["calls"] for role in roles),
-        "tokens": sum(role["tokens_in"] + role["tokens_out"] for role in roles),
+        "tokens": sum(one["tokens"] for one in all_of_it),
         "usd": total_usd([0.0, *(one["usd"] for one in all_of_it)]),
         "seconds": sum(one["seconds"] for one in all_of_it),
         "data": {data: total_usd(one["usd"] for one in of_data) for data, of_data in expected.items()},

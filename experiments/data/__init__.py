@@ -5,7 +5,7 @@
 """
 
 from ipo_prompts.experiments.data.dataset import DataSet, Item, default_task
-from ipo_prompts.experiments.data.draw import Draw, draw, fresh, untested
+from ipo_prompts.experiments.data.draw import Draw, draw, fresh
 from ipo_prompts.experiments.data.load import load_data
 
 __all__ = [
@@ -16,5 +16,4 @@ __all__ = [
     "draw",
     "fresh",
     "load_data",
-    "untested",
 ]

@@ -8,7 +8,6 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from ipo_prompts.experiments.data.dataset import (
@@ -33,8 +32,6 @@ from ipo_prompts.metrics.template import BASELINE, TokenCounter, too_long
 WIDTH = 80
 _SHOWN, _ALL = 12, 1000
 """Most classes of the table, and most lines of a section: all pictures to remove, so that one check is enough."""
-LOPSIDED = 3
-"""Classes are lopsided if the largest has so many times the pictures of the smallest."""
 _BATCH = 10_000
 
 
@@ -160,15 +157,14 @@ def _lines(report: Checked, drawn: Draw | None, why: str) -> Iterator[str]:
         yield from _wrapped(f"{read}; your own, before a search: ipo docs class-names")
     yield from _wrapped(unclear_names(data))
     yield ""
-    empty = empty_classes(data) if drawn else []
-    kept = [name for label, name in enumerate(data.class_names) if label not in empty]
+    kept = (drawn or data).class_names
     times = Counter(kept)
     names = [f"{name} (label {i})" if times[name] > 1 else str(name) for i, name in enumerate(kept)]
     heads = DRAWN if drawn else PARTS
     counts = [base_pictures(getattr(drawn or data, head)) for head in heads]
     yield from _table(names, heads, counts)
     if drawn:
-        yield from _notes(data, names, counts)
+        yield from _notes(drawn, counts)
     if report.transparent and not items[0].picture.stored:
         yield f"transparent, and read on white: {report.transparent:,}"
     yield from _wrapped(left_out(data))
@@ -197,17 +193,20 @@ def _table(names: Sequence[str], heads: Sequence[str], counts: Sequence[Counter[
     yield f"{'all':<{width}}" + "".join(f"{count.total():>11,}" for count in counts)
 
 
-def _notes(data: DataSet, names: Sequence[str], counts: Sequence[Counter[int]]) -> Iterator[str]:
+def _notes(drawn: Draw, counts: Sequence[Counter[int]]) -> Iterator[str]:
     """Yield what a run tries with these pictures, and what is missing for a test."""
-    search, selection, test = counts
-    sizes = [search[i] + selection[i] + test[i] for i in range(len(names))]
-    middle = median(search[i] + selection[i] for i in range(len(names)))
+    test = counts[-1]
+    middle = drawn.labelled
     tried = "words and pictures are tried" if middle >= FEWEST else f"words are tried, and pictures from {FEWEST} on"
     yield from _wrapped(f"{tried}; half of the classes have {middle:g} or more labelled")
-    yield f"{test.total():,} test pictures measure an accuracy to within {98 / math.sqrt(test.total() or 1):.0f} points"
-    if untested := [name for i, name in enumerate(names) if not test[i]]:
-        yield from _wrapped(f"not tested, for want of a second picture: {several(untested)}")
-    if max(sizes) >= LOPSIDED * min(sizes):
+    if len(test) < 2:
+        yield "nothing is tested: a test needs pictures of two classes or more"
+    else:
+        precise = f"to within {98 / math.sqrt(test.total()):.0f} points"
+        yield f"{test.total():,} test pictures measure an accuracy {precise}"
+    if drawn.untested:
+        yield from _wrapped(f"not tested, for want of a second picture: {several(drawn.untested)}")
+    if drawn.lopsided:
         yield "the classes are lopsided: add verdict=balanced to judge the mean over classes"
 
 

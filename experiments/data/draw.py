@@ -33,6 +33,7 @@ import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data.dataset import OWN, DataSet, Item, Part, base_count, lacking
@@ -75,6 +76,23 @@ class Draw:
     class_names: tuple[str, ...]
     new_class_names: tuple[str, ...]
 
+    @property
+    def untested(self) -> list[str]:
+        """The classes of the search that have no test picture, quoted. These classes still compete in the test."""
+        tested = {item.label for item in self.test}
+        return [repr(str(name)) for label, name in enumerate(self.class_names) if label not in tested]
+
+    @property
+    def labelled(self) -> float:
+        """How many base pictures the median class has to search and select with."""
+        base = base_pictures((*self.search, *self.selection))
+        return median(base[label] for label in range(len(self.class_names)))
+
+    @property
+    def lopsided(self) -> bool:
+        """Whether the classes of the test pictures are lopsided."""
+        return lopsided(base_pictures(self.test).values())
+
     def __repr__(self) -> str:
         new = f", {len(self.new_test)} of {len(self.new_class_names)} new classes" if self.new_class_names else ""
         return (
@@ -113,17 +131,30 @@ class Draw:
 def many(data: DataSet, shots: int, selection_shots: int) -> list[str]:
     """Return settings with which a run uses more labelled pictures of the user's data; empty if there are no more.
 
-    A published split is drawn as in the benchmark, so it has no such settings. For the arguments see `draw`.
+    A published split is drawn as in the benchmark, so it has no such settings. A run that holds no selection pictures
+    back stays so. For the arguments see `draw`.
     """
-    found = [max(shots, _most(data.train)), max(selection_shots, _most(data.val))]
-    if data.split != OWN or found == [shots, selection_shots]:
-        return []
-    return [f"shots={found[0]}", f"selection_shots={found[1]}"]
+    found = {"shots": max(shots, _most(data.train))}
+    if selection_shots:
+        found["selection_shots"] = max(selection_shots, _most(data.val))
+    more = data.split == OWN and sum(found.values()) > shots + selection_shots
+    return [f"{key}={value}" for key, value in found.items()] if more else []
 
 
 def _most(items: Iterable[Item]) -> int:
     """Return how many base pictures the largest class has, at most `MANY`."""
     return min(MANY, max(base_pictures(items).values(), default=0))
+
+
+LOPSIDED = 3
+
+
+def lopsided(sizes: Collection[int]) -> bool:
+    """Whether classes are lopsided: the largest has `LOPSIDED` times the base pictures of the smallest, or more.
+
+    `sizes` are the numbers of test pictures of the classes that have some. The verdict is about these.
+    """
+    return max(sizes, default=0) >= LOPSIDED * min(sizes, default=1)
 
 
 def base_pictures(items: Iterable[Item]) -> Counter[int]:
@@ -258,12 +289,6 @@ def kept_labels(data: DataSet, classes: Literal["all", "base"]) -> range:
     if 0 < n - len(kept) < 2:
         raise InputError(f"{data.name} has {n} classes and base-to-new needs at least 4, two a half; use all classes.")
     return kept
-
-
-def untested(data: DataSet, classes: Literal["all", "base"] = "all") -> tuple[str, ...]:
-    """Return the classes of a search that have no test picture. These classes still compete in the test."""
-    tested = {item.label for item in data.test}
-    return tuple(data.class_names[label] for label in kept_labels(data, classes) if label not in tested)
 
 
 def part_named(name: str) -> Part | None:

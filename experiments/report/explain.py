@@ -5,7 +5,6 @@ The file `analysis.json` holds the explanation. The report reads it besides `res
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,10 +20,10 @@ from ipo_prompts.experiments.run.files import Content, read_model
 from ipo_prompts.experiments.run.result import AnyPart, SealedPart, Thumbnail
 from ipo_prompts.experiments.run.sealed import SEALED_PARTS, Compared
 from ipo_prompts.metrics.arrays import spread
-from ipo_prompts.metrics.evidence import ALPHA, holm, paired_difference
+from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.pictures import short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward, Score
-from ipo_prompts.metrics.verdict import Ends, Rounded
+from ipo_prompts.metrics.verdict import Ends, Rounded, judge
 
 ANALYSIS = "analysis.json"
 MOST_FLIPS = 6
@@ -39,7 +38,7 @@ class WordChange(Content):
         text: the text of the removed part.
         template: the changed template.
         change: the value of the changed template less that of the chosen one, a fraction.
-        ci95: the 95 % interval of the change. None if there are too few units, or if changes are only described.
+        ci95: the 95 % interval of the change; None if changes are only described.
         p: the p-value of the change, corrected for the number of changes; None if changes are only described.
         significant: whether the corrected p-value shows that the change is more than chance.
     """
@@ -128,7 +127,8 @@ class Analysis(Content):
 
     Attributes:
         words: the effect of each word; None if there were no pictures to measure it on.
-        classes: the gain of each class on the sealed parts; empty if the reward has no labels or predictions.
+        classes: the gain of each class on the sealed parts; empty if the reward has no labels or predictions, or if a
+            unit is not just right or wrong.
         flips: sealed pictures whose label changed, or stayed wrong; None if the reward has no labels or predictions.
     """
 
@@ -194,7 +194,12 @@ def _labelled(part: Compared) -> LabelledPart | None:
 
 
 def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
-    """Return, for each class with pictures, its values with both templates."""
+    """Return, for each class with pictures, its values with both templates; [] if a picture is not right or wrong.
+
+    The mean of other numbers says nothing of one class: a reward may have weighted them by class already.
+    """
+    if part.initial.hits.dtype != bool:
+        return []
     rows = []
     for label in np.unique(part.labels):
         own = part.labels == label
@@ -307,25 +312,18 @@ def word_effects(reward: Reward, template: str, name: Literal["fresh", "selectio
     usable = [shorter for shorter in different if reward.problem(shorter) is None]
     chosen, *others = reward.score([template, *usable], part.units)
     scores = dict(zip(usable, others, strict=True))
-    rows, p_values = [], []
-    for span, shorter in proposed:
-        if shorter not in scores:
-            continue
-        effect = paired_difference(chosen.hits, scores[shorter].hits, part.sampling)
-        bounded = name == "fresh" and math.isfinite(effect.low) and math.isfinite(effect.high)
-        rows.append(
-            WordChange(
-                span=span,
-                text=template[slice(*span)],
-                template=shorter,
-                change=effect.mean,
-                ci95=(effect.low, effect.high) if bounded else None,
-            )
-        )
-        p_values.append(effect.p)
-    if name == "fresh":
-        tested = [{"p": round(p, 6), "significant": p < ALPHA} for p in holm(p_values)]
-        rows = [row.model_copy(update=one) for row, one in zip(rows, tested, strict=True)]
+    effects = {
+        (span, shorter): paired_difference(chosen.hits, scores[shorter].hits, part.sampling)
+        for span, shorter in proposed
+        if shorter in scores
+    }
+    rows = []
+    for (span, shorter), verdict in judge(effects, "changes of the template").items():
+        row = WordChange(span=span, text=template[slice(*span)], template=shorter, change=verdict.mean)
+        if name == "fresh":
+            shown = verdict.outcome in ("gain", "loss")
+            row = row.model_copy(update={"ci95": verdict.ci95, "p": verdict.p_corrected, "significant": shown})
+        rows.append(row)
     return Words(part=name, n=chosen.n, template=template, value=chosen.value, changes=tuple(rows))
 
 

@@ -15,7 +15,6 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from markupsafe import Markup
 
 from ipo_prompts.experiments.report.explain import WordChange
 from ipo_prompts.experiments.report.gather import Candidate, Run, SearchRecord, read_run
-from ipo_prompts.experiments.run.answer import cost, further, next_commands, table
+from ipo_prompts.experiments.run.answer import cost, further, next_commands, table, unusable
 from ipo_prompts.experiments.run.files import write_text
 
 PAGE, TEMPLATES, PLOT = "report.html", "templates.csv", "search.svg"
@@ -100,12 +99,18 @@ def page_environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (capital, capital_first, percent, in_points, unbroken, typed, in_pieces)
+    filters = (capital, capital_first, percent, in_points, unbroken, typed)
     made.filters.update({one.__name__: one for one in filters})
     made.filters["own_style"] = Markup  # unescaped: only for IPO's style sheet, whose hash is in the policy
     made.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
     made.globals.update(
-        frame=FRAME, cost=cost, further=further, next_commands=next_commands, search_alt=search_alt, table=table
+        frame=FRAME,
+        cost=cost,
+        further=further,
+        next_commands=next_commands,
+        search_alt=search_alt,
+        table=table,
+        unusable=unusable,
     )
     return made
 
@@ -300,20 +305,3 @@ def typed(command: str) -> Markup:
         Markup('<span class="word">{}</span>').format(visible(word)) if word else "" for word in command.split(" ")
     )
     return Markup(" ").join(words)
-
-
-LONGEST = 8
-"""The most characters of a piece of a word below a picture."""
-
-
-def in_pieces(name: str) -> Markup:
-    """Return a name as HTML that a narrow line breaks after a slash, and a word longer than a line in even pieces."""
-    return Markup("").join(_in_pieces(part) for part in re.findall(r"\s+|[^\s/]*/|[^\s/]+", visible(name)))
-
-
-def _in_pieces(part: str) -> Markup:
-    count = math.ceil(len(part) / LONGEST)
-    ends = [round(i * len(part) / count) for i in range(count + 1)]
-    pieces = Markup("<wbr>").join(part[start:end] for start, end in pairwise(ends))
-    word = pieces if count == 1 else Markup('<span class="word">{}</span>').format(pieces)
-    return word + (Markup("<wbr>") if part.endswith("/") else "")

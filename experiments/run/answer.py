@@ -47,8 +47,12 @@ def table(result: RunResult, part: PartName = "test") -> list[Line]:
     lines = [Line(result.initial_template, share(rows[0].before))]
     lines += [_line(row) for row in rows[:-1]]
     total = rows[-1]
-    alike = "; each class counts the same" if total.difference.over_classes else ""
-    return [*lines, Line("in all", "", _gain(total), f"{total.n:,} {result.reward.unit}{alike}")]
+    note = f"{total.n:,} {result.reward.unit}"
+    if total.classes and total.classes[0] < total.classes[1]:
+        note += f" of {total.classes[0]:,} of {total.classes[1]:,} classes"
+    if total.difference.over_classes:
+        note += "; each class counts the same"
+    return [*lines, Line("in all", "", _gain(total), note)]
 
 
 def further(result: RunResult) -> list[Line]:
@@ -80,7 +84,8 @@ def _points(value: float) -> str:
 def _shown(row: Row) -> str:
     found = row.difference
     if found.p_corrected is None:
-        return "not tested" if row.part == "selection" else "tested before"
+        alone = row.classes is not None and row.classes[0] < 2
+        return "not tested" if alone or row.part == "selection" else "tested before"
     low, high = found.ci95
     chance = "may be chance" if low <= 0 <= high else "may be chance, as one of several rows"
     return {"gain": format_p(found.p_corrected), "loss": "a loss"}.get(found.outcome, chance)
@@ -108,6 +113,8 @@ def summary(result: RunResult, config: RunConfig | None, folder: Path, width: in
         for line in table(result, part):
             shown.add_row(*(Text(printable(cell)) for cell in line))
         lines += [f"  {line}" for line in _drawn(shown, (width or WIDTH) - 2)]
+    if unused := unusable(result):
+        lines.append(f"  {unused}")
     if result.advice:
         lines.append(f"advice: {result.advice}")
     lines.append(f"  cost: {cost(result, config)}")
@@ -121,6 +128,12 @@ def _drawn(shown: object, width: int) -> list[str]:
     file = io.StringIO()
     Console(file=file, width=width, no_color=True, highlight=False, legacy_windows=False).print(shown)
     return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def unusable(result: RunResult) -> str:
+    """Say that a language model was asked for templates and none could be used; "" if some could."""
+    asked = result.lm.optimizer
+    return f"no template of {asked.name} could be used" if asked and result.written == 0 else ""
 
 
 def one_line(result: RunResult) -> str:
@@ -140,8 +153,9 @@ def cost(result: RunResult, config: RunConfig | None) -> str:
     used = result.lm.optimizer
     asked = "no language model"
     if used:
-        calls = "recorded calls" if config and config.lm.startswith(REPLAY) else "calls"
-        asked = f"{used.name}: {used.calls} {calls}, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
+        recorded = "recorded " if config and config.lm.startswith(REPLAY) else ""
+        calls = f"{used.calls} {recorded}call{'s' * (used.calls != 1)}"
+        asked = f"{used.name}: {calls}, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
     return f"{tried}; {asked}"
 
 

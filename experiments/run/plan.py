@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import dspy
 
-from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
+from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data
 from ipo_prompts.experiments.data.dataset import in_threads, left_out
 from ipo_prompts.experiments.data.names import names_in_words, refuse_codes
 from ipo_prompts.experiments.data.published import absent, assumed
@@ -115,18 +115,15 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     check_count(len(every_name(data.class_names)))
     refuse_codes(data)
     drawn = draw_for(data, config)
-    for note in (names_in_words(data), left_out(data), about_untested(data, config)):
-        if say and note:
+    notes = [names_in_words(data), left_out(data)]
+    if drawn.untested:
+        notes.append(f"{several(drawn.untested)}: used in the search, but untested, for want of a second picture")
+    for note in filter(None, notes):
+        if say:
             say(note)
     planned = Plan(config, data, drawn, optimizer, describer)
     forecast_of(planned.strategy, Expected(config.search, data.task))  # refuses settings that the strategy cannot use
     return planned
-
-
-def about_untested(data: DataSet, config: RunConfig) -> str:
-    """Say which classes of the search are untested; "" if there are none."""
-    names = [repr(str(name)) for name in untested(data, _classes(config))]
-    return f"{several(names)}: used in the search, but untested, for want of a second picture" if names else ""
 
 
 def held_back_shots(config: RunConfig) -> int:
@@ -159,11 +156,8 @@ def draw_for(data: DataSet, config: RunConfig) -> Draw:
     Raises:
         InputError: too few classes or pictures.
     """
-    return draw(data, config.shots, held_back_shots(config), config.seed, _classes(config), config.search_pictures)
-
-
-def _classes(config: RunConfig) -> Literal["base", "all"]:
-    return "base" if config.classes == "base-to-new" else "all"
+    classes: Literal["base", "all"] = "base" if config.classes == "base-to-new" else "all"
+    return draw(data, config.shots, held_back_shots(config), config.seed, classes, config.search_pictures)
 
 
 def _scores_accuracy(config: RunConfig) -> bool:
@@ -206,7 +200,7 @@ def estimate(planned: Plan) -> dict[str, Any]:
 
         `optimizer`, `describer`: `name, calls, tokens_in, tokens_out, usd, seconds` of each model; None for a model
         that the run does not use. `usd` is the highest price; None: not known.
-        `usd`, `seconds`: the price and the waiting time of both models together.
+        `tokens`, `usd`, `seconds`: the most tokens, the price and the waiting time of both models together.
         `pictures`: the number of pictures of the run, the sealed ones included.
         `texts`: the most texts that are encoded: a template with a class name each.
     """
@@ -216,12 +210,12 @@ def estimate(planned: Plan) -> dict[str, Any]:
         "optimizer": _optimizer(planned, planned.optimizer, searching) if planned.optimizer else None,
         "describer": _describer(planned, planned.describer) if planned.describer else None,
     }
-    usd = total_usd(role["usd"] for role in roles.values() if role)
-    seconds = sum(role["seconds"] for role in roles.values() if role)
+    asked = [role for role in roles.values() if role]
     return {
         **roles,
-        "usd": usd,
-        "seconds": seconds,
+        "tokens": sum(role["tokens_in"] + role["tokens_out"] for role in asked),
+        "usd": total_usd(role["usd"] for role in asked),
+        "seconds": sum(role["seconds"] for role in asked),
         "pictures": sum(map(len, (drawn.search, drawn.selection, drawn.test, drawn.new_test))),
         "texts": _texts(planned, searching),
     }

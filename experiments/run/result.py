@@ -118,10 +118,11 @@ class RunResult(Content):
         advice: what a person may do to know more, or to get more; empty if there is nothing to do.
         ended: why the search ended, in words.
         stopped: the limit that ended the search early, in words; None if no limit did.
-        limit, needed: the setting of that limit, and the value that the limit needs so that the run can go on. Both are
-            not written to the file: a run that is resumed determines them again.
+        limit, larger: the setting of that limit, and a larger value under which the run can go on and end. Both are not
+            written to the file: a run that is resumed determines them again.
         proposed: how many templates were proposed and scored; `templates_scored` counts the initial template as well.
         scored_only: how many templates were scored without being proposed.
+        written: how many templates of a language model could be used; None if it was asked for none.
         seconds: how long the run took, in seconds: `total`, and its parts.
         export: the target of `ipo export` that holds the whole program and needs no code of IPO.
     """
@@ -141,11 +142,12 @@ class RunResult(Content):
     ended: str
     stopped: str | None
     limit: Limit | None = Field(None, exclude=True)
-    needed: float = Field(0.0, exclude=True)
+    larger: float = Field(0.0, exclude=True)
     steps: int
     proposed: int
     templates_scored: int
     scored_only: int
+    written: int | None = None
     lm: LanguageModels
     seconds: dict[str, Annotated[float, Field(ge=0, le=1e9)]]
     seed: int
@@ -221,6 +223,8 @@ class Row(Content):
         kept: whether the step changed anything. If not, `after` is `before`.
         before: the score before the step. Before the first step, it is the score of the initial template with the class
             names as typed.
+        classes: how many classes the units show, and how many compete; None if a unit has no single class. If the
+            units show fewer than two, nothing is tested.
         difference: `after` less `before`, with its verdict. Only the steps on sealed parts are tested, together.
     """
 
@@ -232,4 +236,5 @@ class Row(Content):
     before: Value
     after: Value
     n: int
+    classes: tuple[int, int] | None = None
     difference: Verdict

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.experiments.data import Item, fresh
-from ipo_prompts.experiments.data.check import LOPSIDED, faults
+from ipo_prompts.experiments.data.check import faults
+from ipo_prompts.experiments.data.draw import lopsided
 from ipo_prompts.experiments.data.names import changed_names
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
@@ -18,7 +20,7 @@ from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming
 from ipo_prompts.experiments.run.result import AnyPart, PartName, Row, SealedPart, Value, What
 from ipo_prompts.experiments.run.tested_before import count, name_of, told
 from ipo_prompts.experiments.tasks import Encoded
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.evidence import (
     SAME,
@@ -96,7 +98,7 @@ def open_test(
 
     def score(name: PartName, reward: Reward, encoded: Encoded, steps: Sequence[Step], start: int = 0) -> Scored:
         before = score_before(prepared, reward, encoded.units, start)
-        scored[name] = Scored.of(before, steps, encoded.units, encoded.sampling(before.n))
+        scored[name] = Scored.of(before, steps, encoded.units, encoded.sampling(before.n), len(reward.class_names))
         parts[name] = Compared.of(encoded, reward, scored[name])
         return scored[name]
 
@@ -171,6 +173,7 @@ def _hits(part: Scored) -> dict[str, Any]:
 FLATTERED = "these units shaped the template or chose it"
 FAMILY = "steps on sealed units in this run"
 TOGETHER = "the steps are tested, and not their sum"
+ONE_CLASS = "fewer than two classes have test pictures, and a template that always names one class would win"
 SEALED_PARTS: tuple[SealedPart, ...] = ("test", "new")
 
 
@@ -196,19 +199,28 @@ class Scored:
         steps: the steps.
         scores: the scores; one more than there are steps.
         sampling: how the units were drawn.
+        classes: how many classes compete; 0 if units have no class.
     """
 
     steps: Sequence[Step]
     scores: Sequence[Score]
     sampling: Sampling
+    classes: int = 0
 
     @classmethod
-    def of(cls, initial: Score, steps: Sequence[Step], units: Units, sampling: Sampling) -> Scored:
+    def of(cls, initial: Score, steps: Sequence[Step], units: Units, sampling: Sampling, classes: int = 0) -> Scored:
         """Score the units after each step; `initial` is their score before the first step."""
         scores = [initial]
         for step in steps:
             scores.append(step.score(units) if step.score else scores[-1])
-        return cls(steps, scores, sampling)
+        return cls(steps, scores, sampling, classes)
+
+    @property
+    def tested(self) -> tuple[int, int] | None:
+        """How many classes have units here, and how many compete; None if units have no class."""
+        if self.sampling.classes is None:
+            return None
+        return len(self.sampling.draws_of_classes), self.classes
 
 
 @dataclass(frozen=True)
@@ -258,6 +270,8 @@ def steps_of(prepared: Prepared, searched: Searched, program: TemplateClassifier
         assert isinstance(reward, ClipReward)
         how = f"{_labelled(prepared.shown, program)} a class"
         steps.append(Step("pictures", how, lambda units: reward.score_logits("pictures", program.logits, units)))
+    elif config.head != "words" and not scores_accuracy(prepared.reward):
+        steps.append(Step("pictures", f"not with reward={config.reward['name']}", None))
     elif config.head == "blend":
         steps.append(Step("pictures", "words alone are better", None))
     return steps
@@ -327,19 +341,15 @@ def rows_of(
     """
     effects: dict[tuple[PartName, What], Effect] = {}
     for name, part in parts.items():
-        for i, step in enumerate(part.steps):
-            same = step.score is None
-            effects[name, step.what] = SAME if same else _effect(part, part.scores[i], part.scores[i + 1], balanced)
-    sealed = {key: effect for key, effect in effects.items() if key[0] in SEALED_PARTS}
-    verdicts = {key: no_test(effect, FLATTERED) for key, effect in effects.items()}
-    if tested_before:
-        verdicts |= {key: no_test(effect, told(tested_before)) for key, effect in sealed.items()}
-    else:
-        verdicts |= judge(sealed, FAMILY)
+        for step, (before, after) in zip(part.steps, pairwise(part.scores), strict=True):
+            effects[name, step.what] = _effect(part, before, after, balanced) if step.score else SAME
+    why_not = {name: _why_no_test(name, part, tested_before) for name, part in parts.items()}
+    verdicts = {key: no_test(effect, why_not[key[0]]) for key, effect in effects.items()}
+    verdicts |= judge({key: effect for key, effect in effects.items() if not why_not[key[0]]}, FAMILY)
     rows = []
     for name, part in parts.items():
         values = [_value(score, part.sampling, balanced) for score in part.scores]
-        for i, step in enumerate(part.steps):
+        for step, (before, after) in zip(part.steps, pairwise(values), strict=True):
             rows.append(
                 Row(
                     part=name,
@@ -347,9 +357,10 @@ def rows_of(
                     what=step.what,
                     how=step.how,
                     kept=step.score is not None,
-                    before=values[i],
-                    after=values[i + 1],
+                    before=before,
+                    after=after,
                     n=part.scores[0].n,
+                    classes=part.tested,
                     difference=verdicts[name, step.what],
                 )
             )
@@ -357,6 +368,15 @@ def rows_of(
         if not balanced:
             rows += _over_classes(name, part)
     return tuple(rows)
+
+
+def _why_no_test(name: PartName, part: Scored, tested_before: int) -> str:
+    """Return why the steps on a part are not tested; "" if they are."""
+    if name not in SEALED_PARTS:
+        return FLATTERED
+    if tested_before:
+        return told(tested_before)
+    return ONE_CLASS if part.tested and part.tested[0] < 2 else ""
 
 
 def in_all(name: PartName, measure: str, part: Scored, balanced: bool = False) -> Row:
@@ -372,6 +392,7 @@ def in_all(name: PartName, measure: str, part: Scored, balanced: bool = False) -
         before=_value(first, part.sampling, balanced),
         after=_value(last, part.sampling, balanced),
         n=first.n,
+        classes=part.tested,
         difference=no_test(_effect(part, first, last, balanced) if kept else SAME, TOGETHER),
     )
 
@@ -391,10 +412,11 @@ def _value(score: Score, sampling: Sampling, balanced: bool) -> Value:
 
 
 def _over_classes(name: PartName, part: Scored) -> list[Row]:
-    """Return the row in which each class counts the same, for a sealed part of lopsided classes."""
-    if name not in SEALED_PARTS or part.sampling.classes is None:
-        return []
-    sizes = np.bincount(part.sampling.classes)
-    if sizes.max() < LOPSIDED * sizes.min():
-        return []
-    return [in_all(name, "mean over classes", part, balanced=True)]
+    """Return the row in which each class counts the same, for a sealed part of lopsided classes.
+
+    There is none if a unit is not just right or wrong: a reward may have weighted its units by class already.
+    """
+    plain = part.sampling.classes is not None and part.scores[0].hits.dtype == bool
+    if name in SEALED_PARTS and plain and lopsided(part.sampling.draws_of_classes.tolist()):
+        return [in_all(name, "mean over classes", part, balanced=True)]
+    return []

@@ -103,7 +103,7 @@ class HistoryStrategy:
                     templates = items_of(str(error.lm_response or ""))
                     if not templates:
                         bench.refuse(excerpt(error), why_unreadable(error))
-                        continue
+                bench.written = bench.written or 0
                 answer = list(templates) if isinstance(templates, list) else [templates]
                 if was_cut_off():
                     answer = answer[:-1]  # the token limit cut the last template
@@ -112,6 +112,7 @@ class HistoryStrategy:
                 template = bench.cleaned(named)
                 if bench.admits(template, taken, count):
                     taken.append(template)
+                    bench.written += 1
                     yield template
             if len(taken) >= count:
                 return
