@@ -349,7 +349,7 @@ def rows_of(
     rows = []
     for name, part in parts.items():
         values = [_value(score, part.sampling, balanced) for score in part.scores]
-        for step, (before, after) in zip(part.steps, pairwise(values), strict=True):
+        for step, (above, below) in zip(part.steps, pairwise(values), strict=True):
             rows.append(
                 Row(
                     part=name,
@@ -357,8 +357,8 @@ def rows_of(
                     what=step.what,
                     how=step.how,
                     kept=step.score is not None,
-                    before=before,
-                    after=after,
+                    before=above,
+                    after=below,
                     n=part.scores[0].n,
                     classes=part.tested,
                     difference=verdicts[name, step.what],

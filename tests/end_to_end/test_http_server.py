@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.openai_server import OpenAIServer, Reply, error, good, listed
-from support.runs import KEY, Ended, answered, check_whole, events, rejected, scored, unanswered
+from support.runs import KEY, Ended, answered, check_whole, events, ipo, rejected, scored, unanswered
 
 Run = Callable[..., Ended]
 
@@ -138,6 +138,20 @@ def test_one_useless_answer_costs_one_question(run: Run, server: OpenAIServer, o
     assert check_whole(out)["steps"] == len(USELESS) + 1
     assert dict(zip(USELESS, new_in_each_step(out), strict=False)) == dict.fromkeys(USELESS, 3)
     assert ["JSON object" in asked.text for asked in server.asked] == [*[False, True] * len(USELESS), False]
+
+
+def test_a_search_without_a_useful_reply_says_so_below_its_table(
+    run: Run, server: OpenAIServer, out: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = "no template of openai/test-model could be used"
+    words = ("strategy=compose", "strategy.scored_templates=4")
+    server.behave = lambda asked: Reply("qwx zzt 17" if "templates" in asked.text else good(asked).content)
+    ended = run(*words)
+    assert ended.code == 0 and f"\n  {line}\n" in ended.out
+    assert line in ipo(capfd, "report", str(out)).out + (out / "report.html").read_text("utf-8")
+    server.behave = good
+    ended = run(*words, f"--out={out}-good")
+    assert ended.code == 0 and line not in ended.out
 
 
 def new_in_each_step(folder: Path) -> list[int]:

@@ -10,8 +10,10 @@ import pytest
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.run.answer import table
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.evidence import EACH_CLASS_ALIKE
+from support.pages import DOCS, blocks
 from support.runs import Ended, ipo
 
 SIZES = {"cat": 1, "car": 2, "bus": 10, "key": 10, "book": 7}
@@ -49,6 +51,35 @@ def test_all_of_it_is_used_for_what_it_can_be(place: Path, capfd: pytest.Capture
     assert found.after.value == pytest.approx(sum(right.values()) / 4, abs=1e-5)
     page = (place / "run" / "report.html").read_text(encoding="utf-8")
     assert "mean over classes" in page and "No test picture" in page
+
+
+def test_pictures_of_one_class_alone_test_nothing(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("car", "key", "book"):
+        for picture in sorted((place / "things" / name).iterdir())[1:]:
+            picture.unlink()
+    ended = run(capfd, "exclude=[empty]")
+    assert ended.code == 0, ended.err
+    result = load_result(place / "run")
+    assert [row.difference.p for row in result.rows_on("test")] == [None, None]
+    assert "5 pictures of 1 of 5 classes" in ended.out and "p " not in ended.out
+    assert result.advice.startswith("no test picture: 'book', 'car', 'cat', 'key'")
+    again = ipo(capfd, "report", "run")
+    page = (place / "run" / "report.html").read_text(encoding="utf-8")
+    assert "5 pictures of 1 of 5 classes" in page and again.code == 0
+    assert "There is no p: fewer than two classes have test pictures" in page
+
+
+def test_the_reward_of_the_page_weighs_classes_once_and_the_table_says_what_it_leaves_out(
+    place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (place / "balanced.py").write_text(next(blocks(DOCS / "how-to/own-reward.md")).text)
+    ended = run(capfd, "exclude=[empty]", "reward=balanced:BalancedReward")
+    assert ended.code == 0, ended.err
+    result = load_result(place / "run")
+    assert table(result)[-2].what == "pictures: not with reward=balanced:BalancedReward"
+    assert not read_run(place / "run").analysis.classes
+    assert {row.measure for row in result.rows} == {"balanced accuracy"}
+    assert "accuracy is then" not in result.advice and all(0 <= row.after.value <= 1 for row in result.rows)
 
 
 def test_where_no_class_has_three_pictures_nothing_is_held_back(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

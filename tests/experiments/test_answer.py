@@ -15,7 +15,7 @@ import pytest
 
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part, run_page
-from ipo_prompts.experiments.run.answer import further, next_commands, one_line, summary, table
+from ipo_prompts.experiments.run.answer import cost, further, next_commands, one_line, summary, table
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.experiments.run.sealed import Scored, Step, rows_of
 from ipo_prompts.experiments.tracking import summary_of
@@ -104,6 +104,45 @@ def test_the_export_named_is_the_one_that_holds_the_program(target: str) -> None
     clip = result.clip.model_copy(update={"name": "ViT-B-32/openai"})
     result = result.model_copy(update={"export": target, "clip": clip})
     assert next_commands(result, Path("r"))["or"] == f"ipo export r --to {target} --out DIR"
+
+
+def test_the_last_line_says_how_many_classes_were_tested_and_a_step_whether_it_was() -> None:
+    run = read_run(RUN)
+    forms = (((1, 3), " pictures of 1 of 3 classes", "not tested"), ((3, 3), " pictures", "tested before"))
+    for tested, note, p in forms:
+        none = {"outcome": "no test", "p": None, "p_corrected": None, "family": "the reason"}
+        rows = [
+            row.model_copy(
+                update={"classes": tested, "kept": True, "difference": row.difference.model_copy(update=none)}
+            )
+            for row in run.result.rows
+        ]
+        one = replace(run, result=run.result.model_copy(update={"rows": tuple(rows)}))
+        lines = table(one.result)
+        assert lines[-1].note == f"{rows[-1].n}{note}" and lines[1].note == p
+        for text in (summary(one.result, None, Path("run"), 200), flat(run_page(one)), flat(notebook_part(one))):
+            assert lines[-1].note in " ".join(text.split()) and p in text
+        assert "There is no p: the reason." in flat(run_page(one))
+
+
+@pytest.mark.parametrize(("written", "said"), [(0, True), (1, False), (None, False)])
+def test_below_the_table_stands_that_no_template_of_a_language_model_could_be_used(
+    written: int | None, said: bool
+) -> None:
+    run = read_run(RUN)
+    one = replace(run, result=run.result.model_copy(update={"written": written}))
+    assert one.result.lm.optimizer
+    line = f"o template of {one.result.lm.optimizer.name} could be used"
+    for text in (summary(one.result, None, Path("run"), 200), flat(run_page(one)), flat(notebook_part(one))):
+        assert (line in text[text.index("in all") :]) == said
+
+
+def test_a_single_call_is_one_call() -> None:
+    result = load_result(RUN)
+    assert result.lm.optimizer
+    for calls, said in ((1, "1 call,"), (2, "2 calls,")):
+        used = result.lm.model_copy(update={"optimizer": result.lm.optimizer.model_copy(update={"calls": calls})})
+        assert f" {said} " in cost(result.model_copy(update={"lm": used}), None)
 
 
 def test_other_measures_are_sums_beside_the_table() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,11 +15,13 @@ from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.pipeline import larger_limit
 from ipo_prompts.experiments.run import sealed
 from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.plan import Plan, estimate
 from ipo_prompts.experiments.run.prepared import Prepared, digest_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.lm.connect import Backend
 from ipo_prompts.programs.lm.ledger import Ledger, Question
 
 
@@ -70,11 +72,19 @@ def test_the_digest_of_pictures_changes_with_their_classes_their_labels_and_thei
     ],
 )
 def test_it_is_twice_what_is_used_up_and_enough_to_go_on(limit: dict[str, Any], larger: tuple[str, float]) -> None:
-    config = RunConfig(**limit)
+    config, drawn = RunConfig(**limit), SimpleNamespace(search=[None] * 9, class_names=("cat", "dog"))
+    drawn.selection = drawn.test = drawn.new_test = ()
+    about: Any = SimpleNamespace(task="pictures of pets", typed={})
+    planned = Plan(config, about, cast("Any", drawn), None, None)
     seconds = None if config.max_minutes is None else 60 * config.max_minutes
     clock = Clock(seconds, before=60.0)
     ledger = Ledger(limit_usd=config.budget_usd, limit_tokens=config.budget_tokens, clock=clock)
     with pytest.raises(BudgetReached) as reached:
         ledger.take(Question(key="k", role="optimizer", model="m", tokens_in=501, tokens_out=0, usd=1.0))
     key = reached.value.limit
-    assert (key, larger_limit(config, key, reached.value.needed)) == larger
+    assert (key, larger_limit(planned, reached.value)) == larger
+    # With a language model, it is enough to end, too: the forecast of the dry run.
+    asked = replace(planned, optimizer=Backend("model", None, lambda tokens_in, out: 1e-3 * (tokens_in + out), False))
+    whole = estimate(asked)
+    enough = {"budget_usd": whole["usd"], "budget_tokens": whole["tokens"], "max_minutes": larger[1]}[key]
+    assert larger[1] <= enough == pytest.approx(larger_limit(asked, reached.value), abs=1e-4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from PIL import Image
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.data.check import check_data
+from ipo_prompts.experiments.run.sealed import Scored, rows_of
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.sampling import Sampling
 
 
 def saved(image, kind, **options):
@@ -135,8 +139,39 @@ def test_what_is_missing_for_a_test_and_for_pictures_is_said(folder):
     data = load_data(f"folder:{root}")
     text = " ".join(check_data(data).text(draw(data, 1, 1, 0)).split())
     assert "words are tried, and pictures from 3 on; half of the classes have 2 or more labelled" in text
-    assert "not tested, for want of a second picture: cat" in text
+    assert "not tested, for want of a second picture: 'cat'" in text
     assert "lopsided" in text
+
+
+def test_with_test_pictures_of_one_class_nothing_is_tested(folder):
+    data = load_data(f"folder:{folder({'cat': 9, 'dog': 1, 'bus': 1})}")
+    text = check_data(data).text(draw(data, 1, 1, 0))
+    assert "nothing is tested: a test needs pictures of two classes or more" in text
+    assert "measure an accuracy" not in text and "lopsided" not in text
+
+
+@pytest.mark.parametrize(("sizes", "balanced"), [((20, 7), True), ((20, 8), False)])
+def test_the_check_and_a_run_call_the_same_classes_lopsided_and_the_command_shown_says_so(
+    folder, capsys, sizes, balanced
+):
+    root = folder(dict(zip(("cat", "dog"), sizes, strict=True)))
+    drawn = draw(load_data(f"folder:{root}", seed=0), 4, 2, 0)
+    right = Score("a <CLASS>", 1.0, 1.0, np.ones(len(drawn.test), dtype=bool), np.ones(len(drawn.test)))
+    sampling = Sampling.of(right.n, [item.label for item in drawn.test], [item.group for item in drawn.test])
+    rows = rows_of({"test": Scored.of(right, [], object(), sampling, 2)}, "accuracy")
+    assert any(row.measure == "mean over classes" for row in rows) == balanced
+    assert main(["data", "check", f"folder:{root}"]) == 0
+    out = capsys.readouterr().out
+    assert ("the classes are lopsided" in out) == balanced
+    assert ("verdict=balanced" in out.splitlines()[-1]) == balanced
+
+
+def test_the_command_shown_leaves_out_what_was_typed_and_what_the_check_advises(folder, capsys):
+    root = folder({"cat": 4, "dog": 4, "fox": 4, "bus": 0})
+    assert main(["data", "check", f"folder:{root}", "exclude=[fox]"]) == 1
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1].partition(": ")[2])
+    assert [word for word in command if "exclude" in word] == ['exclude=["fox", "bus"]']
+    assert main([*command[1:], "--clip=embedded", "--dry-run"]) == 0
 
 
 def test_of_many_classes_the_smallest_are_shown_and_all_names(folder):

@@ -6,12 +6,10 @@ import dspy
 import pytest
 from dspy.propose.dataset_summary_generator import create_dataset_summary
 
-from ipo_prompts.experiments.data import draw, fresh, untested
+from ipo_prompts.experiments.data import draw, fresh
 from ipo_prompts.experiments.data.dataset import OFFICIAL, without
 from ipo_prompts.experiments.data.draw import cut, many
 from ipo_prompts.experiments.data.load import load_data
-from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.plan import about_untested
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from support.runs import copy_pictures
@@ -142,8 +140,9 @@ def test_without_a_val_part_a_small_class_leaves_one_picture_to_choose_with(seal
 def test_classes_without_a_test_picture_are_untested(sealed):
     data = sealed(4)
     some = replace(data, test=tuple(i for i in data.test if i.label not in (1, 3)))
-    assert untested(some) == ("class 1", "class 3") and untested(some, "base") == ("class 1",)
-    assert untested(data) == ()
+    assert draw(some, 1, 1, 0).untested == ["'class 1'", "'class 3'"]
+    assert draw(some, 1, 1, 0, "base").untested == ["'class 1'"]
+    assert draw(data, 1, 1, 0).untested == []
 
 
 @pytest.mark.parametrize(
@@ -224,12 +223,5 @@ def test_more_labelled_pictures_are_offered_but_not_of_a_published_split(sealed)
     data = sized(sealed(4, per_class=99, variants=3), (9, 9), (1, 1), (20, 9), (9, 2))
     assert many(data, 4, 2) == ["shots=16", "selection_shots=9"]
     assert many(data, 20, 9) == many(replace(data, split=OFFICIAL), 4, 2) == []
-
-
-def test_new_classes_without_a_test_picture_are_none_that_were_searched_on(sealed):
-    data = sealed(4, per_class=9)
-    data = replace(data, test=tuple(item for item in data.test if item.label in (0, 2)))
-    for classes, untested_ones in (("all", ["class 1", "class 3"]), ("base-to-new", ["class 1"])):
-        config = RunConfig(shots=1, selection_shots=1, classes=classes)
-        told = about_untested(data, config)
-        assert [name for name in data.class_names if f"'{name}'" in told] == untested_ones
+    assert many(data, 4, 0) == ["shots=16"], "none were wanted to choose with"
+    assert many(data, 20, 0) == []

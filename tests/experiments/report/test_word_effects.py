@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.report import explain
 from ipo_prompts.experiments.report.explain import word_effects
 from ipo_prompts.experiments.run.files import content_of
 from ipo_prompts.experiments.run.sealed import Compared
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.evidence import ALPHA, Effect
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
 
@@ -80,6 +82,15 @@ def test_all_templates_are_scored_in_one_call(pictures: Any, monkeypatch: pytest
     monkeypatch.setattr(ClipReward, "score", counted)
     measured(reward, encoded, chosen, sampling)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(("p", "significant"), [(ALPHA, True), (ALPHA + 1e-6, False)])
+def test_a_change_is_shown_at_the_p_at_which_a_verdict_shows_a_gain(
+    pictures: Any, monkeypatch: pytest.MonkeyPatch, p: float, significant: bool
+) -> None:
+    monkeypatch.setattr(explain, "paired_difference", lambda *_: Effect(-0.1, -0.2, 0.0, p, "these classes"))
+    (row,) = effects(pictures, "drawing <CLASS>.")["changes"]
+    assert (row["p"], row["significant"], row["ci95"]) == (pytest.approx(p), significant, [-0.2, 0.0])
 
 
 def test_what_cannot_be_scored_is_left_out(pictures: Any) -> None:

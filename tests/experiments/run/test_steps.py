@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -65,6 +66,16 @@ def test_the_steps_of_all_sealed_parts_are_corrected_together_and_others_are_no_
     assert found["test"].p is not None and found["test"].p_corrected == pytest.approx(2 * found["test"].p, abs=2e-6)
 
 
+def test_test_pictures_of_one_class_test_nothing() -> None:
+    part = scored(step("template", NAMED), classes=["cat"] * 100)
+    new = scored(step("template", NAMED), classes=["cat"] * 50 + ["dog"] * 50)
+    rows = rows_of({"test": replace(part, classes=3), "new": replace(new, classes=2)}, "accuracy")
+    found = {row.part: row for row in rows if row.what == "template"}
+    alone, both = found["test"], found["new"]
+    assert (alone.difference.outcome, alone.difference.p, alone.classes) == ("no test", None, (1, 3))
+    assert (both.difference.outcome, both.difference.comparisons, both.classes) == ("gain", 1, (2, 2))
+
+
 def test_pictures_that_were_tested_before_give_a_difference_and_no_verdict() -> None:
     part = {"test": scored(*ALL)}
     fresh, again = (rows_of(part, "accuracy", tested_before=times)[0].difference for times in (0, 2))
@@ -87,5 +98,7 @@ def test_of_lopsided_classes_the_mean_over_classes_stands_beside_the_accuracy() 
     decides = rows_of({"test": part}, "accuracy", balanced=True)[0]
     assert (decides.difference.outcome, decides.difference.covers) == ("loss", EACH_CLASS_ALIKE)
     assert decides.after == balanced.after
+    weighted = [replace(one, hits=3.0 * one.hits, value=3.0 * one.value) for one in part.scores]
+    assert len(rows_of({"test": replace(part, scores=weighted)}, "other")) == 2, "they may be weighted by class already"
     even = scored(step("template", after), start=start, classes=["a"] * 54 + ["b"] * 54)
     assert len(rows_of({"test": even}, "accuracy")) == 2
