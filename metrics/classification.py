@@ -184,12 +184,6 @@ def _in_blocks(logits_for: Callable[[Floats], Floats], features: Floats) -> Floa
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
-def class_means(features: Floats | Doubles, labels: npt.NDArray[np.int64], classes: int) -> Floats:
-    """Return the unit mean feature of each class: float32 (C, D). Every class needs a picture."""
-    sums = np.stack([features[labels == label].sum(axis=0, dtype=np.float64) for label in range(classes)])
-    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)
-
-
 def logits_of(clip: Clip, features: Floats, classes: Floats) -> Floats:
     """Return logit scale · cosine + logit bias: float32 (n, C)."""
     logits: Floats = clip.logit_scale * (features @ classes.T) + np.float32(clip.logit_bias)

@@ -202,17 +202,6 @@ class Interval(NamedTuple):
     high: float
 
 
-def standard_error(values: ArrayLike, draws: Sequence[Hashable] | None = None) -> float:
-    """Return the standard error of a mean over units. It is infinite if there is only one draw.
-
-    Args:
-        values: a number for each unit, (n,), n at least 1.
-        draws: a name for each unit, equal for variants of one picture; None if all units are independent.
-    """
-    data = values_of(values)
-    return math.sqrt(Sampling.of(len(data), draws=draws).these(data).value)
-
-
 def harmonic_mean(base: float, new: float) -> float:
     """Return the harmonic mean of two accuracies: on base classes, and on new classes. It is 0 if either is 0.
 

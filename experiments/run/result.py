@@ -190,9 +190,6 @@ class RewardNames(Content):
     unit: Label = "pictures"
 
 
-CLASSIFICATION = RewardNames()
-
-
 SealedPart = Literal["test", "new"]
 PartName = Literal["search", "selection", "test", "new"]
 AnyPart = PartName | Literal["fresh"]

@@ -18,7 +18,6 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import (
     ClipReward,
     EncodedPictures,
-    class_means,
     features_of,
     logits_of,
     losses_of,
@@ -149,10 +148,8 @@ def test_a_measure_that_names_no_class_has_the_highest_logits(reward: ClipReward
     assert found.predictions.tolist() == plain.predictions.tolist()
 
 
-def test_the_mean_picture_of_each_class_has_the_length_one() -> None:
+def test_the_features_of_all_parts_follow_each_other() -> None:
     features = np.array([[1, 0], [0, 1], [0, -1], [0, -1]], dtype=np.float32)
-    means = class_means(features, np.array([0, 0, 1, 1]), 2)
-    assert means == pytest.approx(np.array([[0.5**0.5, 0.5**0.5], [0, -1]]))
     parts = [EncodedPictures(features[:1], None), None, EncodedPictures(features[2:], None)]
     assert features_of(*parts).tolist() == features[[0, 2, 3]].tolist()
 

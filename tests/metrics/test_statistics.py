@@ -9,7 +9,7 @@ from scipy import stats
 from ipo_prompts.metrics.sampling import (
     Sampling,
     harmonic_mean,
-    standard_error,
+    values_of,
     wilson,
 )
 
@@ -20,17 +20,18 @@ def test_the_variance_of_a_mean_over_equal_groups_is_that_of_the_group_means():
     assert (found.value**0.5, found.degrees) == pytest.approx((stats.sem(values.mean(1)), 11))
 
 
-def test_standard_errors_by_hand():
+def test_variances_by_hand():
     # Around 2: -2, -1, 0, 3; squares 14. Alone: 14 / 3 / 4. In pairs: sums -3 and 3, 2/1 * (9 + 9) / 16.
-    assert standard_error([0, 1, 2, 5]) == pytest.approx(math.sqrt(14 / 12))
-    assert standard_error([0, 1, 2, 5], ["a", "a", "b", "b"]) == pytest.approx(1.5)
-    assert standard_error([0, 1], ["a", "a"]) == standard_error([3]) == math.inf
+    values = np.array([0.0, 1, 2, 5])
+    assert Sampling(4).these(values).value == pytest.approx(14 / 12)
+    assert Sampling.of(4, draws=["a", "a", "b", "b"]).these(values).value == pytest.approx(1.5**2)
+    assert Sampling.of(2, draws=["a", "a"]).these(values[:2]).value == Sampling(1).these(values[3:]).value == math.inf
 
 
 @pytest.mark.parametrize(("data", "shape"), [([], r"\(0,\)"), ([[True], [False]], r"\(2, 1\)"), (True, r"\(\)")])
 def test_anything_but_one_value_per_picture_is_refused(data, shape):
     with pytest.raises(ValueError, match=f"one value per picture, at least one; found the shape {shape}"):
-        standard_error(data)
+        values_of(data)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.experiments.embedded.shifts import name_of_set
 from ipo_prompts.metrics.clip import load_clip
-from ipo_prompts.metrics.sampling import standard_error
 from tools.embedded import __main__ as command
 from tools.embedded import card, choose, english, measure, pictures
 from tools.embedded.concepts import list_strangers, read_emojis
@@ -115,7 +114,7 @@ def test_the_card_s_numbers_are_those_of_the_shipped_files() -> None:
     assert [round(float(a), 4) for a in found.mean(1)] == [
         numbers[k]["accuracy"] for k in ("baseline", "best", "worst")
     ]
-    assert round(standard_error(found[0], test.labels.tolist()), 4) == numbers["baseline"]["se"]
+    assert round(measure.standard_error(found[0], test), 4) == numbers["baseline"]["se"]
     assert shipped.fits(names[0]) and not shipped.fits("very " * 50 + "<CLASS>")
 
 

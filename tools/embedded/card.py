@@ -9,12 +9,11 @@ import numpy as np
 
 from ipo_prompts.experiments.data.dataset import base_count
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.sampling import standard_error
 from tools.embedded.choose import Choice, probes
 from tools.embedded.domains import DOMAINS
 from tools.embedded.drawings import Picture
 from tools.embedded.knows import COMPOSITIONS
-from tools.embedded.measure import Hits, Part, Shipped, first_shots, hits, rank_correlation
+from tools.embedded.measure import Hits, Part, Shipped, first_shots, hits, rank_correlation, standard_error
 from tools.embedded.pages import fill
 from tools.embedded.splits import Split
 from tools.embedded.templates import BASELINE, templates
@@ -97,7 +96,7 @@ def _domain(shipped: Shipped, domain: str, names: list[str], texts: Floats) -> d
         kind: {
             "template": names[row],
             "accuracy": round(float(accuracy[row]), 4),
-            "se": round(standard_error(many[row], test.labels.tolist()), 4),
+            "se": round(standard_error(many[row], test), 4),
         }
         for kind, row in rows.items()
     }
@@ -106,7 +105,7 @@ def _domain(shipped: Shipped, domain: str, names: list[str], texts: Floats) -> d
         "transformations": sorted(DOMAINS[domain]),
         **shown,
         "selected_minus_baseline": round(float(gain.mean()), 4),
-        "selected_minus_baseline_se": round(standard_error(gain, test.labels.tolist()), 4),
+        "selected_minus_baseline_se": round(standard_error(gain, test), 4),
         "best_minus_baseline": round(float(accuracy[rows["best"]] - accuracy[rows["baseline"]]), 4),
         "rank_correlation": _correlations(train, few, many),
         "base_to_new": _base_to_new(shipped, train, test, names, texts),

@@ -18,13 +18,12 @@ import yaml
 from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
 from ipo_prompts.experiments.embedded.shifts import name_of_set
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.sampling import standard_error
 from ipo_prompts.metrics.template import BASELINE, SLOT
 from tools.embedded import raster, words
 from tools.embedded.captions import article
 from tools.embedded.concepts import list_strangers, read_emojis
 from tools.embedded.domains import draw
-from tools.embedded.measure import Hits, Part, Shipped, hits
+from tools.embedded.measure import Hits, Part, Shipped, hits, standard_error
 from tools.embedded.pictures import lossless
 from tools.embedded.suite import PAIRS, Pair
 from tools.embedded.tint import tint
@@ -158,7 +157,7 @@ def pool() -> tuple[list[str], list[str]]:
 def _score(right: Hits, part: Part) -> dict[str, float]:
     return {
         "accuracy": round(float(right.mean()), 4),
-        "se": round(standard_error(right, part.labels.tolist()), 4),
+        "se": round(standard_error(right, part), 4),
     }
 
 

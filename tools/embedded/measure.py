@@ -1,6 +1,7 @@
 """Measures templates on the shipped files, loaded the way any user loads them."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ipo_prompts.experiments.embedded.shifts import shifted
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.sampling import Sampling
 
 Hits = npt.NDArray[np.float64]
 
@@ -81,6 +83,11 @@ def hits(part: Part, texts: Floats, among: Sequence[int] | None = None) -> Hits:
     named = allowed[(part.features[keep] @ texts[:, allowed].swapaxes(1, 2)).argmax(2)]
     right: Hits = (named == part.labels[keep]).astype(np.float64)
     return right
+
+
+def standard_error(values: Hits, part: Part) -> float:
+    """Return the standard error of a mean over the pictures of a part; those of one class count as one draw."""
+    return math.sqrt(Sampling.of(len(part.labels), draws=part.labels).these(values).value)
 
 
 def first_shots(labels: npt.NDArray[np.int64], start: int, shots: int) -> npt.NDArray[np.bool_]:
