@@ -33,7 +33,7 @@ from ipo_prompts.metrics.clip import Clip, unit
 from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import Picture, to_picture
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ class SegmentationReward(EmbeddingReward):
         self.window = window
 
     def examples(self, examples: Sequence[Any]) -> Scenes:
-        """Encode examples with `image` (a `Picture`), `mask` and, if scenes are not independent, `group`.
+        """Encode examples with `image` (see `to_picture`), `mask` and, if scenes are not independent, `group`.
 
         A mask is an array of whole numbers (H, W), as high and wide as the picture. The numbers are indices into the
         class names, or -1 for pixels without a class. Features stay in memory for the run.
@@ -263,7 +263,7 @@ class SegmentationReward(EmbeddingReward):
         """
         check_fields(examples, image="an image", mask="a mask (class numbers, one a pixel)")
         groups = groups_of(examples)
-        scenes = tuple(self._encode(example.image, np.asarray(example.mask)) for example in examples)
+        scenes = tuple(self._encode(to_picture(example.image), np.asarray(example.mask)) for example in examples)
         return Scenes(scenes, groups)
 
     def _encode(self, picture: Picture, mask: npt.NDArray[Any]) -> Scene:

@@ -31,7 +31,6 @@ from ipo_prompts.metrics.errors import InputError, reason, several, silent, to_i
 from ipo_prompts.metrics.features import FeatureStore, as_features
 from ipo_prompts.metrics.template import named, tidy
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.for_dspy import to_picture
 from ipo_prompts.programs.optimizer import IPO
 from ipo_prompts.programs.running import calibrate_words
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -101,8 +100,8 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         """Search for the template that classifies these pictures best.
 
         Args:
-            X: n pictures, each a path, bytes, a PIL image, a `Picture` or a `dspy.Image`; or the features of n pictures
-                by this CLIP, an array (n, D). Its rows are normalised to length 1.
+            X: n pictures, in any form that `to_picture` takes; or the features of n pictures by this CLIP, an array
+                (n, D). Its rows are normalised to length 1.
             y: n labels, texts or integers.
             groups: n names of groups. Pictures that are not independent, such as variants of one picture or frames of
                 one film, have the same name, and are held back together. None: all pictures are independent.
@@ -216,9 +215,9 @@ def _features(clip: Clip, given: Any) -> Floats:
     if not isinstance(given, (list, tuple)):  # an array, a frame, a series
         given = np.asarray(given)
         given = given[:, 0] if given.ndim == 2 and given.shape[1] == 1 and given.dtype == object else given
-    if isinstance(given[0], (list, tuple, np.ndarray, np.number)):
+    if isinstance(given[0], (list, tuple, np.ndarray, np.number)) and np.ndim(given[0]) < 3:
         return as_features(given, clip.width, "X")
-    return FeatureStore(clip).encode([to_picture(one) for one in given])
+    return FeatureStore(clip).encode(given)
 
 
 def _checked(y: Any, groups: Any, n: int) -> Anything:

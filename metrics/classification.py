@@ -14,7 +14,6 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import Progress, as_features
-from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import (
     WAYS,
     EmbeddingReward,
@@ -89,7 +88,7 @@ class ClipReward(EmbeddingReward):
 
     Example:
         >>> reward = ClipReward(clip, ["cat", "dog"])  # doctest: +SKIP
-        >>> pictures = reward.encode([Picture.from_path(Path("cat.png"))], [0])  # doctest: +SKIP
+        >>> pictures = reward.encode(["cat.png"], [0])  # doctest: +SKIP
         >>> reward.score(["a photo of a <CLASS>."], pictures)[0].value  # doctest: +SKIP
         1.0
     """
@@ -111,7 +110,7 @@ class ClipReward(EmbeddingReward):
             yield self._judged(_in_blocks(logits_for, units.features), units)
 
     def examples(self, examples: Sequence[Any]) -> EncodedPictures:
-        """Encode examples with an `image` (a `Picture`), a `label` (the class name) and, for variants, a `group`.
+        """Encode examples with an `image` (see `to_picture`), a `label` (the class name) and, for variants, a `group`.
 
         If several classes have the same name, as in ImageNet, `class_index` tells which class is meant. An example may
         have `features` (D,) instead of an `image`; then all examples must have them.
@@ -133,12 +132,12 @@ class ClipReward(EmbeddingReward):
 
     def encode(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[Any],
         labels: Sequence[int],
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> EncodedPictures:
-        """Encode pictures once, for any number of `score` calls."""
+        """Encode pictures (see `to_picture`) once, for any number of `score` calls."""
         known = np.asarray(labels, dtype=np.int64)
         return EncodedPictures(self.store.encode(pictures, progress), known, tuple(groups) if groups else None)
 

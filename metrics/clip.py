@@ -25,7 +25,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, refuse_code
 from ipo_prompts.metrics.device import AUTO, Precision, Unreachable, announce, find_device, halving
 from ipo_prompts.metrics.errors import InputError, nearest, one_line, silent
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import to_picture
 from ipo_prompts.metrics.template import is_plain
 
 if TYPE_CHECKING:
@@ -136,11 +136,11 @@ class Clip:
         with self.timed("text"):
             return encode_texts(self.model, self.tokenizer, texts)
 
-    def encode_pictures(self, pictures: Sequence[Picture], batch: int = 0) -> Floats:
+    def encode_pictures(self, pictures: Sequence[Any], batch: int = 0) -> Floats:
         """Decode, transform and encode pictures in one batch. `features.py` stores the results.
 
         Args:
-            pictures: at least one picture.
+            pictures: at least one picture, in any form that `to_picture` takes.
             batch: see `encode_pixels`.
 
         Returns:
@@ -151,7 +151,7 @@ class Clip:
         """
         return next(self.encode_batches([pictures], batch))
 
-    def encode_batches(self, batches: Iterable[Sequence[Picture]], batch: int = 0) -> Iterator[Floats]:
+    def encode_batches(self, batches: Iterable[Sequence[Any]], batch: int = 0) -> Iterator[Floats]:
         """Encode batches of pictures as `encode_pictures` does, while threads decode the next `AHEAD` batches.
 
         Yields:
@@ -163,7 +163,7 @@ class Clip:
         ahead: deque[list[Future[torch.Tensor]]] = deque()
         try:
             for pictures in batches:
-                ahead.append([self.decoding(picture.image) for picture in pictures])
+                ahead.append([self.decoding(to_picture(picture).image) for picture in pictures])
                 if len(ahead) > AHEAD:
                     yield self.encode_pixels(ahead.popleft(), batch)
             while ahead:

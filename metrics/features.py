@@ -21,7 +21,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import cache_dir
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import Picture, to_picture
 from ipo_prompts.metrics.template import written
 
 WAIT = 60
@@ -206,8 +206,10 @@ class FeatureStore:
         self.encoded = 0
         """The number of pictures that this object had to encode; the others came from the file."""
 
-    def encode(self, pictures: Sequence[Picture], progress: Progress | None = None) -> Floats:
+    def encode(self, pictures: Sequence[Any], progress: Progress | None = None) -> Floats:
         """Return the features of `pictures`; encode the pictures whose features are not in the store.
+
+        The pictures have any form that `to_picture` takes.
 
         A batch of another size uses other kernels, whose sums differ in the last bits. So every batch has `BATCH` rows,
         and the last batch is padded. Then the feature of a picture has the same bits in every list of pictures, and
@@ -220,6 +222,7 @@ class FeatureStore:
             InputError: a picture cannot be decoded, or the folder cannot be written; the message names the picture or
                 the folder.
         """
+        pictures = [to_picture(picture) for picture in pictures]
         keys = contents(pictures)
         return self._table.use(partial(self._encode, pictures=pictures, keys=keys, progress=progress))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ipo_prompts.metrics.errors import InputError, reason
 from ipo_prompts.metrics.files import open_regular
@@ -179,6 +179,45 @@ def thumbnail(picture: Picture) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=70, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def to_picture(image: Any) -> Picture:
+    """Read a picture in any form: a path, bytes, a PIL image, an array or a `dspy.Image`. A `Picture` stays as it is.
+
+    This is the one place where pictures of Python users are read; all that encodes pictures calls it.
+
+    Raises:
+        InputError: the image has another form, or is an address: a text, or a `dspy.Image` that points to the network.
+    """
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, str) and re.match("data:|https?://", image):
+        shown = image if len(image) <= 80 else f"{image[:40]}…"
+        how = "dspy.Image(url=…)" if image.startswith("data:") else "dspy.Image.from_url(…)"
+        raise InputError(f"the picture {shown} is an address and no file; give {how}.")
+    if isinstance(image, (str, Path)):
+        return Picture.from_path(Path(image))
+    if isinstance(image, bytes):
+        return Picture.from_bytes("given as bytes", image)
+    if isinstance(address := getattr(image, "url", None), str):  # a dspy.Image; DSPy is not imported here
+        head, _, data = address.partition(";base64,")
+        if not head.startswith("data:"):
+            raise InputError(f"the picture {address[:80]} is a web address; load it first (dspy.Image.from_url).")
+        return Picture.from_bytes("given as a dspy.Image", base64.b64decode(data))
+    kind = "a PIL image"
+    if getattr(image, "dtype", None) == "uint8" and image.shape[2:] == (3,):
+        from PIL import Image as Pillow
+
+        image, kind = Pillow.fromarray(image), "an array"
+    if hasattr(image, "save") and hasattr(image, "convert"):
+        buffer = io.BytesIO()
+        with _one_sentence(f"given as {kind}"):
+            to_rgb(image, f"the picture given as {kind}").save(buffer, format="PNG")
+        return Picture.from_bytes(f"given as {kind}", buffer.getvalue())
+    raise InputError(
+        f"cannot take a picture from {type(image).__name__}; give a path, bytes, a PIL image, a dspy.Image, or an "
+        "array of uint8 (height, width, 3)."
+    )
 
 
 # From the encoded bytes of a picture to the RGB pixels that a viewer shows.

@@ -17,6 +17,7 @@ from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore, contents
+from ipo_prompts.metrics.pictures import to_picture
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of, indices
 from ipo_prompts.metrics.template import refuse_synonyms
 
@@ -102,8 +103,8 @@ class RetrievalReward(EmbeddingReward):
         """Make a gallery from examples. The group of a query is the group of the first example with its caption.
 
         Args:
-            examples: the examples. Each has an `image` (a `Picture`) and a `caption`, and a `group` if some are not
-                independent.
+            examples: the examples. Each has an `image` (see `to_picture`) and a `caption`, and a `group` if some are
+                not independent.
 
         Raises:
             InputError: an example lacks a field or has an unknown caption. Or there are at most k different pictures,
@@ -113,7 +114,7 @@ class RetrievalReward(EmbeddingReward):
         labels = np.asarray(
             indices([example.caption for example in examples], self.class_names, "caption", "captions"), dtype=np.int64
         )
-        pictures = [example.image for example in examples]
+        pictures = [to_picture(example.image) for example in examples]
         # A picture with five captions is one picture, even if its copies are in files of different names.
         _, first, place = np.unique(contents(pictures), return_index=True, return_inverse=True)
         if len(first) <= self.k:

@@ -18,7 +18,6 @@ from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, one_line, printable, several
-from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import BASELINE, check_template, every_name, problem, too_long
 from ipo_prompts.programs.for_dspy import KeptFeatures, signature_of, template_in
@@ -203,7 +202,7 @@ class TemplateClassifier(dspy.Predict):
         """Classify one picture.
 
         Args:
-            image: a path, encoded bytes, a PIL image, a `Picture` or a `dspy.Image` that holds its data.
+            image: a picture in any form that `to_picture` takes, such as a path, a PIL image or an array.
             **kwargs: not used; DSPy may give them to any `dspy.Predict`.
 
         Returns:
@@ -257,7 +256,7 @@ class TemplateClassifier(dspy.Predict):
         # `forward` is taken from the class: DSPy warns when the `forward` of an object is used outside of a call.
         return await asyncio.to_thread(type(self).forward, self, image)
 
-    def probabilities(self, pictures: Sequence[Picture]) -> Floats:
+    def probabilities(self, pictures: Sequence[Any]) -> Floats:
         """Classify many pictures in one batch.
 
         Returns:

@@ -15,10 +15,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
+from ipo_prompts.metrics.pictures import to_picture
 from ipo_prompts.metrics.registry import check_members, own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.for_dspy import to_picture
 from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES

@@ -1,21 +1,16 @@
-"""A classifier for DSPy: its template as instructions, pictures in any form, and metrics for DSPy's optimizers."""
+"""A classifier for DSPy: its template as instructions, metrics for DSPy's optimizers, and features that are kept."""
 
 from __future__ import annotations
 
-import base64
-import io
-import re
 import threading
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import dspy
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.pictures import Picture, to_rgb
+from ipo_prompts.metrics.pictures import to_picture
 from ipo_prompts.metrics.template import BASELINE, MAX_CHARACTERS, SLOT, normalise
 
 FIELDS = dspy.Signature("image: dspy.Image -> label: str")
@@ -91,7 +86,7 @@ def with_feedback(
     return dspy.Prediction(score=score, feedback=feedback)
 
 
-# Pictures from users of DSPy, in any form. Each picture is encoded once for all templates.
+# Each picture is encoded once for all templates.
 
 MOST = 65_536
 """The most pictures whose features are stored: 200 MB if features have 768 numbers."""
@@ -131,33 +126,3 @@ class KeptFeatures:
                     self._known.pop(next(iter(self._known)))
                 self._known[key] = found
         return found
-
-
-def to_picture(image: Any) -> Picture:
-    """Read a picture from a path, bytes, a PIL image or a `dspy.Image`. A `Picture` is returned as it is.
-
-    Raises:
-        InputError: the image has another form, or is an address: a text, or a `dspy.Image` that points to the network.
-    """
-    if isinstance(image, Picture):
-        return image
-    if isinstance(image, dspy.Image):
-        head, _, data = image.url.partition(";base64,")
-        if not head.startswith("data:"):
-            raise InputError(f"the picture {image.url[:80]} is a web address; load it first (dspy.Image.from_url).")
-        return Picture.from_bytes("given as a dspy.Image", base64.b64decode(data))
-    if isinstance(image, str) and re.match("data:|https?://", image):
-        shown = image if len(image) <= 80 else f"{image[:40]}…"
-        how = "dspy.Image(url=…)" if image.startswith("data:") else "dspy.Image.from_url(…)"
-        raise InputError(f"the picture {shown} is an address and no file; give {how}.")
-    if isinstance(image, (str, Path)):
-        return Picture.from_path(Path(image))
-    if isinstance(image, bytes):
-        return Picture.from_bytes("given as bytes", image)
-    if hasattr(image, "save") and hasattr(image, "convert"):  # a PIL image
-        buffer = io.BytesIO()
-        to_rgb(image, "the picture given as a PIL image").save(buffer, format="PNG")
-        return Picture.from_bytes("given as a PIL image", buffer.getvalue())
-    raise InputError(
-        f"cannot take a picture from {type(image).__name__}; give a path, bytes, a PIL image or a dspy.Image."
-    )

@@ -18,15 +18,18 @@ import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import cross_entropies, softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import Picture, to_picture
+from ipo_prompts.metrics.retrieval import RetrievalReward
+from ipo_prompts.metrics.reward import Judged
 from ipo_prompts.metrics.template import ClassName
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.for_dspy import clip_accuracy, to_picture
+from ipo_prompts.programs.for_dspy import clip_accuracy
 from support.clips import changed
 
 NAMES = ("cat", "dog", "ice_cream")
@@ -59,13 +62,33 @@ def as_dspy_image(file: Path) -> Any:
     return dspy.Image(url=f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}")
 
 
-@pytest.mark.parametrize("form", [str, Path, Path.read_bytes, Picture.from_path, as_pil, as_dspy_image])
-def test_every_form_of_a_picture_gives_the_same(form: Callable[[Path], Any], clip: Clip, file: Path) -> None:
+def as_array(file: Path) -> Any:
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+class OwnReward(ClipReward):
+    def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
+        return Judged(logits[:, 0])
+
+
+@pytest.mark.parametrize("form", [str, Path, Path.read_bytes, Picture.from_path, as_pil, as_dspy_image, as_array])
+def test_every_form_of_a_picture_gives_the_same(
+    form: Callable[[Path], Any], clip: Clip, file: Path, tmp_path: Path
+) -> None:
     program = TemplateClassifier(clip, NAMES)
     expected = program(image=file)
     found = program(image=form(file))
     assert found.label == expected.label
     assert found.scores == pytest.approx(expected.scores, abs=1e-6)
+    features = clip.encode_pictures([file])
+    np.testing.assert_allclose(clip.encode_pictures([form(file)]), features, atol=1e-6)
+    store, example = FeatureStore(clip, tmp_path), dspy.Example(image=form(file), label="dog", caption="dog")
+    for reward in (ClipReward(clip, NAMES, store), OwnReward(clip, NAMES, store)):
+        np.testing.assert_allclose(reward.examples([example]).features, features, atol=1e-5)
+        np.testing.assert_allclose(reward.encode([form(file)], [1]).features, features, atol=1e-5)
+    other = dspy.Example(image=Image.new("RGB", (8, 8)), caption="cat")
+    gallery = RetrievalReward(clip, NAMES, store=store).examples([example, other])
+    assert np.abs(gallery.features - features).max(axis=1).min() < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -464,9 +487,18 @@ def test_the_trace_holds_no_picture_and_no_scores(clip: Clip, file: Path) -> Non
         ] * 2
 
 
-def test_a_pil_image_of_decimal_numbers_is_refused() -> None:
-    with pytest.raises(InputError, match="the picture given as a PIL image has decimal numbers for pixels"):
-        to_picture(Image.new("F", (8, 8), 0.5))
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (Image.new("F", (8, 8), 0.5), "the picture given as a PIL image has decimal numbers for pixels"),
+        (np.zeros((8, 8, 3)), "an array of uint8"),
+        (np.zeros((3, 8, 8), np.uint8), "an array of uint8"),
+        (np.zeros((0, 8, 3), np.uint8), "given as an array is not a readable picture"),
+    ],
+)
+def test_a_picture_whose_white_or_shape_is_not_known_is_refused(image: Any, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        to_picture(image)
 
 
 # --- calibration
