@@ -33,6 +33,7 @@ from ipo_prompts.metrics.template import named, tidy
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.optimizer import IPO
 from ipo_prompts.programs.running import calibrate_words
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 
 try:
@@ -66,7 +67,7 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         lm: the language model that the strategy asks: a `dspy.LM`, or a name as `ipo optimize --lm` takes it.
         strategy: how new templates are found; see `IPO`.
         steps: the number of steps. In each step the strategy is asked for new templates.
-        settings: further arguments of `IPO`, such as `{"budget_usd": 1.5}` or `{"head": "blend"}`.
+        settings: further arguments of `IPO`, such as `{"budget_usd": 1.5}` or `{"head": "words"}`.
         random_state: a whole number from 0: the seed of the search and of the choice of held-back pictures. The same
             seed gives the same estimator.
 
@@ -84,7 +85,7 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         *,
         lm: Any = "none",
         strategy: Any = STRATEGIES.default,
-        steps: int = 12,
+        steps: int = SearchSettings().steps,
         settings: Mapping[str, Any] | None = None,
         random_state: int = 0,
     ) -> None:

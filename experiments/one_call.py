@@ -1,6 +1,7 @@
 """`ipo.optimize(…)`: the command `ipo optimize` as one call from Python.
 
-The call returns an `Outcome`, which prints itself. In a notebook it also shows pictures.
+The call returns an `Outcome`, which prints itself. In a notebook it also shows pictures. The call itself prints
+nothing, unless `quiet=False` asks for it. It logs what it does, see `optimize`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import dspy
 
 from ipo_prompts.experiments.data.tables import write_frame
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
@@ -26,7 +29,7 @@ from ipo_prompts.experiments.run.files import (
     reserved,
     resumed,
 )
-from ipo_prompts.experiments.run.live_view import view
+from ipo_prompts.experiments.run.live_view import Logged, Ui, view
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.verdict import Verdict
@@ -73,6 +76,10 @@ class Outcome:
         """
         return TemplateClassifier.from_file(self.folder, device=config_of(self.folder).device)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the classifier, whose CLIP cannot be pickled. It is loaded again when it is used."""
+        return Outcome, (self.folder, self.result)
+
     @property
     def words(self) -> TemplateClassifier:
         """The classifier with the chosen template alone, without labelled pictures."""
@@ -93,11 +100,11 @@ class Outcome:
 
 
 def optimize(
-    data: str | pandas.DataFrame | None = None,
+    data: str | Path | pandas.DataFrame | None = None,
     *,
     out: str | Path | None = None,
     resume: str | Path | None = None,
-    quiet: bool = False,
+    quiet: bool = True,
     **settings: Any,
 ) -> Outcome:
     """Search for a better template, choose the winner with held-back pictures, test it once on sealed pictures.
@@ -106,15 +113,20 @@ def optimize(
     the run first asks it.
 
     Args:
-        data: the pictures: `folder:PATH`, `table:PATH`, `hf:NAME` or a name of `ipo data list`; `embedded` if left out.
-            Or a DataFrame with the columns of a table, which is kept in the run directory as `table.csv`, with absolute
-            paths of its pictures.
+        data: the pictures: `folder:PATH`, `table:PATH`, `hf:NAME`, a name of `ipo data list`, or the `Path` of a folder
+            or a table; `embedded` if left out. Or a DataFrame with the columns of a table, which is kept in the run
+            directory as `table.csv`, with absolute paths of its pictures.
         out: the run directory; `runs/DATE-NAME` if left out.
         resume: the directory of a run to resume. The other arguments must equal the settings of that run; only limits
             may differ.
-        quiet: whether to show no progress. Else progress is printed on stderr.
+        quiet: whether to print nothing. Then progress is logged by `logging.getLogger("ipo_prompts")` at the level
+            INFO, and warnings at WARNING; Python itself prints warnings that no handler takes. With `quiet=False`,
+            progress and warnings are printed on stderr instead, as `ipo optimize` does.
         **settings: settings by name: `clip`, `lm`, `steps`, `budget_usd`, …. The settings of a strategy or a reward
             stand beside its name: `strategy={"name": "history", "size": 8}`. All settings: `ipo docs command-line`.
+            `clip` may be the `Path` of a folder. `lm` may be a `dspy.LM`, which is asked with its own address, key and
+            options. The run records only its name: to go on with all of it, resume with `lm=` and the same object, not
+            on the command line.
 
     Raises:
         InputError: an argument is bad, or the run directory does not fit the arguments.
@@ -124,12 +136,13 @@ def optimize(
     if resume is not None and out is not None:
         raise InputError("resume= works in its own directory; leave out= away.")
     frame = None
-    if data is not None and not isinstance(data, str):
+    if data is not None and not isinstance(data, (str, Path)):
         frame = data
         data = f"table:{TABLE}"
         if resume is not None:
             raise InputError("resume= reads the table in the run directory; leave the DataFrame away.")
-    given = settings if data is None else {"data": data, **settings}
+    named = settings if data is None else {"data": data, **settings}
+    given = {key: _typed(key, value) for key, value in named.items()}
     allow_typed(given)
     if resume is None:
         config = build(given, CALL)
@@ -138,7 +151,7 @@ def optimize(
         folder = Path(resume)
         typed = [f"{key}={value}" for key, value in given.items() if isinstance(value, (str, int, float))]
         config = resumed(folder, build(given, CALL), CALL, typed)
-    ui = view(config, quiet=quiet)
+    ui = view(config, (Logged if quiet else Ui)(config.steps, quiet=quiet))
     with reserved(folder) if resume is None and out is None else nullcontext(folder) as folder:
         if frame is not None and not holds_run(folder):
             check_writable(folder)
@@ -146,7 +159,15 @@ def optimize(
             file = folder.absolute() / TABLE
             write_frame(frame, file, config.image)
             config = config.model_copy(update={"data": f"table:{file}"})
-        result = run_job(config, folder, ui, resume=resume is not None)
+        result = run_job(config, folder, ui, resume=resume is not None, lm=settings.get("lm"))
     if result.stopped:
         ui.warn(stopped_early(config, folder, result))
     return Outcome(folder.absolute(), result)
+
+
+def _typed(key: str, value: Any) -> Any:
+    """Return an argument as it is typed on the command line: a path with its kind, a language model by its name."""
+    if isinstance(value, Path):
+        kinds = {"data": "table:" if value.is_file() else "folder:", "clip": "local-dir:"}
+        return f"{kinds.get(key, '')}{value}"
+    return value.model if key == "lm" and isinstance(value, dspy.BaseLM) else value

@@ -9,6 +9,7 @@ import math
 import shlex
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import yaml
 from dspy.utils.saving import get_dependency_versions
@@ -57,7 +58,7 @@ from ipo_prompts.programs.strategies.compose import kept_whole
 from ipo_prompts.programs.trust import placed, resume_command
 
 
-def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
+def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any = None) -> RunResult:
     """Run a job in `folder`: search, choose, open the sealed test pictures once, write the result.
 
     Missing weights are fetched, and the warnings that IPO logs are shown.
@@ -67,6 +68,7 @@ def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResu
         folder: the run directory.
         ui: shows the run.
         resume: whether to resume the run in `folder`; if False, a folder that holds a run is refused.
+        lm: see `plan`.
 
     Raises:
         InputError: the input is bad, or the run directory does not fit the configuration.
@@ -75,10 +77,10 @@ def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResu
     find_device(config.device)  # a wrong device is refused before anything is fetched
     ui.fetch([config])
     with silent("dspy", "LiteLLM"), ui.running():  # their log messages are also raised as exceptions
-        return _run(config, folder, ui, resume=resume)
+        return _run(config, folder, ui, resume=resume, lm=lm)
 
 
-def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
+def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any) -> RunResult:
     started = now()
     there = holds_run(folder)
     if there and not resume:
@@ -90,7 +92,7 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
     check_countable()
     if there:
         check_place(config, folder)
-    planned = plan(config, say=ui.say)
+    planned = plan(config, say=ui.say, lm=lm)
     if there:
         planned = as_begun(planned, folder)
     try:

@@ -222,7 +222,7 @@ class FeatureStore:
             InputError: a picture cannot be decoded, or the folder cannot be written; the message names the picture or
                 the folder.
         """
-        pictures = [to_picture(picture) for picture in pictures]
+        pictures = list(map(to_picture, pictures))
         keys = contents(pictures)
         return self._table.use(partial(self._encode, pictures=pictures, keys=keys, progress=progress))
 

@@ -186,24 +186,23 @@ def to_picture(image: Any) -> Picture:
 
     This is the one place where pictures of Python users are read; all that encodes pictures calls it.
 
+    A text is a path, or the address of data (`data:image/png;base64,…`).
+
     Raises:
-        InputError: the image has another form, or is an address: a text, or a `dspy.Image` that points to the network.
+        InputError: the image has another form, or is an address in the network.
     """
     if isinstance(image, Picture):
         return image
-    if isinstance(image, str) and re.match("data:|https?://", image):
-        shown = image if len(image) <= 80 else f"{image[:40]}…"
-        how = "dspy.Image(url=…)" if image.startswith("data:") else "dspy.Image.from_url(…)"
-        raise InputError(f"the picture {shown} is an address and no file; give {how}.")
+    address = getattr(image, "url", image)  # a dspy.Image has a `url`; DSPy is not imported here
+    if isinstance(address, str) and re.match("data:|https?://", address):
+        head, _, data = address.partition(";base64,")
+        if not head.startswith("data:"):
+            raise InputError(f"the picture {address[:80]} is a web address; load it first (dspy.Image.from_url).")
+        return Picture.from_bytes("given as data", base64.b64decode(data))
     if isinstance(image, (str, Path)):
         return Picture.from_path(Path(image))
     if isinstance(image, bytes):
         return Picture.from_bytes("given as bytes", image)
-    if isinstance(address := getattr(image, "url", None), str):  # a dspy.Image; DSPy is not imported here
-        head, _, data = address.partition(";base64,")
-        if not head.startswith("data:"):
-            raise InputError(f"the picture {address[:80]} is a web address; load it first (dspy.Image.from_url).")
-        return Picture.from_bytes("given as a dspy.Image", base64.b64decode(data))
     kind = "a PIL image"
     if getattr(image, "dtype", None) == "uint8" and image.shape[2:] == (3,):
         from PIL import Image as Pillow

@@ -31,6 +31,11 @@ NO_METRIC = (
     "a metric judges one answer, a reward scores a template on all pictures at once; leave it out for accuracy, or "
     "write your own as ipo docs own-reward shows."
 )
+NOT_HERE = {
+    "metric": f"IPO takes reward= and no metric=: {NO_METRIC}",
+    "lm_api_base": "IPO takes an address in the model: lm=dspy.LM('PROVIDER/NAME', api_base='http://HOST/v1').",
+}
+"""Arguments that IPO does not take, and what to write."""
 
 
 def kind(thing: Any) -> str:
@@ -105,17 +110,18 @@ def as_settings(taker: type, given: SearchSettings | None, changes: dict[str, An
     Raises:
         InputError: a change is no setting (the message names the nearest one), or its value has the wrong kind.
     """
-    if "metric" in changes:
-        raise InputError(f"IPO takes reward= and no metric=: {NO_METRIC}")
     unknown = next((name for name in changes if name not in SearchSettings.model_fields), None)
+    if unknown in NOT_HERE:
+        raise InputError(NOT_HERE[unknown])
     if unknown is not None:
         own = [name for name in inspect.signature(taker).parameters if name != "keywords"]
         known = [*own, *SearchSettings.model_fields]
         raise InputError(
             f"IPO has no setting {unknown!r}{did_you_mean(unknown, known)}; there are: {', '.join(known)}."
         )
+    before = given.model_dump(include=set(SearchSettings.model_fields), exclude_unset=True) if given else {}
     try:
-        return SearchSettings(**{**(given.model_dump(exclude_unset=True) if given else {}), **changes})
+        return SearchSettings(**{**before, **changes})
     except ValidationError as error:
         raise input_error(error, "the settings of IPO") from error
 

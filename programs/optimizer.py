@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import dspy
 from dspy.teleprompt import Teleprompter
@@ -33,7 +33,7 @@ from ipo_prompts.programs.compiling import (
 from ipo_prompts.programs.describe import describe
 from ipo_prompts.programs.journal import Journal, begin
 from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in
-from ipo_prompts.programs.running import Searched, blend_in, check_head, check_naming, ledger_of, run, with_names
+from ipo_prompts.programs.running import Searched, allowed_head, blend_in, check_naming, ledger_of, run, with_names
 from ipo_prompts.programs.search_settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -58,14 +58,12 @@ class IPO(Teleprompter):
             object of the class, without arguments.
         describer: an `ImageDescriber` or a callable of your own (ipo docs dspy). None describes nothing: the language
             model is shown the phrases that score best.
-        head: what the program decides with, as in `ipo optimize`. `"blend"` also uses the labelled pictures of both
-            sets (ipo docs heads). The search is the same.
         task: one sentence on what the pictures are, shown to the language models.
         log_dir: the folder of journal and replies. A `compile` that was killed, or stopped by a limit, resumes from
             them if it is given the same arguments (and a larger limit). Other arguments are refused.
         on_step: a function that is called with the `Step` after each step.
-        settings: the settings of the search. A limit ends the search with the best template so far. Without
-            `initial_template` the search starts from the student's template.
+        settings: the settings of the search, or of a run. A limit ends the search with the best template so far.
+            Without `initial_template` the search starts from the student's template.
         **keywords: single settings by name, such as `steps=50` or `budget_usd=1.5`. All settings:
             `ipo docs command-line`.
 
@@ -96,7 +94,6 @@ class IPO(Teleprompter):
         lm: dspy.BaseLM | str | None = None,
         strategy: Callable[[], Strategy] | dict[str, Any] | Sequence[str] | str = STRATEGIES.default,
         describer: Callable[..., Any] | None = None,
-        head: Literal["words", "blend"] = "words",
         task: str = "pictures to be classified",
         log_dir: str | Path | None = None,
         on_step: Callable[[Step], None] | None = None,
@@ -106,7 +103,7 @@ class IPO(Teleprompter):
         super().__init__()
         check_arguments(reward, lm, describer)
         self.reward, self.lm, self.describer = reward, lm, describer
-        self.strategy, self.head = as_strategy(strategy), head
+        self.strategy = as_strategy(strategy)
         self.settings = as_settings(IPO, settings, keywords)
         self.task, self.log_dir, self.on_step = task, log_dir, on_step
 
@@ -161,7 +158,7 @@ class IPO(Teleprompter):
         strategy = self._strategy(model)
         forecast_of(strategy, Expected(settings, self.task))  # refuses settings that the strategy cannot work with
         check_naming(settings, reward, classifier.class_names)
-        check_head(self.head, reward, classifier)
+        head = allowed_head(settings, reward, classifier)
         searched, others = with_pictures(trainset), with_pictures(valset or ())
         if not searched:
             raise InputError("there are no examples to search on.")
@@ -215,8 +212,8 @@ class IPO(Teleprompter):
             "The search ended: %s. Chosen: %s%s", result.ended, printable(choice.template), why and f" ({why})"
         )
         made = compiled(program, found, scale_of(reward))
-        if self.head == "blend":
-            blend_in(classifier_in(made)[1], [cast("EncodedPictures", part) for part in parts], gate=False)
+        if head != "words":
+            blend_in(classifier_in(made)[1], [cast("EncodedPictures", part) for part in parts], gate=head == "auto")
         return made
 
     def _backend(self) -> Backend | None:
@@ -265,7 +262,7 @@ class IPO(Teleprompter):
         """Return all that identifies a search except its examples, as plain JSON."""
         named = self.strategy if isinstance(self.strategy, (dict, list)) else code_of(strategy)
         return {
-            **settings.model_dump(mode="json", exclude=set(LIMITS)),
+            **settings.model_dump(mode="json", exclude={*LIMITS, "head"}),
             "strategy": named,
             "reward": code_of(reward),
             "classes": written(reward.class_names),

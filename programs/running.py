@@ -222,7 +222,8 @@ def calibrate_words(
     gained = (gain or 0.0) + (named.found.held.hits if named and named.renamed else 0.0)
     pictures = EncodedPictures(features_of(*parts), np.concatenate([part.labels for part in parts]))
     before, now = (
-        float((one.logits(pictures.features).argmax(axis=1) == pictures.labels).sum()) for one in (initial, program)
+        float((one.logits(pictures.features).argmax(axis=1) == pictures.labels).sum())
+        for one in (initial, program.words_alone())
     )
     program.calibrate(pictures, before + min(max(gained * len(pictures), 0.0), max(now - before, 0.0)))
 
@@ -245,16 +246,16 @@ def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures], *, g
     program.add(found)
 
 
-def check_head(head: object, reward: Reward, student: TemplateClassifier) -> None:
-    """Refuse an unknown head, and `"blend"` unless the reward is the accuracy of the student's classes.
+def allowed_head(settings: SearchSettings, reward: Reward, student: TemplateClassifier) -> str:
+    """Return the head to use: words, unless the reward is the accuracy of the student's classes.
 
     Raises:
-        InputError: says what to give.
+        InputError: the settings ask for `"blend"` with another reward.
     """
-    if head not in ("words", "blend"):
-        raise InputError(f"head= is 'words' or 'blend', not {head!r}.")
-    same = tuple(reward.class_names) == tuple(student.class_names)
-    if head == "blend" and not (scores_accuracy(reward) and same):
+    if scores_accuracy(reward) and tuple(reward.class_names) == tuple(student.class_names):
+        return settings.head
+    if settings.head == "blend":
         raise InputError(
             f"head='blend' is for the accuracy of labelled pictures, and not for {type(reward).__name__}; leave it out."
         )
+    return "words"

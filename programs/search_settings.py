@@ -17,7 +17,11 @@ LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
 
 
 class SearchSettings(BaseModel):
-    """How long a search lasts, where it starts, and how the winner is chosen: the settings of every strategy.
+    """How long a search lasts, where it starts, how the winner is chosen, and what its program decides with.
+
+    These are the settings of every strategy. All that searches takes its defaults from here: `ipo optimize`,
+    `ipo.optimize`, `IPO` and `IPOClassifier`. `IPO` gets class names, and not labels that could be read otherwise. So
+    `auto` and `cleaned` leave them as they are, like the names that a person wrote for a run.
 
     Example:
         >>> SearchSettings(steps=3).patience
@@ -41,10 +45,16 @@ class SearchSettings(BaseModel):
         5000, ge=0, description="how many templates a strategy may score without proposing them"
     )
     seed: int = Field(0, ge=0, description="seed of the draw of pictures and of the language model")
-    names: Literal["as-is", "search"] = Field(
-        "as-is",
-        description="search: try other class names, from WordNet and lm, in the chosen template. New names are taken "
-        "only if pictures that did not choose them show a clear gain",
+    head: Literal["auto", "words", "blend"] = Field(
+        "auto",
+        description="words: the program classifies with the template; blend: with the template and the labelled search "
+        "and selection pictures; auto: with the pictures if they tell left-out pictures apart",
+    )
+    names: Literal["auto", "search", "cleaned", "as-is"] = Field(
+        "auto",
+        description="cleaned: read labels of folders, tables and hf: data as captions write names; search: also try "
+        "other names, from WordNet and lm, in the chosen template, and take them if pictures that did not choose them "
+        "show a clear gain; auto: search for such labels, as-is for all other names",
     )
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")

@@ -135,7 +135,10 @@ class State(BaseModel, frozen=True):
             return cls.model_validate(content)
         except ValidationError as error:
             what = ": ".join(filter(None, first_error(error, "")))
-            raise InputError(f"{where} is not a saved program (program.json of a run): {what}.") from error
+            raise InputError(
+                f"{where} is not a saved program (program.json of a run): {what}; if a larger module was saved, build "
+                "the module and call its load(…)."
+            ) from error
 
     def check(self, clip: Clip, labels: tuple[str, ...]) -> None:
         """Refuse a state that was read and does not belong to a program with this CLIP and these labels.

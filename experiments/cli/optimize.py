@@ -103,9 +103,9 @@ def search_template(
         check_spec(config.data)
         if not dry_run:
             check_writable(folder)
-    from ipo_prompts.experiments.run.live_view import view
+    from ipo_prompts.experiments.run.live_view import Ui, view
 
-    ui = view(config, quiet=quiet)
+    ui = view(config, Ui(config.steps, quiet=quiet))
     if dry_run:
         from ipo_prompts.experiments.run.plan import estimate, plan, tested_before
 

@@ -94,7 +94,7 @@ def best_of(lesson: Lesson, pool: Sequence[str], count: int) -> Templates:
     orders them and chooses the winner. The templates that are tried count as scored only.
     """
     prepared = lesson.prepared
-    settings = lesson.config.search.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
+    settings = lesson.config.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
     selection = prepared.selection.units if prepared.selection else None
     found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
     return winner(lesson, found, Budget(scored_only=found.proposed))

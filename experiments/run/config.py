@@ -70,11 +70,6 @@ class JobSettings(BaseModel):
         "fp32",
         description="precision of the CLIP. OpenAI's code uses fp16 on a GPU. On a CPU fp16 is several times slower",
     )
-    head: Literal["auto", "words", "blend"] = Field(
-        "auto",
-        description="words: the program classifies with the template; blend: with the template and the labelled search "
-        "and selection pictures; auto: with the pictures if they tell left-out pictures apart",
-    )
     verdict: Literal["plain", "balanced"] = Field(
         "plain",
         description="plain: each test picture counts the same; balanced: each class counts the same, whatever its size",
@@ -128,13 +123,6 @@ class JobSettings(BaseModel):
 
 class RunConfig(SearchSettings, JobSettings):
     """All settings of a run. They are all written to `config.yaml`; an unknown key is an error."""
-
-    names: Literal["auto", "search", "cleaned", "as-is"] = Field(  # type: ignore[assignment]  # more than a search takes
-        "auto",
-        description="cleaned: read labels of folders, tables and hf: data as captions write names; search: also try "
-        "other names, from WordNet and lm, in the chosen template, and take them if pictures that did not choose them "
-        "show a clear gain; auto: search for such labels, as-is for all other names",
-    )
 
     @field_validator("strategy", "reward", mode="before")
     @classmethod
@@ -200,12 +188,6 @@ class RunConfig(SearchSettings, JobSettings):
         from ipo_prompts.experiments.data.load import check_command
 
         return check_command(self.data, self.exclude, self.columns)
-
-    @property
-    def search(self) -> SearchSettings:
-        """The settings of the search alone."""
-        asked = self.model_dump(include=set(SearchSettings.model_fields))
-        return SearchSettings(**{**asked, "names": "search" if self.names == "search" else "as-is"})
 
     @property
     def asks_lm(self) -> bool:

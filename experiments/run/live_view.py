@@ -99,14 +99,13 @@ class Ui:
         handler.emit = lambda record: (  # type: ignore[method-assign]
             self.say if getattr(record, "progress", False) else self.warn
         )(record.getMessage())
-        logger = logging.getLogger("ipo_prompts")
-        logger.addHandler(handler)
-        logger.propagate = False
+        LOGGER.addHandler(handler)
+        LOGGER.propagate = False
         try:
             yield
         finally:
-            logger.removeHandler(handler)
-            logger.propagate = True
+            LOGGER.removeHandler(handler)
+            LOGGER.propagate = True
             self._wipe()
 
     def fetch(self, configs: Sequence[RunConfig]) -> None:
@@ -180,7 +179,7 @@ class Ui:
     def step(self, step: Step) -> None:
         """Show a finished step; the callback of `IPO`."""
         ledger = self._ledger
-        if self.quiet or ledger is None:
+        if ledger is None:
             return
         done = step.number + 1
         best, low, high = (self.scale.told(value) for value in (step.best.value, *step.interval))
@@ -208,14 +207,30 @@ def _spending(ledger: Ledger) -> list[str]:
     return [tokens, usd]
 
 
-def view(config: RunConfig, *, quiet: bool) -> Ui:
-    """Return the view of a run, and show its first lines.
+LOGGER = logging.getLogger("ipo_prompts")
+"""The logger of the package. All that IPO logs reaches it; IPO adds no handler to it, except while a view shows a run.
+"""
+
+
+class Logged(Ui):
+    """A view that prints nothing: progress is logged at the level INFO, and warnings at the level WARNING."""
+
+    say = staticmethod(LOGGER.info)
+    warn = staticmethod(LOGGER.warning)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Change no handler: what IPO logs goes where the caller sends it."""
+        yield
+
+
+def view(config: RunConfig, ui: Ui) -> Ui:
+    """Return a view of a run, after it has shown the first lines.
 
     Raises:
         InputError: there is no CLIP of that name.
     """
     check_name(config.clip)
-    ui = Ui(config.steps, quiet=quiet)
     for line in about_preset(config):
         ui.say(line)
     return ui

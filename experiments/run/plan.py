@@ -71,7 +71,7 @@ class Plan:
     def search(self) -> SearchSettings:
         """The settings of the search. With names=auto, the names of labels are searched if accuracy is the reward."""
         searched = self.config.names == "auto" and self.data.read and _scores_accuracy(self.config)
-        return self.config.search.model_copy(update={"names": "search"} if searched else {})
+        return self.config.model_copy(update={"names": "search"} if searched else {})
 
     @property
     def reward_names(self) -> RewardNames:
@@ -86,7 +86,13 @@ class Plan:
         return strategy
 
 
-def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | None = None) -> Plan:
+def plan(
+    config: RunConfig,
+    *,
+    ready: bool = True,
+    say: Callable[[str], None] | None = None,
+    lm: Any = None,
+) -> Plan:
     """Find the pictures and the language models of a run.
 
     Args:
@@ -94,13 +100,14 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         ready: whether the run can begin: language models have their keys and weights, and the pictures are here. If
             False, the names of models and of registered data sets are enough, for a forecast.
         say: called with lines about the data, such as classes with fewer pictures than asked for.
+        lm: the `dspy.LM` with the name `config.lm`, if one was made in Python; else it is found by its name.
 
     Raises:
         InputError: something is wrong with the configuration, the data or the names of the models.
     """
     _check_reward(config)
     REWARDS.settings(config.reward)  # imports a reward class of the user, and checks its settings
-    optimizer, describer = backends(config, ready=ready)
+    optimizer, describer = backends(config, ready=ready, lm=lm)
     gone = None if ready else absent(config.data)
     data = (
         assumed(gone, config.task)
@@ -122,7 +129,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         if say:
             say(note)
     planned = Plan(config, data, drawn, optimizer, describer)
-    forecast_of(planned.strategy, Expected(config.search, data.task))  # refuses settings that the strategy cannot use
+    forecast_of(planned.strategy, Expected(config, data.task))  # refuses settings that the strategy cannot use
     return planned
 
 
@@ -131,15 +138,16 @@ def held_back_shots(config: RunConfig) -> int:
     return 0 if config.selection == "search" else config.selection_shots
 
 
-def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
+def backends(config: RunConfig, *, ready: bool = True, lm: Any = None) -> tuple[Backend | None, Backend | None]:
     """Return the language models of the strategy and of the describer, each None if there is none; see `plan`."""
     config.check_lm()
 
     def find(name: str, role: str, api_base: str | None) -> Backend:
         return find_backend(name, role=role, api_base=api_base, ready=ready)
 
-    optimizer = find(config.lm, "optimizer", config.lm_api_base) if config.asks_lm else None
-    describer = None
+    optimizer = describer = None
+    if config.asks_lm:
+        optimizer = Backend.of(lm) if isinstance(lm, dspy.BaseLM) else find(config.lm, "optimizer", config.lm_api_base)
     if config.describer != "none" and not given_descriptions(config.describer):
         replayed = config.lm.startswith(REPLAY)  # then nothing is asked, whatever the role
         name = config.lm if replayed else config.describer
@@ -234,7 +242,7 @@ def tested_before(planned: Plan) -> int:
 
 
 def _texts(planned: Plan, forecast: Forecast) -> int:
-    search, classes = planned.config.search, len(planned.drawn.class_names)
+    search, classes = planned.config, len(planned.drawn.class_names)
     tried = min(forecast.scored_only, search.scored_templates)
     scored_only = texts_for(tried, classes, forecast.promising_only)
     return classes * (1 + search.steps * search.candidates_per_step) + scored_only
@@ -254,9 +262,7 @@ def _optimizer(planned: Plan, backend: Backend, asked: Forecast) -> dict[str, An
 def _expected(planned: Plan) -> Expected:
     config, drawn = planned.config, planned.drawn
     described = 0 if config.describer == "none" else MOST_CHARACTERS
-    return Expected(
-        config.search, planned.data.task, described, config.max_tokens, len(drawn.class_names), config.asks_lm
-    )
+    return Expected(config, planned.data.task, described, config.max_tokens, len(drawn.class_names), config.asks_lm)
 
 
 def _describer(planned: Plan, backend: Backend) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from ipo_prompts.programs.journal import Journal, begin, check_same
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.redaction import redacted
 from ipo_prompts.programs.running import Searched, blend_in, calibrate_words, check_naming
+from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.trust import CONFIG_FILE, placed
 
@@ -53,9 +54,9 @@ def search_in(
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
     config, planned = prepared.config, prepared.plan
-    settings = planned.search
+    settings: SearchSettings = planned.search
     if config.names == "auto" and not scores_accuracy(prepared.reward):  # a reward of the user's own
-        settings = config.search
+        settings = config
     check_naming(settings, prepared.reward)
     pictures = prepared.digest(*SHOWN)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}

@@ -45,7 +45,7 @@ def compiled(folder: Path, clip: Clip, words: dict[str, Any]) -> Any:
     config = load_config(folder / "config.yaml")
     data = load_data(config.data, seed=SPLIT_SEED)
     drawn = draw(data, config.shots, config.selection_shots, config.seed)
-    made = IPO(strategy=config.strategy, task=data.task, settings=config.search, **words)
+    made = IPO(strategy=config.strategy, task=data.task, settings=config, **words)
     sets = {"trainset": drawn.examples("search"), "valset": drawn.examples("selection") or None}
     return made.compile(TemplateClassifier(clip, drawn.class_names), **sets)
 

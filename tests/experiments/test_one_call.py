@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dspy
 import pandas
 import pytest
 
@@ -56,7 +59,7 @@ def test_it_does_what_the_command_does(
     nested = ("strategy=history", "strategy.size=3")
     told = runs.ipo(capfd, "optimize", "--data=folder:pets", *words, *nested, "--out=command")
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "another"))  # where no replies and features are remembered
-    outcome = ipo.optimize("folder:pets", **SMALL, strategy={"name": "history", "size": 3}, out="call")
+    outcome = ipo.optimize("folder:pets", **SMALL, strategy={"name": "history", "size": 3}, out="call", quiet=False)
     captured = capfd.readouterr()
     assert runs.result(Path("call")) == runs.result(Path("command"))
     assert runs.program(Path("call")) == runs.program(Path("command"))
@@ -70,14 +73,22 @@ def test_it_does_what_the_command_does(
     assert clock.sub("", str(outcome)).replace(str(Path("call").absolute()), "call") == printed
 
 
-def test_the_outcome_holds_what_was_found(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
-    outcome = ipo.optimize("folder:pets", **SMALL, quiet=True)
+def test_the_outcome_holds_what_was_found(
+    server: OpenAIServer, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    outcome = ipo.optimize(Path("pets"), **SMALL)
     assert capfd.readouterr() == ("", "")
+    logged = [record.getMessage() for record in caplog.records if record.name == "ipo_prompts"]
+    assert [line for line in logged if "searching with" in line] and [line for line in logged if "step 2/2" in line]
+    assert logging.getLogger("ipo_prompts").handlers == []
+    assert pickle.loads(pickle.dumps(outcome)) == outcome
     place = str(outcome.folder.relative_to(Path.cwd()))
     assert re.fullmatch(r"runs/\d{8}-\d{6}-folder-pets|runs/\d{8}-\d{6}-pets", place)
     assert outcome.template == outcome.result.template == outcome.classifier.template
     assert outcome.classifier.class_names == tuple(sorted(runs.CLASSES))
     assert outcome.classifier is outcome.classifier
+    assert pickle.loads(pickle.dumps(outcome)).classifier.template == outcome.template
     assert outcome.gain == outcome.result.rows_on("test")[-1].difference
     assert outcome.report() == outcome.folder / "report.html"
     assert outcome.report().is_file()
@@ -85,21 +96,34 @@ def test_the_outcome_holds_what_was_found(server: OpenAIServer, capfd: pytest.Ca
     assert "<img " in outcome._repr_html_()
 
 
-def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
-    whole = ipo.optimize("folder:pets", **SMALL, out="whole", quiet=True)
-    stopped = ipo.optimize("folder:pets", **SMALL, out="stopped", budget_tokens=1, quiet=True)
+def test_it_asks_a_language_model_that_was_made_in_python(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_API_BASE"):
+        monkeypatch.delenv(name)
+    lm = dspy.LM("openai/test-model", api_base=server.base, api_key=runs.KEY, temperature=0.5)
+    outcome = ipo.optimize(Path("pets"), **{**SMALL, "lm": lm}, out=Path("made"), budget_tokens=1_000_000)
+    assert server.asked and {asked.body["temperature"] for asked in server.asked} == {0.5}
+    written = b"".join(file.read_bytes() for file in outcome.folder.rglob("*") if file.is_file())
+    assert b"openai/test-model" in written and not any(said.encode() in written for said in (runs.KEY, server.base))
+    asked = len(server.asked)
+    (outcome.folder / "result.json").unlink()
+    assert ipo.optimize(resume="made", lm=lm).template == outcome.template
+    assert len(server.asked) == asked
+
+
+def test_it_resumes(server: OpenAIServer, caplog: pytest.LogCaptureFixture) -> None:
+    whole = ipo.optimize("folder:pets", **SMALL, out="whole")
+    stopped = ipo.optimize("folder:pets", **SMALL, out="stopped", budget_tokens=1)
     assert stopped.result.stopped
     proposed = r"resume with a larger limit: ipo optimize --resume stopped --budget-tokens (\d+)"
-    told = re.search(proposed, capfd.readouterr().err)
-    assert (
-        told
-        and ipo.optimize(resume="stopped", lm=SMALL["lm"], budget_tokens=int(told[1]), quiet=True).result.lm.optimizer
-    )
-    outcome = ipo.optimize(resume="stopped", lm=SMALL["lm"], budget_tokens=1_000_000, quiet=True)
+    told = re.search(proposed, caplog.text)
+    assert told and ipo.optimize(resume="stopped", lm=SMALL["lm"], budget_tokens=int(told[1])).result.lm.optimizer
+    outcome = ipo.optimize(resume="stopped", lm=SMALL["lm"], budget_tokens=1_000_000)
     assert (outcome.result.stopped, outcome.folder) == (None, Path("stopped").absolute())
     assert outcome.template == whole.template
     asked = len(server.asked)
-    assert ipo.optimize(resume="stopped", lm=SMALL["lm"], quiet=True).result == outcome.result
+    assert ipo.optimize(resume="stopped", lm=SMALL["lm"]).result == outcome.result
     assert len(server.asked) == asked
     with pytest.raises(ipo.InputError, match="the run in stopped names openai/test-model"):
         ipo.optimize(resume="stopped")
@@ -120,6 +144,8 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
         ({"lm": object()}, "lm in the call of ipo.optimize is wrong: input should be a valid string"),
         ({"strategy": {"name": "histry"}}, "no strategy 'histry' (did you mean history"),
         ({"lm": "none", "strategy": "history"}, "name one with --lm, or choose strategy="),
+        ({"data": Path("gone")}, "gone"),
+        ({"clip": Path("gone")}, "cannot load the CLIP 'local-dir:gone'"),
         ({"resume": "nowhere"}, "nowhere holds no run to resume"),
         ({"resume": "a", "out": "b"}, "resume= works in its own directory; leave out= away."),
     ],
