@@ -215,8 +215,8 @@ LOGGER = logging.getLogger("ipo_prompts")
 class Logged(Ui):
     """A view that prints nothing: progress is logged at the level INFO, and warnings at the level WARNING."""
 
-    say = staticmethod(LOGGER.info)
-    warn = staticmethod(LOGGER.warning)
+    say = staticmethod(LOGGER.info)  # type: ignore[assignment]  # a logger takes further arguments, too
+    warn = staticmethod(LOGGER.warning)  # type: ignore[assignment]
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""`IPO(head="blend")` adds the labelled pictures of both sets, as `ipo optimize head=blend` does."""
+"""`IPO` adds the labelled pictures of both sets as `ipo optimize` does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import dspy
 import numpy as np
 import pytest
 
-from ipo_prompts import InputError, IPOClassifier
+from ipo_prompts import IPOClassifier
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.blend import Labelled, blend
 from ipo_prompts.metrics.classification import ClipReward
@@ -47,7 +47,10 @@ def test_pictures_of_both_sets_stand_beside_the_words_that_were_found(clip: Clip
     np.testing.assert_allclose(
         program.logits(features), words.logits(features) + found.added.logits(features), atol=1e-3
     )
-    kept = IPOClassifier(clip, strategy=TEMPLATES, settings={"head": "blend"}).fit(features, [names[i] for i in labels])
+    auto, alone = (IPO(lm="none", strategy=TEMPLATES, **head) for head in ({}, {"head": "words"}))
+    assert auto.compile(student, trainset=examples[::2], valset=examples[1::2]).state == program.state
+    assert alone.compile(student, trainset=examples[::2], valset=examples[1::2]).state == words.state
+    kept = IPOClassifier(clip, strategy=TEMPLATES).fit(features, [names[i] for i in labels])
     assert kept.program_.pictures is not None and kept.score(features, [names[i] for i in labels]) > 0.9
 
 
@@ -86,10 +89,3 @@ def test_words_and_pictures_are_as_sure_as_they_are_right(clip: Clip) -> None:
     for kind in (0, 1):
         apart = np.mean([a - b for (k, a), (_, b) in zip(sure, right, strict=True) if k == kind])
         assert abs(apart) < 0.08, ("words and pictures", "words")[kind]
-
-
-def test_an_unknown_head_is_refused(clip: Clip, known: tuple[Any, Any, Any]) -> None:
-    names, features, _ = known
-    unlabelled = [dspy.Example(features=row) for row in features]
-    with pytest.raises(InputError, match="head= is 'words' or 'blend', not 'both'"):
-        IPO(head="both").compile(TemplateClassifier(clip, names), trainset=unlabelled)  # type: ignore[arg-type]

@@ -235,6 +235,7 @@ def test_the_classifier_takes_part_in_what_dspy_does_with_parameters(clip: Clip)
         (None, "there is no run or file"),
         ("", "the program .* is not JSON .*; name a run or its program.json"),
         ('{"templates": []}', "not a saved program"),
+        ('{"classify": {"template": "a <CLASS>"}}', "build the module and call its load"),
     ],
 )
 def test_what_is_no_program_is_refused(content: str | None, message: str, clip: Clip, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 from dspy.utils import DummyLM
 
 from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
+from ipo_prompts.experiments.estimator import IPOClassifier
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
@@ -174,6 +175,7 @@ def test_what_is_left_out_is_what_the_command_line_uses(reward: ClipReward, sets
     config = RunConfig()
     given = IPO(lm=dspy.LM("openai/none"))
     assert given.settings.model_dump() == config.model_dump(include=set(type(given.settings).model_fields))
+    assert IPOClassifier().steps == config.steps
     assert given.describer is None and config.describer == "none"
     assert given.strategy == config.strategy
     # Without a reward it is the accuracy, as in a run.
@@ -430,6 +432,8 @@ LISTED = ["a dark <CLASS>.", "a blue <CLASS>."]
         ),
         ({"reward": clip_accuracy}, "reward= takes a reward, and a function is none: a metric judges one answer"),
         ({"stepz": 3}, r"no setting 'stepz' \(did you mean steps\?\)"),
+        ({"head": "rubbish"}, "head in the settings of IPO is wrong: input should be 'auto', 'words' or 'blend'"),
+        ({"lm": "hosted_vllm/m1", "lm_api_base": "http://host/v1"}, r"lm=dspy.LM\('PROVIDER/NAME', api_base="),
     ],
 )
 def test_what_is_no_part_of_an_optimizer_is_one_sentence(given: dict[str, Any], message: str) -> None:
