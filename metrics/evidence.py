@@ -83,7 +83,8 @@ def paired_difference(before: ArrayLike, after: ArrayLike, sampling: Sampling, m
     """Compare the contributions of two templates on the same n units under one seed: `after` minus `before`.
 
     Args:
-        before, after: the contribution of each unit under the first and the second template, (n,).
+        before: the contribution of each unit under the first template, (n,).
+        after: the same under the second template.
         sampling: how the units were drawn.
         most: the largest difference of two scores: high - low of the reward's scale, see `scale.Scale`.
 
@@ -99,7 +100,8 @@ def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampl
     """Compare two templates by their means over classes, which all weigh the same: `after` minus `before`.
 
     Args:
-        before, after: the contribution of each unit under the first and the second template, (n,).
+        before: the contribution of each unit under the first template, (n,).
+        after: the same under the second template.
         sampling: how the units were drawn.
 
     Raises:

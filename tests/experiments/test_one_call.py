@@ -166,7 +166,7 @@ def test_a_frame_is_kept_as_a_table_and_its_columns_with_the_run(
     files = sorted(file for file in Path("pets").rglob("*") if file.is_file())
     parts = ["Test" if i % 3 == 0 else "Train" for i in range(len(files))]
     frame = pandas.DataFrame({"image": files, "species": [file.parent.name for file in files], "Subset": parts})
-    outcome = ipo.optimize(frame, **SMALL, out="framed", label="species")
+    outcome = ipo.optimize(frame, **SMALL, out="framed", label="species", quiet=False)
     assert "left out: the column Subset, which names parts (to use it, type split=Subset)" in capfd.readouterr().err
     config = config_of(outcome.folder)
     assert config.data == f"table:{Path('framed/table.csv').absolute()}" and config.columns == {"label": "species"}

@@ -74,7 +74,7 @@ def test_the_digest_of_pictures_changes_with_their_classes_their_labels_and_thei
 def test_it_is_twice_what_is_used_up_and_enough_to_go_on(limit: dict[str, Any], larger: tuple[str, float]) -> None:
     config, drawn = RunConfig(**limit), SimpleNamespace(search=[None] * 9, class_names=("cat", "dog"))
     drawn.selection = drawn.test = drawn.new_test = ()
-    about: Any = SimpleNamespace(task="pictures of pets", typed={})
+    about: Any = SimpleNamespace(task="pictures of pets", read=frozenset())
     planned = Plan(config, about, cast("Any", drawn), None, None)
     seconds = None if config.max_minutes is None else 60 * config.max_minutes
     clock = Clock(seconds, before=60.0)

@@ -157,6 +157,7 @@ def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, mon
             "optimizer": used,
             "describer": None,
             "usd": 0.5,
+            "tokens": 7,
             "seconds": 60,
             "pictures": 9,
         }

@@ -17,7 +17,7 @@ def price(tokens_in: int, tokens_out: int) -> float | None:
 
 
 def planned(words: list[str], optimizer: Backend | None, describer: Backend | None = None) -> Plan:
-    data: Any = SimpleNamespace(task="pictures of pets", typed={})
+    data: Any = SimpleNamespace(task="pictures of pets", read=frozenset())
     drawn: Any = SimpleNamespace(search=[None] * 10, selection=(), test=(), new_test=(), class_names=("cat", "dog"))
     return Plan(load_config(None, words), data, drawn, optimizer, describer)
 

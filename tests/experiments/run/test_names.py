@@ -91,24 +91,24 @@ def test_a_folder_is_read_as_people_write_it(folder: str, known: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "names", "read"),
+    ("words", "searched", "read"),
     [
-        ((), "search", True),
-        (("names=cleaned",), "as-is", True),
-        (("names=as-is",), "as-is", False),
-        (("reward=retrieval",), "as-is", True),
-        (("preset=paper",), "as-is", False),
-        (("data=embedded",), "as-is", False),
-        (("data=embedded", "names=search"), "search", False),
+        ((), True, True),
+        (("names=cleaned",), False, True),
+        (("names=as-is",), False, False),
+        (("reward=retrieval",), False, True),
+        (("preset=paper",), False, False),
+        (("data=embedded",), False, False),
+        (("data=embedded", "names=search"), True, False),
     ],
 )
 def test_names_of_labels_are_read_and_searched_unless_something_else_is_typed(
-    pictures: Path, words: tuple[str, ...], names: str, read: bool
+    pictures: Path, words: tuple[str, ...], searched: bool, read: bool
 ) -> None:
     said: list[str] = []
     config = load_config(None, ["lm=openai/gpt-4o-mini", "describer=none", f"data=folder:{pictures}", *words])
     planned = plan(config, ready=False, say=said.append)
-    assert planned.search.names == names and ("volume" in planned.data.class_names) is read
+    assert (planned.search.names == "search") is searched and ("volume" in planned.data.class_names) is read
     assert [line for line in said if line.startswith("names: ")] == (
         ["names: Felis_catus → Felis catus, motorbuses → motorbus, volumes → volume (3 of 6)"] if read else []
     )
