@@ -140,7 +140,7 @@ HEAD = "image,label,split,group\n"
         ("image,Label\n", "no column label; its columns are: image, Label; name it: label=Label"),
         ("Image,label\n", "no column image or path or file_name; .*; name it: image=Image"),
         ("image,label,label\n", "two columns label; keep one, or give the other another name"),
-        ("image,class\n", "no column label; its columns are: image, class"),
+        ("image,kind\n", "no column label; its columns are: image, kind"),
         ("image,label\n", "has no pictures"),
         ("image,label\ncat/000.png,cat\ndog/nope.png,dog\n", "row 3 of .*labels.csv names the picture 'dog/nope.png'"),
         ("image,label\n\ncat/000.png\n", "row 3: no class in the column label"),
@@ -204,7 +204,7 @@ def test_all_faults_are_told_at_once(table):
         assert word in fault
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     with pytest.raises(InputFaults) as caught:
-        load_data(table("file,class,split\ncat/000.png,cat,later\n"), seed=0)
+        load_data(table("file,kind,split\ncat/000.png,cat,later\n"), seed=0)
     assert len(caught.value.args[1]) == 3, "two columns and a part"
 
 
