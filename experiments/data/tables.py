@@ -27,7 +27,7 @@ import io
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain, zip_longest
@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 from ipo_prompts.experiments.data.check import faults as looked_at
 from ipo_prompts.experiments.data.dataset import Gathered, Part, Row, row_of_file
 from ipo_prompts.experiments.data.draw import part_named, parts_named
-from ipo_prompts.experiments.data.names import NAME_COLUMN, labels_of, names_by_number
+from ipo_prompts.experiments.data.names import NAME_COLUMN, is_number, labels_of, numbered_names
 from ipo_prompts.metrics.device import SECONDS, Unreachable, reach
 from ipo_prompts.metrics.errors import InputError, InputFaults, reason, several
 from ipo_prompts.metrics.files import open_regular, parse_json, read_text
@@ -68,7 +68,7 @@ _EMPTY = ("None", "NaN", "nan", "<NA>")
 _FETCHES_NONE = "an address, and IPO fetches none; download the pictures, and write the paths of the files"
 _LOOKED = 2_000
 """The most pictures that are read to tell all faults of a table at once. More would take minutes."""
-_MOST_BYTES = 2**31
+_MOST_BYTES = 2**29
 
 
 # From cells to rows: one way for all forms.
@@ -115,7 +115,7 @@ def _gather(
     cells = pandas.concat({part: tables[part] for part in chosen})
     named = NAME_COLUMN in cells and "int" in kinds.get(label, "")
     called = NAME_COLUMN if named else label
-    for column in cells.columns.difference([image, label, called, split, *columns]):
+    for column in cells.columns.difference([image, label, called, split, *columns], sort=False):
         parts = {*map(part_named, {*cells[column]} - {""})}
         if len(parts) > 1 and None not in parts:
             typed = shlex.quote(f"split={column}")
@@ -125,16 +125,15 @@ def _gather(
     faults |= _of_cells(cells, {image: "picture", label: "class", called: "class"}, split)
     if image in cells and not folder:
         of_columns.append(f"the column {image} of it holds text, not pictures; take data with the pictures in")
-    if of_columns:
-        _refuse(where, of_columns, faults)
-    if pictures:
+    records = [] if of_columns else cells.to_dict("records")
+    if pictures and records:
         from datasets import Image
 
         raw = Image(decode=False)
         pictures = {part: pictures[part].select_columns([image]).cast_column(image, raw) for part in chosen}
     rows: list[Row] = []
     above: dict[str, tuple[object, str]] = {}
-    for (part, number), place, cell in zip(places, cells.index, cells.to_dict("records"), strict=True):
+    for (part, number), place, cell in zip(places, cells.index, records, strict=False):
         given = part_named(cell.get(split, "")) or chosen[part]
         group = (cell.get("group") or None) if folder else None
         if pictures:
@@ -153,11 +152,14 @@ def _gather(
         said = f"row {place} of {where} names the picture {typed!r}, relative to the table: "
         rows.append(row_of_file(file, cell[called], typed, given, group, said=said))
     names = classes.get(label)
-    pairs = [(number, row.label) for number, row in zip(cells[label], rows, strict=True) if number]
+    spelled = [(typed, row.label) for typed, row in zip(cells.get(label, ()), rows, strict=False) if typed]
     try:
-        if pairs:
-            names = names or names_by_number(pairs, "it", named=named)
-            labels_of(names or tuple(sorted({spelled for _, spelled in pairs})), "it")
+        if named:
+            names = numbered_names(spelled, "it")
+        elif rows and not names and cells[label].map(is_number).all():
+            of_columns.append(f"its labels are numbers and CLIP reads names; add a column {NAME_COLUMN} or write names")
+        if spelled:
+            labels_of(names or tuple(sorted({row.label for row in rows} - {""})), "it")
     except InputError as error:
         of_columns.append(str(error).removesuffix("."))
     if image in cells and (of_columns or any(faults.values())):
@@ -165,7 +167,13 @@ def _gather(
         faults[f"no picture at the path in the column {image}; begin the path at the folder of the table"] = [
             place for place, typed, fault in zip(cells.index, cells[image], looked, strict=False) if typed and fault
         ]
-    _refuse(where, of_columns, faults)
+    of_columns += [
+        f"row{'s' * (len(wrong) > 1)} {several([str(row) for row in wrong], 10)}: {what}"
+        for what, wrong in faults.items()
+        if wrong
+    ]
+    if of_columns:
+        raise InputFaults(where, of_columns)
     return Gathered(name, where, rows, names, stray)
 
 
@@ -230,16 +238,6 @@ def _of_cells(cells: pandas.DataFrame, needed: Mapping[str, str], split: str) ->
     return {what: list(cells.index[rows.astype(bool)]) for what, rows in found.items()}
 
 
-def _refuse(where: str, of_columns: Sequence[str], of_rows: Mapping[str, Sequence[object]]) -> None:
-    faults = [
-        f"row{'s' * (len(rows) > 1)} {several([str(row) for row in rows], 10)}: {what}"
-        for what, rows in of_rows.items()
-        if rows
-    ]
-    if of_columns or faults:
-        raise InputFaults(where, [*of_columns, *faults])
-
-
 def _file(folder: Path, cell: str) -> Path:
     """Return the path in a cell. Backslashes, which Windows writes between folders, become slashes if need be."""
     path = folder / cell
@@ -269,12 +267,12 @@ def gather_lines(rest: str, columns: Mapping[str, str]) -> Gathered:
     path = Path(rest).expanduser()
     where = f"the table {path}"
     text = read_text(path, "the table", _MOST_BYTES, "text", "save it so, in Excel as 'CSV UTF-8'")
-    lines = io.StringIO(text.removeprefix("\ufeff"), newline="")
+    lines = io.StringIO(text, newline="")
     rows: dict[int, dict[Any, Any]] = {}  # a row that cannot be read has the key None
     if path.suffix.lower() == ".jsonl":
         kind, what = "json", "no JSON object; write one on each line"
         rows.update(enumerate(map(_object, lines), 1))
-        header = [key for row in rows.values() for key in row if key]
+        header = list({key: 0 for row in rows.values() for key in row})
     else:
         kind, what = "csv", "more cells than the header; put a cell with a comma in quotes"
         first = lines.readline()
@@ -288,11 +286,11 @@ def gather_lines(rest: str, columns: Mapping[str, str]) -> Gathered:
                 f"row {len(rows) + 2} of {where} is no CSV ({error}); close its quotation marks, and double those in "
                 "cells."
             ) from error
-    sound = {number: row for number, row in rows.items() if None not in row}
-    kinds = dict.fromkeys(header, _UNTYPED)
-    cells = pandas.DataFrame([*sound.values()], [*sound], [*kinds], dtype=object).map(_text)
-    faults: dict[str, list[object]] = {what: [number for number in rows if number not in sound]}
-    for name in (*chain(*USUAL.values()), "group", *columns.values()) if kind == "csv" else ():
+    kinds = dict.fromkeys(filter(None, header), _UNTYPED)  # Excel and pandas may write a column without a name
+    broken: list[object] = [number for number, row in rows.items() if None in row]
+    faults = {what: broken}
+    cells = pandas.DataFrame([*rows.values()], [*rows], [*kinds], dtype=object).drop(broken).map(_text)
+    for name in (*chain(*USUAL.values()), "group", *columns.values()):
         if header.count(name) > 1:
             faults[f"two columns {name}; keep one, or give the other another name"] = [1]
     cells = cells[(cells != "").any(axis="columns")]
@@ -316,8 +314,9 @@ def write_frame(frame: pandas.DataFrame, file: Path, image: str | None = None) -
         file: the file to write.
         image: the name of the column of paths; None: one of `USUAL["image"]`.
     """
-    for name in {image, *USUAL["image"]} & {*frame}:
-        frame = frame.assign(**{str(name): [os.path.join(os.getcwd(), str(cell)) for cell in frame[name]]})  # noqa: PTH109, PTH118
+    frame = frame.copy()
+    for name in frame.columns.intersection([image, *USUAL["image"]]):
+        frame[name] = [os.path.join(os.getcwd(), str(cell)) for cell in frame[name]]  # noqa: PTH109, PTH118
     frame.to_csv(file, index=False, encoding="utf-8")
 
 
@@ -344,36 +343,25 @@ def gather_files(ending: str, rest: str, columns: Mapping[str, str]) -> Gathered
     path = Path(rest).expanduser()
     form, what, advice = FILES[ending]
     where = f"{what} {path}"
+    if not path.exists():
+        raise InputError(f"{where} does not exist; give a .{ending} file or a folder of them.")
     folder = path if path.is_dir() else path.parent
-    files = _files(path, where, ending)
+    files: dict[str, list[str]] = {}
+    for file in sorted(path.rglob(f"*.{ending}")) if path.is_dir() else [path]:
+        words = re.split(r"[^a-zA-Z]+", file.relative_to(folder).as_posix())
+        files.setdefault(next(filter(None, map(part_named, words)), "rest"), []).append(str(file))
+        if ending == "tar":
+            with open_regular(file) as opened:
+                opened.seek(max(0, file.stat().st_size - 1024))
+                if opened.read().strip(bytes(1)):  # two blocks of zeros end every tar file (POSIX.1)
+                    raise InputError(f"{file} of {where} has no end mark, so a part of it is missing; get it anew.")
+    if not files:
+        raise InputError(f"{where} has no .{ending} files; give the folder of them, or type folder:{path}.")
     with _no_bars():
         splits = _load(where, advice, form, data_files=files)
         if ending == "tar":
             splits = {split: _of_shards(table, folder / CLASS_NAMES, where) for split, table in splits.items()}
         return _of_splits(f"{ending}:{path.stem}", where, splits, columns, folder)
-
-
-def _files(path: Path, where: str, ending: str) -> dict[str, list[str]]:
-    """Return a table of part → its files. A file whose path names no part is listed under "rest".
-
-    Raises:
-        InputError: there are no files, or a shard does not end with two blocks of zeros, as every tar file does
-            (POSIX.1).
-    """
-    if not path.exists():
-        raise InputError(f"{where} does not exist; give a .{ending} file or a folder of them.")
-    splits: dict[str, list[str]] = {}
-    for file in sorted(path.rglob(f"*.{ending}")) if path.is_dir() else [path]:
-        words = re.split(r"[^a-zA-Z]+", file.relative_to(path.parent if file == path else path).as_posix())
-        named = (part for word in words if (part := part_named(word)))
-        splits.setdefault(next(named, "rest"), []).append(str(file))
-        with open_regular(file) as opened:
-            opened.seek(max(0, file.stat().st_size - 1024))
-            if ending == "tar" and opened.read().strip(bytes(1)):
-                raise InputError(f"{file} of {where} has no end mark, so a part of it is missing; get it anew.")
-    if not splits:
-        raise InputError(f"{where} has no .{ending} files; give the folder of them, or type folder:{path}.")
-    return splits
 
 
 @contextmanager
