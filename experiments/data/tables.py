@@ -27,8 +27,7 @@ import io
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -111,7 +110,8 @@ def _gather(
     image = _column("image", kinds, columns, of_columns)
     label = _column("label", kinds, columns, of_columns)
     split = _column("split", kinds, columns, of_columns) if "split" in columns or (folder and "split" in kinds) else ""
-    chosen, stray = _choose_splits(tables, label, where)
+    chosen = _choose_splits(tables, label, where)
+    stray = [f"split {part}" for part in tables if part not in chosen]
     cells = pandas.concat({part: tables[part] for part in chosen})
     named = NAME_COLUMN in cells and "int" in kinds.get(label, "")
     called = NAME_COLUMN if named else label
@@ -119,18 +119,30 @@ def _gather(
         parts = {*map(part_named, {*cells[column]} - {""})}
         if len(parts) > 1 and None not in parts:
             typed = shlex.quote(f"split={column}")
-            stray = (*stray, f"the column {column}, which names parts (to use it, type {typed})")
+            stray.append(f"the column {column}, which names parts (to use it, type {typed})")
     places = list(cells.index)
     cells.index = [f"{number} of the split {part}" if part else number for part, number in places]
-    faults |= _of_cells(cells, {image: "picture", label: "class", called: "class"}, split)
+    wrong = {}
+    for column, what in {image: "picture", label: "class", called: "class"}.items():
+        if column in cells:
+            empty = (
+                f"no {what} in the column {column} (nothing, or {', '.join(_EMPTY)}); fill it in, or take the row out"
+            )
+            wrong[empty] = cells[column] == ""
+    if image in cells:
+        wrong[_FETCHES_NONE] = cells[image].str.contains(r"\w://").astype(bool)
+    if split in cells:
+        no_part = f"no part in the column {split}; write train, val or test"
+        wrong[no_part] = cells[split].map(part_named).isna() & (cells[split] != "")
+    faults |= {what: list(cells.index[rows]) for what, rows in wrong.items()}
     if image in cells and not folder:
         of_columns.append(f"the column {image} of it holds text, not pictures; take data with the pictures in")
     records = [] if of_columns else cells.to_dict("records")
     if pictures and records:
         from datasets import Image
 
-        raw = Image(decode=False)
-        pictures = {part: pictures[part].select_columns([image]).cast_column(image, raw) for part in chosen}
+        encoded = Image(decode=False)
+        pictures = {part: pictures[part].select_columns([image]).cast_column(image, encoded) for part in chosen}
     rows: list[Row] = []
     above: dict[str, tuple[object, str]] = {}
     for (part, number), place, cell in zip(places, cells.index, records, strict=False):
@@ -168,13 +180,13 @@ def _gather(
             place for place, typed, fault in zip(cells.index, cells[image], looked, strict=False) if typed and fault
         ]
     of_columns += [
-        f"row{'s' * (len(wrong) > 1)} {several([str(row) for row in wrong], 10)}: {what}"
-        for what, wrong in faults.items()
-        if wrong
+        f"row{'s' * (len(found) > 1)} {several([str(place) for place in found], 10)}: {what}"
+        for what, found in faults.items()
+        if found
     ]
     if of_columns:
         raise InputFaults(where, of_columns)
-    return Gathered(name, where, rows, names, stray)
+    return Gathered(name, where, rows, names, tuple(stray))
 
 
 def _column(role: str, kinds: Mapping[str, str], columns: Mapping[str, str], faults: list[str]) -> str:
@@ -203,10 +215,8 @@ def _column(role: str, kinds: Mapping[str, str], columns: Mapping[str, str], fau
     return ""
 
 
-def _choose_splits(
-    tables: Mapping[str, pandas.DataFrame], label: str, where: str
-) -> tuple[Mapping[str, Part | None], tuple[str, ...]]:
-    """Return a table of split → part for the splits to use, and words for each split that is left out.
+def _choose_splits(tables: Mapping[str, pandas.DataFrame], label: str, where: str) -> Mapping[str, Part | None]:
+    """Return a table of split → part for the splits to use.
 
     A split is left out if its name stands for no part, or its labels are not published. A split that is used alone is
     no part.
@@ -215,27 +225,12 @@ def _choose_splits(
     labelled = [split for split, cells in tables.items() if not split or {*cells.get(label, "?")} - hidden]
     if not labelled:
         raise InputError(f"{where} has no labelled pictures; its splits are: {', '.join(tables) or 'none'}.")
-    chosen: Mapping[str, Part | None] = parts_named(labelled, where, "splits")
+    chosen = parts_named(labelled, where, "splits")
     if not chosen and len(labelled) > 1:
         raise InputError(f"{where} has the splits {', '.join(tables)}, none of them called train, validation or test.")
     if len(chosen) < 2:
-        chosen = {next(iter(chosen or labelled)): None}
-    return chosen, tuple(f"split {split}" for split in tables if split not in chosen)
-
-
-def _of_cells(cells: pandas.DataFrame, needed: Mapping[str, str], split: str) -> dict[str, list[object]]:
-    """Return fault → the rows that have it, given column → what its cells must name, and the column of parts."""
-    found = {}
-    for name, what in needed.items():
-        if name in cells:
-            empty = f"no {what} in the column {name} (nothing, or {', '.join(_EMPTY)}); fill it in, or take the row out"
-            found[empty] = cells[name] == ""
-            if what == "picture":
-                found[_FETCHES_NONE] = cells[name].str.contains(r"\w://")
-    if split in cells:
-        wrong = cells[split].map(part_named).isna() & (cells[split] != "")
-        found[f"no part in the column {split}; write train, val or test"] = wrong
-    return {what: list(cells.index[rows.astype(bool)]) for what, rows in found.items()}
+        return {next(iter(chosen or labelled)): None}
+    return chosen
 
 
 def _file(folder: Path, cell: str) -> Path:
@@ -340,6 +335,8 @@ def gather_files(ending: str, rest: str, columns: Mapping[str, str]) -> Gathered
         InputError: the path is missing or unreadable, it holds no such files, there are no names of classes, or see
             `_gather`.
     """
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
     path = Path(rest).expanduser()
     form, what, advice = FILES[ending]
     where = f"{what} {path}"
@@ -357,24 +354,15 @@ def gather_files(ending: str, rest: str, columns: Mapping[str, str]) -> Gathered
                     raise InputError(f"{file} of {where} has no end mark, so a part of it is missing; get it anew.")
     if not files:
         raise InputError(f"{where} has no .{ending} files; give the folder of them, or type folder:{path}.")
-    with _no_bars():
+    silent = are_progress_bars_disabled()
+    disable_progress_bars()  # files of this machine are read in seconds
+    try:
         splits = _load(where, advice, form, data_files=files)
         if ending == "tar":
             splits = {split: _of_shards(table, folder / CLASS_NAMES, where) for split, table in splits.items()}
         return _of_splits(f"{ending}:{path.stem}", where, splits, columns, folder)
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Let `datasets` show no progress bars in the block: files of this machine are read in seconds."""
-    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    before = are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
     finally:
-        if not before:
+        if not silent:
             enable_progress_bars()
 
 
