@@ -113,27 +113,27 @@ def _gather(
     chosen = _choose_splits(tables, label, where)
     stray = [f"split {part}" for part in tables if part not in chosen]
     cells = pandas.concat({part: tables[part] for part in chosen})
-    named = NAME_COLUMN in cells and "int" in kinds.get(label, "")
+    named = NAME_COLUMN in cells and label != NAME_COLUMN and "int" in kinds.get(label, "")
     called = NAME_COLUMN if named else label
     for column in cells.columns.difference([image, label, called, split, *columns], sort=False):
         parts = {*map(part_named, {*cells[column]} - {""})}
         if len(parts) > 1 and None not in parts:
-            typed = shlex.quote(f"split={column}")
-            stray.append(f"the column {column}, which names parts (to use it, type {typed})")
+            stray.append(f"the column {column}, which names parts (to use it, type {shlex.quote(f'split={column}')})")
     places = list(cells.index)
     cells.index = [f"{number} of the split {part}" if part else number for part, number in places]
-    wrong = {}
-    for column, what in {image: "picture", label: "class", called: "class"}.items():
-        if column in cells:
-            empty = (
-                f"no {what} in the column {column} (nothing, or {', '.join(_EMPTY)}); fill it in, or take the row out"
-            )
-            wrong[empty] = cells[column] == ""
+    wrong = {
+        f"no {what} in the column {column} (nothing, or {', '.join(_EMPTY)}); fill it in, or take the row out": (
+            cells[column] == ""
+        )
+        for column, what in {image: "picture", label: "class", called: "class"}.items()
+        if column in cells
+    }
     if image in cells:
         wrong[_FETCHES_NONE] = cells[image].str.contains(r"\w://").astype(bool)
     if split in cells:
-        no_part = f"no part in the column {split}; write train, val or test"
-        wrong[no_part] = cells[split].map(part_named).isna() & (cells[split] != "")
+        wrong[f"no part in the column {split}; write train, val or test"] = cells[split].map(part_named).isna() & (
+            cells[split] != ""
+        )
     faults |= {what: list(cells.index[rows]) for what, rows in wrong.items()}
     if image in cells and not folder:
         of_columns.append(f"the column {image} of it holds text, not pictures; take data with the pictures in")
@@ -141,8 +141,9 @@ def _gather(
     if pictures and records:
         from datasets import Image
 
-        encoded = Image(decode=False)
-        pictures = {part: pictures[part].select_columns([image]).cast_column(image, encoded) for part in chosen}
+        pictures = {
+            part: pictures[part].select_columns([image]).cast_column(image, Image(decode=False)) for part in chosen
+        }
     rows: list[Row] = []
     above: dict[str, tuple[object, str]] = {}
     for (part, number), place, cell in zip(places, cells.index, records, strict=False):
@@ -209,8 +210,8 @@ def _column(role: str, kinds: Mapping[str, str], columns: Mapping[str, str], fau
         wanted = usual[:3] if role == "image" else usual[:1]
         near = next((name for name in kinds if name.lower() in map(str.lower, wanted)), "COLUMN")
         faults.append(
-            f"it has no column {' or '.join(wanted)}; its columns are: {', '.join(kinds) or 'none'}; name it: "
-            + shlex.quote(f"{role}={near}")
+            f"it has no column {' or '.join(wanted)}; its columns are: {', '.join(kinds) or 'none'}; "
+            f"name it: {shlex.quote(f'{role}={near}')}"
         )
     return ""
 
@@ -221,8 +222,8 @@ def _choose_splits(tables: Mapping[str, pandas.DataFrame], label: str, where: st
     A split is left out if its name stands for no part, or its labels are not published. A split that is used alone is
     no part.
     """
-    hidden = {"", "-1"}  # of labels that are not published
-    labelled = [split for split, cells in tables.items() if not split or {*cells.get(label, "?")} - hidden]
+    # Labels that are not published are -1 or nothing.
+    labelled = [split for split, cells in tables.items() if not split or {*cells.get(label, "?")} - {"", "-1"}]
     if not labelled:
         raise InputError(f"{where} has no labelled pictures; its splits are: {', '.join(tables) or 'none'}.")
     chosen = parts_named(labelled, where, "splits")
@@ -295,7 +296,7 @@ def gather_lines(rest: str, columns: Mapping[str, str]) -> Gathered:
 def _object(line: str) -> dict[Any, Any]:
     """Return the object on a line of JSON, or an empty one if the line is blank. If there is none, its key is None."""
     try:
-        row = parse_json(line) if line.strip() else {}
+        row = parse_json(line.strip() or "{}")
     except ValueError:
         row = None
     return row if isinstance(row, dict) else {None: line}
@@ -416,7 +417,7 @@ def gather_hf(rest: str, columns: Mapping[str, str]) -> Gathered:
         silent = error
         datasets.config.HF_HUB_OFFLINE = True
     try:
-        splits = _load(where, advice, name, *([config] if config else []))
+        splits = _load(where, advice, name, config or None)
     except InputError as error:
         raise silent or error from error.__cause__
     finally:
@@ -424,7 +425,7 @@ def gather_hf(rest: str, columns: Mapping[str, str]) -> Gathered:
     return _of_splits(f"hf:{rest}", where, splits, columns)
 
 
-def _load(where: str, advice: str, *args: str, **kwargs: object) -> Mapping[str, Any]:
+def _load(where: str, advice: str, *args: str | None, **kwargs: object) -> Mapping[str, Any]:
     """Return a table of split → its rows, as `datasets.load_dataset` loads them.
 
     Raises:

@@ -79,6 +79,12 @@ def test_names_as_labels(table, column):
     assert data.train[0].picture.image().size == (6, 5)
 
 
+@pytest.mark.parametrize("column", ["labels", "class", "class_name"])
+def test_the_usual_columns_of_labels_are_found_as_in_parquet(table, column):
+    text = f",image,{column}\n" + rows("{label}{i},{name}/{i:03d}.png,{name}\n")  # pandas numbers rows without a name
+    assert load_data(table(text)).class_names == ("cat", "dog")
+
+
 def test_numbers_with_names_keep_their_order(table):
     text = "image,label,class_name\n" + rows("{name}/{i:03d}.png,{label},{name}\n").replace("cat\n", "zebra\n")
     assert load_data(table(text), seed=0).class_names == ("zebra", "dog")
