@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -214,18 +214,8 @@ def read_record(file: Path, most: int) -> bytes:
     return content
 
 
-def open_lines(file: Path) -> TextIO:
-    """Open a table in UTF-8 to read line by line. Lines keep their line ends: the module `csv` and pandas need them.
-
-    Raises:
-        OSError: see `open_regular`.
-        UnicodeDecodeError: a line is not UTF-8; reading this line raises it.
-    """
-    return io.TextIOWrapper(open_regular(file), encoding="utf-8-sig", newline="")
-
-
 def read_text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:
-    """Read a text file; a file named `….gz` is decompressed.
+    """Read a text file, with the line ends that it has. A file named `….gz` is decompressed.
 
     In messages `what` names the file, `form` is its format, such as "YAML", and `fix` says what to do.
 
@@ -244,7 +234,7 @@ def read_text(file: Path, what: str, most: int, form: str, fix: str = "save it a
     if len(content) > most:
         raise InputError(f"{what} {file} has more than {most:,} bytes; is it the right file?")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {file} is not {form} in UTF-8 ({error}); {fix}.") from error
 

@@ -24,7 +24,6 @@ from ipo_prompts.experiments.data.dataset import (
 from ipo_prompts.experiments.data.draw import PARTS as DRAWN
 from ipo_prompts.experiments.data.draw import Draw, base_pictures
 from ipo_prompts.experiments.data.names import names_in_words, unclear_names
-from ipo_prompts.metrics.blend import FEWEST
 from ipo_prompts.metrics.errors import InputError, printable, several
 from ipo_prompts.metrics.pictures import Picture, decode
 from ipo_prompts.metrics.template import BASELINE, TokenCounter, too_long
@@ -195,6 +194,8 @@ def _table(names: Sequence[str], heads: Sequence[str], counts: Sequence[Counter[
 
 def _notes(drawn: Draw, counts: Sequence[Counter[int]]) -> Iterator[str]:
     """Yield what a run tries with these pictures, and what is missing for a test."""
+    from ipo_prompts.metrics.blend import FEWEST  # imported here because it loads scipy
+
     test = counts[-1]
     middle = drawn.labelled
     tried = "words and pictures are tried" if middle >= FEWEST else f"words are tried, and pictures from {FEWEST} on"

@@ -36,7 +36,6 @@ BAR = "|"
 """The character between the names of a label that names several classes, such as `cat|sofa`."""
 GIVE_JSON = 'write {"sofa": ["sofa", "couch"]}'
 TABLES = ("table", "csv", "parquet", "hf")
-LABELLED = ("folder", *TABLES)
 WORDNET = "the table of WordNet's numbers"
 
 
@@ -119,7 +118,7 @@ def load_data(
         )
     data = _assemble(gathered, seed, task)
     where = "class_names" if names else gathered.where
-    data = _called(data, names or gathered.names or {}, where, clean=clean and kind in LABELLED)
+    data = _called(data, names or gathered.names or {}, where, clean=clean and kind in ("folder", *TABLES))
     data = without(data, exclude) if exclude else data
     if whole and (empty := empty_classes(data)):
         raise lacking(data, empty, gathered.where, "pictures", "some")
@@ -205,9 +204,8 @@ def _check_kind(spec: str, kind: str) -> None:
     if spec == "PICTURES":  # typed as it stands in the commands that IPO prints
         raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
     path = Path(spec).expanduser()
-    if spec and path.is_file():
-        sources.refuse_picture(spec)
-    form = "folder" if spec and path.is_dir() else "table" if spec and path.is_file() else ""
+    sources.refuse_picture(spec)
+    form = "folder" if spec and path.is_dir() else "table" if path.is_file() else ""
     hint = f" (did you mean {form}:{spec}?)" if form else did_you_mean(kind, [*SOURCES, *REGISTRY])
     raise InputError(f"unknown data {spec!r}{hint}; use {FORMS} or a registered name of `ipo data list`.")
 

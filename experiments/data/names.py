@@ -112,27 +112,6 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
     return {name: label for label, name in enumerate(names)}
 
 
-def names_by_number(pairs: Sequence[tuple[object, str]], where: str, *, named: bool) -> tuple[str, ...] | None:
-    """Return the class names in label order if a column holds names of numbers; None if labels are names themselves.
-
-    Args:
-        pairs: the label and the class name of each row.
-        where: the table's name in messages.
-        named: whether a column of the table holds the names of the labels.
-
-    Raises:
-        InputError: all labels are numbers and there is no column of names; or see `numbered_names`.
-    """
-    if named:
-        return numbered_names(pairs, where)
-    if pairs and all(_is_number(label) for label, _ in pairs):
-        raise InputError(
-            f"the labels in {where} are numbers and CLIP reads names; "
-            f"add a column {NAME_COLUMN} or write names as labels."
-        )
-    return None
-
-
 def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str, ...]:
     """Return the class names in the order of their numbers.
 
@@ -148,7 +127,7 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
     """
     names: dict[int, str] = {}
     for label, name in pairs:
-        if not _is_number(label):
+        if not is_number(label):
             raise InputError(
                 f"{where} has the label {label!r} beside a column {NAME_COLUMN}, where labels are numbers from 0; "
                 f"number them or take the column {NAME_COLUMN} out."
@@ -162,8 +141,8 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
     return tuple(names[number] for number in sorted(names))
 
 
-def _is_number(label: object) -> bool:
-    """Return whether a label, of any type, is written as a whole number."""
+def is_number(label: object) -> bool:
+    """Whether a label, of any type, is written as a whole number."""
     return str(label).strip().removeprefix("-").isdecimal()
 
 

@@ -33,7 +33,7 @@ from pydantic import StrictInt, TypeAdapter, ValidationError
 from ipo_prompts.experiments.data.dataset import COUNTED, DIFFERENT, OFFICIAL, PARTS, DataSet, Item, Part
 from ipo_prompts.experiments.data.names import labels_of, numbered_names
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import open_lines, read_json
+from ipo_prompts.metrics.files import JSON_BYTES, read_json, read_text
 from ipo_prompts.metrics.pictures import ENDINGS, Picture, read_file
 
 LAYOUT = "github.com/KaiyangZhou/CoOp, DATASETS.md, has the layout and the sources"
@@ -233,16 +233,11 @@ def _read_variants(entry: Registered, folder: Path) -> Found:
 
 def _lines(file: Path, entry: Registered) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file that are not blank, each after its line number, which counts from 1."""
-    try:
-        with open_lines(file) as opened:
-            lines = list(opened)
-    except OSError as error:
-        raise InputError(
-            f"cannot read {file}, a part of {entry.title}'s own split: {error.strerror}; {LAYOUT}."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8 text ({error}); take it from the source again.") from error
-    yield from ((number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip())
+    what = f"a part of {entry.title}'s own split"
+    if not file.is_file():
+        raise InputError(f"cannot read {file}, {what}; {LAYOUT}.")
+    text = read_text(file, f"{what},", JSON_BYTES, "text", "take it from the source again")
+    yield from ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
 
 
 def _pictures(split: Split, where: str, folder: Path) -> dict[Part, list[Item]]:

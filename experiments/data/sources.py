@@ -12,6 +12,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -19,20 +20,14 @@ from ipo_prompts.experiments import embedded
 from ipo_prompts.experiments.data.dataset import PARTS, Gathered, Row, row_of_file
 from ipo_prompts.experiments.data.draw import part_named, parts_named
 from ipo_prompts.experiments.data.names import NAMES_FILE
-from ipo_prompts.experiments.data.tables import gather_csv, gather_hf, gather_parquet, gather_shards
+from ipo_prompts.experiments.data.tables import FILES, gather_files, gather_hf, gather_lines
 from ipo_prompts.metrics.errors import InputError, meant, several
 from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.pictures import ENDINGS, Picture
 from ipo_prompts.metrics.registry import blaming, is_own, load
 from ipo_prompts.programs.trust import OWN_DATA
 
-_TABLES = {
-    ".csv": gather_csv,
-    ".tsv": gather_csv,
-    ".jsonl": gather_csv,
-    ".parquet": gather_parquet,
-    ".tar": gather_shards,
-}
+_TABLES = (".csv", ".tsv", ".jsonl", ".parquet", ".tar")
 
 
 def gather_embedded(rest: str) -> Gathered:
@@ -68,9 +63,10 @@ def gather_table(rest: str, columns: Mapping[str, str]) -> Gathered:
     """
     refuse_picture(rest)
     path = Path(rest).expanduser()
+    ending = path.suffix.lower()[1:]
     if path.is_dir():
-        return (gather_shards if next(path.rglob("*.tar"), None) else gather_parquet)(rest, columns)
-    return _TABLES.get(path.suffix.lower(), gather_csv)(rest, columns)
+        ending = "tar" if next(path.rglob("*.tar"), None) else "parquet"
+    return gather_files(ending, rest, columns) if ending in FILES else gather_lines(rest, columns)
 
 
 # `folder:PATH`: a folder with a folder for each class, or with train, val and test folders that hold class folders. The
@@ -337,8 +333,8 @@ SOURCES = {
     "embedded": Source(gather_embedded, "embedded[:NAME or :OP+OP]"),
     "folder": Source(gather_folder, "folder:PATH", "a path, for example folder:pictures/animals"),
     "table": Source(gather_table, _TABLE, "a path, for example table:pictures/labels.csv"),
-    "csv": Source(gather_csv, _TABLE, "a path, for example csv:pictures/labels.csv"),
-    "parquet": Source(gather_parquet, _TABLE, "a path, for example parquet:pictures/train.parquet"),
+    "csv": Source(gather_lines, _TABLE, "a path, for example csv:pictures/labels.csv"),
+    "parquet": Source(partial(gather_files, "parquet"), _TABLE, "a path, for example parquet:pictures/train.parquet"),
     "hf": Source(
         gather_hf, "hf:NAME[:CONFIG]", "the name of a data set on the Hugging Face hub, for example hf:tanganke/dtd"
     ),

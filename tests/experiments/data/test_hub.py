@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from ipo_prompts.experiments.data import load_data, tables
 from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.metrics.device import Unreachable
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, InputFaults
 from support.same_data import content
 
 datasets = pytest.importorskip("datasets")
@@ -160,6 +161,17 @@ def test_hidden_test_labels_make_val_the_test_part(write, tmp_path):
 def test_what_is_wrong_is_said_in_one_sentence(write, columns, features, message):
     with pytest.raises(InputError, match=message):
         load_data(f"parquet:{write(columns, features)}", seed=0)
+
+
+def test_all_faults_are_told_at_once(write):
+    columns = {"image": ["a.png", "https://host/1.png"], "kind": ["a", "b"], "split": ["later", "train"]}
+    with pytest.raises(InputFaults) as caught:
+        load_data(f"parquet:{write(columns, images=False)}")
+    assert [re.search("column label|address|no part", fault)[0] for fault in caught.value.args[1]] == [
+        "column label",
+        "address",
+        "no part",
+    ]
 
 
 def test_a_parquet_file_that_is_missing_or_torn(tmp_path):

@@ -79,6 +79,12 @@ def test_names_as_labels(table, column):
     assert data.train[0].picture.image().size == (6, 5)
 
 
+@pytest.mark.parametrize("column", ["labels", "class", "class_name"])
+def test_the_usual_columns_of_labels_are_found_as_in_parquet(table, column):
+    text = f",image,{column}\n" + rows("{label}{i},{name}/{i:03d}.png,{name}\n")  # pandas numbers rows without a name
+    assert load_data(table(text)).class_names == ("cat", "dog")
+
+
 def test_numbers_with_names_keep_their_order(table):
     text = "image,label,class_name\n" + rows("{name}/{i:03d}.png,{label},{name}\n").replace("cat\n", "zebra\n")
     assert load_data(table(text), seed=0).class_names == ("zebra", "dog")
@@ -140,7 +146,7 @@ HEAD = "image,label,split,group\n"
         ("image,Label\n", "no column label; its columns are: image, Label; name it: label=Label"),
         ("Image,label\n", "no column image or path or file_name; .*; name it: image=Image"),
         ("image,label,label\n", "two columns label; keep one, or give the other another name"),
-        ("image,class\n", "no column label; its columns are: image, class"),
+        ("image,kind\n", "no column label; its columns are: image, kind"),
         ("image,label\n", "has no pictures"),
         ("image,label\ncat/000.png,cat\ndog/nope.png,dog\n", "row 3 of .*labels.csv names the picture 'dog/nope.png'"),
         ("image,label\n\ncat/000.png\n", "row 3: no class in the column label"),
@@ -204,7 +210,7 @@ def test_all_faults_are_told_at_once(table):
         assert word in fault
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     with pytest.raises(InputFaults) as caught:
-        load_data(table("file,class,split\ncat/000.png,cat,later\n"), seed=0)
+        load_data(table("file,kind,split\ncat/000.png,cat,later\n"), seed=0)
     assert len(caught.value.args[1]) == 3, "two columns and a part"
 
 
