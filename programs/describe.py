@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.clock import BudgetReached
-from ipo_prompts.metrics.errors import InputError, did_you_mean, silent
+from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import read_text
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.journal import Journal
@@ -126,50 +126,42 @@ class ImageDescriber(dspy.Module):
         if self._limit is not None and len(pictures) > self._limit:
             pictures = [pictures[i * len(pictures) // self._limit] for i in range(self._limit)]
         pictures = [picture for picture in pictures if picture.name not in given_up]
-        adapter = dspy.settings.adapter or dspy.ChatAdapter()
-        with dspy.context(adapter=adapter):
-            inputs = self._question.signature.input_fields
-            told = {"task": task} if "task" in inputs else {}
-            examples = [
-                dspy.Example(image=dspy.Image(data_uri(picture)), **told).with_inputs(*inputs) for picture in pictures
-            ]
+        told = {"task": task} if "task" in self._question.signature.input_fields else {}
+        asked = [{"image": dspy.Image(data_uri(picture)), **told} for picture in pictures]
+        with dspy.context(adapter=dspy.settings.adapter or dspy.ChatAdapter()):
             # timeout=0: DSPy would ask slow models a second time for the same picture.
-            parallel = dspy.Parallel(
-                num_threads=THREADS,
-                max_errors=len(examples) + 1,
-                return_failed_examples=True,
-                disable_progress_bar=True,
-                timeout=0,
-            )
-            with silent("dspy.utils.parallelizer"):  # it logs the failures, which `failed` holds
-                results, failures, errors = parallel([(self.describe, example) for example in examples])
-            # Failures come in the order in which they happened, not in the order of the pictures.
-            cause_of = {id(one): explain(error) for one, error in zip(failures, errors, strict=True)}
-            for place, example in enumerate(examples):
-                if not isinstance(cause_of.get(id(example)), dspy.LMRateLimitError):
-                    continue
-                try:  # the server refused four at the same time, so send one
-                    results[place] = self.describe(**example.inputs())
-                except dspy.LMError as error:
-                    cause_of[id(example)] = explain(error)
-                    break
-                del cause_of[id(example)]
-        causes = list(cause_of.values())
+            parallel = dspy.Parallel(num_threads=THREADS, disable_progress_bar=True, timeout=0)
+            found = parallel([(self._answer, inputs) for inputs in asked])
+            for place, one in enumerate(found):
+                if isinstance(one, dspy.LMRateLimitError):  # the server refused four at the same time, so send one
+                    found[place] = self._answer(**asked[place])
+                    if isinstance(found[place], Exception):
+                        break
+        causes = [one for one in found if isinstance(one, Exception)]
         for cause in causes:
             if isinstance(cause, BudgetReached):
                 raise cause
-        if causes and not any(results):
+        if causes and len(causes) == len(found):
             raise causes[0]
         failed = [
-            (picture.name, redact(" ".join(f"{type(reason).__name__}: {reason}".split()))[:300])
-            for picture, example in zip(pictures, examples, strict=True)
-            if (reason := cause_of.get(id(example))) is not None
+            (picture.name, redact(" ".join(f"{type(one).__name__}: {one}".split()))[:300])
+            for picture, one in zip(pictures, found, strict=True)
+            if isinstance(one, Exception)
         ]
         longest = self._question.max_characters
         descriptions = [
-            " ".join(whole_characters(str(one.description)).split())[:longest] for one in results if one is not None
+            " ".join(whole_characters(str(one.description)).split())[:longest]
+            for one in found
+            if not isinstance(one, Exception)
         ]
         return dspy.Prediction(descriptions=descriptions, failed=failed)
+
+    def _answer(self, **inputs: Any) -> Any:
+        """Return the answer about one picture, or the error that came instead."""
+        try:
+            return self.describe(**inputs)
+        except Exception as error:
+            return explain(error)
 
 
 def data_uri(picture: Picture) -> str:

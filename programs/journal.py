@@ -12,11 +12,13 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import filelock
 
@@ -36,6 +38,7 @@ _DAMAGE = (ValueError, KeyError, TypeError, RecursionError)
 _LONGEST_SECONDS = 1e9
 """The wall time of an event is shorter: 1e400 would be infinite."""
 
+T = TypeVar("T")
 Event = dict[str, Any]
 
 
@@ -67,16 +70,12 @@ class Journal:
     def __init__(self, folder: Path, started: float | None = None) -> None:
         self.path = folder / FILE_NAME
         self._lock = filelock.FileLock(folder / LOCK, timeout=0)
-        self._mutex = threading.Lock()
+        self._record = Record(self.path)
         self._started = clock.now() if started is None else started
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-            data = read_record(self.path, MOST_BYTES)
-            self.events = list(_events(self.path, data))
-            # Unbuffered: a buffer that cannot be written would fail a second time when the file is closed.
-            self._file = self.path.open("ab", buffering=0)
-            self._file.truncate(data.rfind(b"\n") + 1)
+            self.events = _events(self.path)
         except filelock.Timeout as error:
             raise InputError(
                 f"another process is working in {folder}; wait for it, or choose another folder."
@@ -101,21 +100,7 @@ class Journal:
                 readable.
         """
         event: Event = {"type": type_, **redacted(content), "seconds": round(clock.now() - self._started, 3)}
-        line = line_of(event)
-        with self._mutex:
-            try:
-                end = self._file.seek(0, os.SEEK_END)
-                try:
-                    written = 0
-                    while written < len(line):  # a nearly full disk may take only a part of the line
-                        written += self._file.write(line[written:]) or 0
-                    os.fsync(self._file.fileno())
-                except OSError:
-                    self._file.truncate(end)
-                    raise
-            except OSError as error:
-                raise InputError(f"cannot write {self.path}: {error.strerror}; make room, then resume.") from error
-        self.check_there()  # after the write: a directory that was moved still gets the paid reply
+        self._record.append(event)
         return event
 
     def note(self, type_: str, **content: Any) -> None:
@@ -123,33 +108,14 @@ class Journal:
         if not self.find(type_, **content):
             self.append(type_, **content)
 
-    def check_there(self) -> None:
-        """Raise an error if the run directory was moved or deleted.
-
-        Raises:
-            InputError: the directory was moved or deleted.
-        """
-        try:
-            there = os.path.samestat(self.path.lstat(), os.fstat(self._file.fileno()))
-        except OSError:
-            there = False
-        if not there:
-            raise InputError(
-                f"the run directory {self.path.parent} was moved or deleted while the run went on, so nothing more is "
-                f"asked; if it was moved, move it back and resume."
-            )
-
     def find(self, type_: str, **match: Any) -> Event | None:
         """Return the latest event in `events` of a type whose fields equal `match`; None if there is none."""
         wanted = {"type": type_, **match}.items()
         return next((one for one in reversed(self.events) if all(one.get(key) == value for key, value in wanted)), None)
 
     def close(self) -> None:
-        """Close the file, so that another process can open the run."""
-        try:
-            self._file.close()
-        finally:
-            self._lock.release()
+        """Let another process open the run."""
+        self._lock.release()
 
 
 def read(folder: Path) -> list[Event]:
@@ -161,7 +127,7 @@ def read(folder: Path) -> list[Event]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{folder} is not a run directory: it has no {FILE_NAME}.")
-    return list(_events(path, read_record(path, MOST_BYTES)))
+    return _events(path)
 
 
 def last(folder: Path, type_: str) -> Event | None:
@@ -178,22 +144,15 @@ def last(folder: Path, type_: str) -> Event | None:
     return None
 
 
-def line_of(event: Event) -> bytes:
-    """Return an event, or any other dictionary, as a line of JSON with a line break."""
-    # Half a character (a lone surrogate) has no UTF-8; JSON writes it as an escape.
-    return json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+def _events(path: Path) -> list[Event]:
+    """Return the event of each whole line of a journal; raise an InputError if a line is damaged."""
+    return read_lines(path, MOST_BYTES, _event, _fix)
 
 
-def _events(path: Path, data: bytes) -> Iterator[Event]:
-    """Yield the event of each whole line of a journal; raise an InputError if a line is damaged."""
-    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
-        try:
-            yield _event(line)
-        except _DAMAGE as error:
-            other = "remove the line and resume: what it held is then made again"
-            if number == 1:  # the event `start`, without which nothing can be resumed
-                other = "start a new run in another folder"
-            raise InputError(f"{path} is damaged in line {number}; restore it from a copy, or {other}.") from error
+def _fix(number: int) -> str:
+    if number == 1:  # the event `start`, without which nothing can be resumed
+        return "start a new run in another folder"
+    return "remove the line and resume: what it held is then made again"
 
 
 def _event(line: bytes) -> Event:
@@ -257,3 +216,83 @@ def begin(journal: Journal, identity: Mapping[str, Any], **about: Any) -> None:
     """
     check_same(journal, identity)
     journal.append("start", **about, **identity)
+
+
+# The file: lines of JSON. A run appends to it, and changes nothing before its end. `replies.jsonl` is such a file, too.
+
+
+class Record:
+    """A file to which any number of threads append lines. The first line makes the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _file(self) -> Any:
+        # Unbuffered: a buffer that cannot be written would fail a second time when the file is closed.
+        file = self.path.open("a+b", buffering=0)
+        weakref.finalize(self, file.close)
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)  # a kill may have left a part of a line
+        return file
+
+    def append(self, content: Mapping[str, Any]) -> None:
+        """Append a line, and return when it is on the disk.
+
+        Raises:
+            InputError: the line cannot be written, or the run directory was moved or deleted. Earlier lines stay
+                readable.
+        """
+        line = line_of(content)
+        with self._lock:
+            try:
+                end = self._file.seek(0, os.SEEK_END)
+                try:
+                    written = 0
+                    while written < len(line):  # a nearly full disk may take only a part of the line
+                        written += self._file.write(line[written:]) or 0
+                    os.fsync(self._file.fileno())
+                except OSError:
+                    self._file.truncate(end)
+                    raise
+            except OSError as error:
+                raise InputError(
+                    f"cannot write {self.path}: {error.strerror}; make room, or move the run directory back if it was "
+                    "moved, then resume."
+                ) from error
+        with suppress(OSError):  # after the write: a directory that was moved still gets the paid reply
+            if os.path.samestat(self.path.lstat(), os.fstat(self._file.fileno())):
+                return
+        raise InputError(
+            f"the run directory {self.path.parent} was moved or deleted while the run went on, so nothing more is "
+            "asked; if it was moved, move it back and resume."
+        )
+
+
+def read_lines(path: Path, most: int, parse: Callable[[bytes], T], fix: Callable[[int], str]) -> list[T]:
+    """Return what `parse` makes of each whole line of a file, in order; [] if there is no file.
+
+    Args:
+        path: the file.
+        most: the most bytes that are read.
+        parse: a function that raises one of `_DAMAGE` for a damaged line.
+        fix: a function from the number of a damaged line to what to do, other than restoring the file.
+
+    Raises:
+        InputError: a line is damaged; or see `read_record`.
+    """
+    found = []
+    for number, line in enumerate(read_record(path, most).split(b"\n")[:-1], start=1):
+        try:
+            found.append(parse(line))
+        except _DAMAGE as error:
+            other = fix(number)
+            raise InputError(f"{path} is damaged in line {number}; restore it from a copy, or {other}.") from error
+    return found
+
+
+def line_of(content: Mapping[str, Any]) -> bytes:
+    """Return a dictionary as a line of JSON with a line break."""
+    # Half a character (a lone surrogate) has no UTF-8; JSON writes it as an escape.
+    return json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"

@@ -33,7 +33,7 @@ from ipo_prompts.programs.compiling import (
 from ipo_prompts.programs.describe import describe
 from ipo_prompts.programs.journal import Journal, begin
 from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in
-from ipo_prompts.programs.running import Searched, allowed_head, blend_in, check_naming, ledger_of, run, with_names
+from ipo_prompts.programs.running import allowed_head, blend_in, check_naming, ledger_of, run
 from ipo_prompts.programs.search_settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -189,12 +189,12 @@ class IPO(Teleprompter):
                 with dspy.context(lm=asked or dspy.settings.lm):
                     return describe(describer, pictures, units.labels, reward.class_names, self.task, journal)
 
-            result = run(
+            parts = [units] if held_back is None else [units, held_back]
+            found = run(
                 settings,
                 reward,
                 strategy,
-                units,
-                held_back,
+                *parts,
                 ledger=ledger,
                 lm=lm,
                 journal=journal,
@@ -203,13 +203,10 @@ class IPO(Teleprompter):
                 on_step=self._on_step(settings.steps, reward),
                 say=progress.info,
             )
-            parts = [units] if held_back is None else [units, held_back]
-            found = Searched(result, ledger, reward)
-            found = with_names(found, settings, parts, lm=lm, journal=journal, task=self.task, say=progress.info)
         choice = found.result.choice
         why = why_not_best(choice, found.result.history)
         progress.info(
-            "The search ended: %s. Chosen: %s%s", result.ended, printable(choice.template), why and f" ({why})"
+            "The search ended: %s. Chosen: %s%s", found.result.ended, printable(choice.template), why and f" ({why})"
         )
         made = compiled(program, found, scale_of(reward))
         if head != "words":

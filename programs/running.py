@@ -7,9 +7,7 @@ the same arguments leave the same journal.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
 import dspy
 import numpy as np
@@ -33,8 +31,6 @@ from ipo_prompts.programs.strategies.base import Strategy, room_for_words
 
 Say = Callable[[str], None]
 """A function that is called with lines of text on what is being done."""
-Showing = Callable[[], AbstractContextManager[Any]]
-"""A function that makes a context manager, which is entered while the search goes on."""
 
 
 def ledger_of(settings: SearchSettings, journal: Journal | None) -> Ledger:
@@ -42,86 +38,6 @@ def ledger_of(settings: SearchSettings, journal: Journal | None) -> Ledger:
     clock = Clock.of(settings.max_minutes, before=seconds_of_search(journal.events) if journal else 0.0)
     folder = journal.path.parent if journal else None
     return Ledger(folder, limit_usd=settings.budget_usd, limit_tokens=settings.budget_tokens, clock=clock)
-
-
-def run(
-    settings: SearchSettings,
-    reward: Reward,
-    strategy: Strategy,
-    search_units: Units,
-    selection_units: Units | None = None,
-    *,
-    ledger: Ledger,
-    lm: dspy.LM | None = None,
-    journal: Journal | None = None,
-    task: str = "pictures to be classified",
-    describe: Callable[[], Sequence[str]] | None = None,
-    called: Sequence[str] = (),
-    on_step: Callable[[Step], None] = lambda step: None,
-    say: Say = lambda line: None,
-    showing: Showing = nullcontext,
-) -> SearchResult:
-    """Search for a template and choose the winner.
-
-    Args:
-        settings, reward, strategy, search_units, selection_units, task, describe, on_step: see `search`.
-        ledger: see `ledger_of`.
-        lm: the language model, which the ledger records; None if there is none.
-        journal: the journal into which scores are written.
-        called: what the user calls the data: a folder, a table, a data set. Domain words are read from it.
-        say, showing: how the search is shown.
-
-    Raises:
-        InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
-    """
-
-    def check_time(event: str) -> None:
-        """Stop if the time is up. But what an earlier session found is found again whatever the time."""
-        if not (journal and journal.find(event)):
-            ledger.clock.check_time()
-
-    def described() -> Sequence[str]:
-        if describe is None:
-            return ()
-        check_time("descriptions")
-        return describe()
-
-    def domain() -> Sequence[DomainWord]:
-        if room == 0:
-            return ()
-        check_time("domain")
-        names = reward.class_names
-        asked = ask_for_domain(lm, task, names, settings.seed) if lm else ()
-        found = domain_of(names, (*called, task), asked)
-        if journal:
-            journal.note("domain", words=[list(word) for word in found[:room]])
-        say(domain_in_words(found[:room]))
-        if found[room:]:
-            say(f"not tried, for want of room: {', '.join(word.text for word in found[room:])}")
-        return found[:room]
-
-    def done(step: Step) -> None:
-        ledger.step = step.number + 1
-        on_step(step)
-
-    room = room_for_words(strategy)
-    with showing(), dspy.context(lm=lm):  # with lm=None, too: then no language model is asked
-        return search(
-            settings,
-            reward,
-            strategy,
-            search_units,
-            selection_units,
-            journal=journal,
-            task=task,
-            describe=described,
-            find_domain=domain,
-            ledger=ledger,
-            on_step=done,
-        )
-
-
-# What comes after a search. Names first: they are searched in the chosen template.
 
 
 @dataclass(frozen=True)
@@ -141,41 +57,81 @@ class Searched:
     named: NamesChosen | None = None
 
 
-def with_names(
-    found: Searched,
+def run(
     settings: SearchSettings,
-    parts: Sequence[Units],
-    *,
-    lm: dspy.LM | None,
-    journal: Journal | None,
-    task: str,
+    reward: Reward,
+    strategy: Strategy,
+    *parts: Units,
+    ledger: Ledger,
+    lm: dspy.LM | None = None,
+    journal: Journal | None = None,
+    task: str = "pictures to be classified",
+    describe: Callable[[], Sequence[str]] | None = None,
+    called: Sequence[str] = (),
     typed: Mapping[int, str] | None = None,
     kept: Collection[int] = (),
+    on_step: Callable[[Step], None] = lambda step: None,
     say: Say = lambda line: None,
-    showing: Showing = nullcontext,
 ) -> Searched:
-    """Search for names of the classes, if the settings ask for it; for the arguments see `run` and `search_names`."""
-    if settings.names != "search":
-        return found
-    say("searching for names of the classes")
-    asked = None if lm is None or is_local(lm.model) else lm  # a small language model repeats what it is given
-    with showing():
-        named = search_names(
-            found.reward,
-            found.result.choice.template,
-            parts,
-            lm=asked,
+    """Search for a template, choose the winner, and search for names of the classes if the settings ask for it.
+
+    Args:
+        settings, reward, strategy, task, describe, on_step: see `search`.
+        parts: the units on which templates are scored, and the held-back units, if there are any.
+        ledger: see `ledger_of`.
+        lm: the language model, which the ledger records; None if there is none.
+        journal: the journal into which scores are written.
+        called: what the user calls the data: a folder, a table, a data set. Domain words are read from it.
+        typed, kept: see `search_names`.
+        say: is told what is done.
+
+    Raises:
+        InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
+    """
+    room = room_for_words(strategy)
+
+    def domain() -> Sequence[DomainWord]:
+        names = reward.class_names
+        asked = ask_for_domain(lm, task, names, settings.seed) if lm else ()
+        found = domain_of(names, (*called, task), asked)
+        if journal:
+            journal.note("domain", words=[list(word) for word in found[:room]])
+        say(domain_in_words(found[:room]))
+        if found[room:]:
+            say(f"not tried, for want of room: {', '.join(word.text for word in found[room:])}")
+        return found[:room]
+
+    with dspy.context(lm=lm):  # with lm=None, too: then no language model is asked
+        result = search(
+            settings,
+            reward,
+            strategy,
+            *parts,
+            journal=journal,
             task=task,
-            seed=settings.seed,
-            typed=typed,
-            kept=kept,
+            describe=describe,
+            find_domain=domain if room else None,
+            ledger=ledger,
+            on_step=on_step,
         )
+    if settings.names != "search":
+        return Searched(result, ledger, reward)
+    say("searching for names of the classes")
+    named = search_names(
+        reward,
+        result.choice.template,
+        parts,
+        lm=None if lm is None or is_local(lm.model) else lm,  # a small language model repeats what it is given
+        task=task,
+        seed=settings.seed,
+        typed=typed,
+        kept=kept,
+    )
     if journal:
         journal.note("names", **named.record())
-    result = found.result
-    if found.ledger.reached and not result.stopped:  # a resumed run asks for the remaining names
-        result = replace(result, reached=found.ledger.reached)
-    return replace(found, result=result, reward=named.reward, named=named)
+    if ledger.reached and not result.stopped:  # a resumed run asks for the remaining names
+        result = replace(result, reached=ledger.reached)
+    return Searched(result, ledger, named.reward, named)
 
 
 def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:

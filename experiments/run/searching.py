@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,43 +79,29 @@ def search_in(
     ledger = running.ledger_of(settings, journal)
     lm = planned.optimizer
     asked = lm.connect(ledger, "optimizer", config.temperature, config.max_tokens) if lm else None
-    parts = prepared.shown
 
     def on_step(step: Step) -> None:
         ui.step(step)
         track(step, ledger)
 
-    def showing() -> AbstractContextManager[None]:
-        return ui.search(ledger)
-
-    result = running.run(
-        settings,
-        prepared.reward,
-        planned.strategy,
-        *parts,
-        ledger=ledger,
-        lm=asked,
-        journal=journal,
-        task=data.task,
-        describe=partial(_descriptions, prepared, journal, ledger, ui) if config.describer != "none" else None,
-        called=(begun.get("config", {}).get("data", config.data),),  # as it was called before it was moved
-        on_step=on_step,
-        say=ui.passing,
-        showing=showing,
-    )
     kept = () if config.names == "search" else [i for i in range(len(data.class_names)) if i not in data.read]
-    found = running.with_names(
-        running.Searched(result, ledger, prepared.reward),
-        settings,
-        parts,
-        lm=asked,
-        journal=journal,
-        task=data.task,
-        typed={label: data.typed[label] for label in data.read},
-        kept=kept,
-        say=ui.passing,
-        showing=showing,
-    )
+    with ui.search(ledger):
+        found = running.run(
+            settings,
+            prepared.reward,
+            planned.strategy,
+            *prepared.shown,
+            ledger=ledger,
+            lm=asked,
+            journal=journal,
+            task=data.task,
+            describe=partial(_descriptions, prepared, journal, ledger, ui) if config.describer != "none" else None,
+            called=(begun.get("config", {}).get("data", config.data),),  # as it was called before it was moved
+            typed={label: data.typed[label] for label in data.read},
+            kept=kept,
+            on_step=on_step,
+            say=ui.passing,
+        )
     choice = found.result.choice
     if why := why_not_best(choice, found.result.history):  # the view has shown another template as the best
         ui.say(why)

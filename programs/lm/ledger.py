@@ -8,11 +8,9 @@ part is cut off.
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,12 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ipo_prompts.metrics.clock import BudgetReached, Clock, Wait
 from ipo_prompts.metrics.errors import InputError, causes
-from ipo_prompts.metrics.files import read_record
+from ipo_prompts.programs.journal import Record, read_lines
 from ipo_prompts.programs.redaction import redacted
 
 FILE_NAME = "replies.jsonl"
 MOST_BYTES = 1 << 30
 """The most bytes of the file that are read."""
+FIX = "remove the line and resume: its reply is then paid for again"
 TOKENS_PER_PICTURE = 8_500
 """A bound on the tokens of one 512-pixel picture. OpenAI's `gpt-4o-mini` charges the most: 2,833 + 5,667 tokens for one
 tile, according to OpenAI's vision guide. Other models charge 85 to about 1,300 tokens."""
@@ -78,27 +77,15 @@ def read_questions(folder: Path) -> list[Question]:
     Raises:
         InputError: the file is a link, or damaged.
     """
-    return _questions(folder / FILE_NAME, _whole_lines(folder / FILE_NAME))
+    found: dict[int, Question] = {}
 
+    def take(line: bytes) -> None:
+        content = json.loads(line)
+        before = found[content["id"]].model_dump() if content["id"] in found else {}
+        found[content["id"]] = Question.model_validate(before | content)
 
-def _whole_lines(path: Path) -> bytes:
-    data = read_record(path, MOST_BYTES)
-    return data[: data.rfind(b"\n") + 1]
-
-
-def _questions(path: Path, lines: bytes) -> list[Question]:
-    found: dict[int, dict[str, Any]] = {}
-    for number, line in enumerate(lines.splitlines(), start=1):
-        try:
-            content = json.loads(line)
-            found[content["id"]] = found.get(content["id"], {}) | content
-            Question.model_validate(found[content["id"]])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(
-                f"{path} is damaged in line {number}; restore the file from a copy, or remove that line and resume: "
-                "its reply is then paid for again."
-            ) from error
-    return [Question.model_validate(content) for content in found.values()]
+    read_lines(folder / FILE_NAME, MOST_BYTES, take, lambda number: FIX)
+    return list(found.values())
 
 
 def explain(error: BaseException) -> BaseException:
@@ -179,15 +166,10 @@ class Ledger:
         self.step = 0
         self.reached: BudgetReached | None = None
         self.on_wait: Callable[[Wait | None], None] = lambda wait: None
-        self._path = folder and folder / FILE_NAME
-        self._questions: list[Question] = []
+        self._record = folder and Record(folder / FILE_NAME)
+        self._questions = read_questions(folder) if folder else []
         self._known: defaultdict[str, deque[Question]] = defaultdict(deque)
         self._lock = threading.Lock()
-        if self._path:
-            lines = _whole_lines(self._path)
-            self._questions = _questions(self._path, lines)
-            if self._path.exists() and self._path.stat().st_size > len(lines):
-                os.truncate(self._path, len(lines))
         for question in self._questions:
             if question.state == "answered":
                 self._known[question.key].append(question)
@@ -255,21 +237,8 @@ class Ledger:
     def _written(self, question: Question, found: dict[str, Any]) -> Question:
         """Write values of a question without secrets; return the question with these values once they are on disk."""
         found = redacted(found)
-        if self._path:
-            line = json.dumps({"id": question.id, **found}).encode() + b"\n"
-            end = self._path.stat().st_size if self._path.exists() else 0
-            try:
-                with self._path.open("ab") as file:
-                    file.write(line)
-                    file.flush()
-                    os.fsync(file.fileno())
-            except OSError as error:
-                with suppress(OSError):  # a nearly full disk may have taken a part of the line
-                    os.truncate(self._path, end)
-                raise InputError(
-                    f"cannot write {self._path}: {error.strerror}; make room, or move the run directory back if it was "
-                    "moved, then resume."
-                ) from error
+        if self._record:
+            self._record.append({"id": question.id, **found})
         return question.model_copy(update=found)
 
     def _check(self, asked: Question) -> None:
