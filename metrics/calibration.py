@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from ipo_prompts.metrics.arrays import Floats
 
@@ -21,15 +22,13 @@ WIDEST = (1e-3, 1e5)
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
     """Turn logits into probabilities: (n, C) → float32 (n, C), rows that sum to 1."""
     scaled = (logits - logits.max(axis=1, keepdims=True)) / np.float32(temperature)
-    exponents: Floats = np.exp(scaled)
-    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+    return np.asarray(special.softmax(scaled, axis=1))
 
 
 def cross_entropies(logits: Floats, labels: npt.NDArray[np.int64], temperature: float = 1.0) -> npt.NDArray[np.float64]:
     """Return each picture's cross-entropy of softmax(logits / temperature): float64 (n,), nats, ≥ 0."""
-    scaled = logits.astype(np.float64) / temperature
-    scaled -= scaled.max(axis=1, keepdims=True)
-    return np.asarray(np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(labels)), labels])
+    logs = special.log_softmax(logits.astype(np.float64) / temperature, axis=1)
+    return np.asarray(-logs[np.arange(len(labels)), labels])
 
 
 def best_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:

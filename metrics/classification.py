@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.arrays import Doubles, Floats, batches
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import Progress, as_features
@@ -179,7 +179,7 @@ def measure_of(reward: object) -> str:
 
 
 def _in_blocks(logits_for: Callable[[Floats], Floats], features: Floats) -> Floats:
-    blocks = [logits_for(features[start : start + BLOCK]) for start in range(0, len(features), BLOCK)]
+    blocks = [logits_for(block) for block in batches(features, BLOCK)]
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.arrays import Floats, batches
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import cache_dir
@@ -243,9 +243,8 @@ class FeatureStore:
                 rows[place] = vector
         done = len(pictures) - sum(map(len, missing.values()))
         lacking = list(missing)
-        groups = [lacking[start : start + BATCH] for start in range(0, len(lacking), BATCH)]
-        batches = ([pictures[missing[key][0]] for key in group] for group in groups)
-        made = self.clip.encode_batches(batches, batch=BATCH)
+        groups = list(batches(lacking, BATCH))
+        made = self.clip.encode_batches(([pictures[missing[key][0]] for key in group] for group in groups), batch=BATCH)
         for group, fresh in zip(groups, made, strict=True):
             self.encoded += len(group)
             for key, vector in zip(group, self._table.put(database, group, fresh), strict=True):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import logits_of
@@ -145,8 +146,8 @@ class RetrievalReward(EmbeddingReward):
             right[pairs[:, 0] - start, pairs[:, 1]] = True
             best = np.where(right, logits, -np.inf).max(axis=1, keepdims=True)
             hits[block] = ((logits >= best) & ~right).sum(axis=1) < self.k
-            weights = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
-            losses[block] = np.log(weights.sum(axis=1)) - np.log(np.where(right, weights, 0.0).sum(axis=1))
+            exact = logits.astype(np.float64)
+            losses[block] = special.logsumexp(exact, axis=1) - special.logsumexp(exact, axis=1, b=right)
             first[block] = logits.argmax(axis=1)
         losses = np.maximum(losses, 0.0)
         return Judged(hits, losses, first)

@@ -202,15 +202,6 @@ class Interval(NamedTuple):
     high: float
 
 
-def harmonic_mean(base: float, new: float) -> float:
-    """Return the harmonic mean of two accuracies: on base classes, and on new classes. It is 0 if either is 0.
-
-    >>> round(harmonic_mean(69.34, 74.22), 2)
-    71.7
-    """
-    return 2 * base * new / (base + new) if base > 0 and new > 0 else 0.0
-
-
 def t_quantile(degrees: float) -> float:
     """Return the quantile of Student's t: the half width of a 95 % interval in standard errors."""
     return float(special.stdtrit(degrees, 0.975))

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.arrays import Floats, batches
 from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.device import halving, is_of_device
 from ipo_prompts.metrics.template import every_name, fill, names_of
@@ -74,7 +74,7 @@ def encode_templates(model: Any, tokenizer: Any, templates: Sequence[str], class
 def parts(templates: Sequence[str], class_names: Sequence[str]) -> Iterator[Sequence[str]]:
     """Yield the templates in parts. A part has few enough templates that its texts and embeddings fit into memory."""
     at_once = max(1, TOGETHER // max(1, len(every_name(class_names))))
-    return (templates[start : start + at_once] for start in range(0, len(templates), at_once))
+    return batches(templates, at_once)
 
 
 def encode_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> Floats:
@@ -203,8 +203,8 @@ def _tokens(tokenizer: Any, texts: list[str], path: _Path) -> tuple[Ints, Ints]:
     L is the largest of these numbers.
     """
     parts, lengths = [], []
-    for start in range(0, len(texts), TEXT_BATCH):
-        tokens = tokenizer(texts[start : start + TEXT_BATCH])
+    for some in batches(texts, TEXT_BATCH):
+        tokens = tokenizer(some)
         if path.fast is not None:
             lengths.append(path.fast.lengths(tokens))
         elif path.pad is not None:
@@ -237,9 +237,8 @@ def _by_length(model: Any, rows: Ints, lengths: Ints) -> torch.Tensor:
     order = np.argsort(lengths, kind="stable")
 
     def encode(size: int) -> torch.Tensor:
-        batches = [order[start : start + size] for start in range(0, len(order), size)]
-        tokens = (torch.from_numpy(rows[batch, : int(lengths[batch].max())].astype(np.int64)) for batch in batches)
-        return torch.cat([_in_time(partial(_plain, model), some) for some in tokens])
+        cut = (rows[batch, : int(lengths[batch].max())].astype(np.int64) for batch in batches(order, size))
+        return torch.cat([_in_time(partial(_plain, model), torch.from_numpy(some)) for some in cut])
 
     return halving(encode, TEXT_BATCH)[torch.from_numpy(np.argsort(order))]
 

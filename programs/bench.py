@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.metrics.arrays import spread
+from ipo_prompts.metrics.arrays import batches, spread
 from ipo_prompts.metrics.clock import keeping
 from ipo_prompts.metrics.evidence import score_interval
 from ipo_prompts.metrics.reward import Reward, Units, by_embeddings, scale_of
@@ -166,8 +166,7 @@ class Bench:
         new = new[: self._settings.scored_templates - self._tries]
         surrogate = self._surrogate if promising_only else None
         at_once = max(1, len(new)) if surrogate else AT_ONCE
-        for start in range(0, len(new), at_once):
-            chunk = new[start : start + at_once]
+        for chunk in batches(new, at_once):
             self._tries += len(chunk)
             if promising_only and not surrogate:  # nothing is predicted: a part that is spread evenly is scored
                 chunk = [chunk[i] for i in spread(len(chunk), -(-len(chunk) // WITHOUT_SURROGATE))]

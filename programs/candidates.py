@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ipo_prompts.metrics.arrays import batches
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.nouns import all_above, meanings, singulars, synsets
 from ipo_prompts.metrics.template import SLOT, as_read, every_name, names_of, tidy
-from ipo_prompts.programs.strategies.base import Forecast
+from ipo_prompts.programs.strategies.base import Forecast, most_tokens
 
 if TYPE_CHECKING:
     import dspy
@@ -157,17 +158,15 @@ def ask_for_names(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int)
     """
     import dspy
 
-    from ipo_prompts.programs.lm.replies import adapter_of, ask_lm
+    from ipo_prompts.programs.lm.replies import ask_lm
     from ipo_prompts.signatures.propose import ProposeNames
 
     found: list[list[str]] = [[] for _ in class_names]
-    ask = dspy.Predict(ProposeNames)
-    for start in range(0, len(class_names), BATCH):
-        batch = range(start, min(start + BATCH, len(class_names)))
+    for batch in batches(range(len(class_names)), BATCH):
         inputs = {"task": task, "classes": [str(class_names[label]) for label in batch]}
-        with dspy.context(lm=lm), dspy.context(adapter=adapter_of()):
+        with dspy.context(lm=lm):
             try:
-                lines = ask_lm(ask, inputs, {"rollout_id": seed}).lines
+                lines = ask_lm(ProposeNames, inputs, seed).lines
             except dspy.AdapterParseError as error:
                 lines = str(error.lm_response or "").splitlines()
             except BudgetReached:
@@ -179,17 +178,11 @@ def ask_for_names(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int)
 
 def forecast_names(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:
     """Return an upper bound of the calls and tokens that a question for names takes; each byte counts as a token."""
-    import dspy
-
     from ipo_prompts.signatures.propose import ProposeNames
 
-    names = [str(name) for name in class_names]
-    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
-    told = 0
-    for batch in batches:
-        question = dspy.ChatAdapter().format(ProposeNames, [], {"task": task, "classes": batch})
-        told += sum(len(str(one["content"]).encode()) for one in question)
-    return Forecast(len(batches), told, len(batches) * reply_tokens)
+    asked = [{"task": task, "classes": batch} for batch in batches(list(map(str, class_names)), BATCH)]
+    told = sum(most_tokens(ProposeNames, inputs) for inputs in asked)
+    return Forecast(len(asked), told, len(asked) * reply_tokens)
 
 
 def read_candidates(lines: Any, label_of: Mapping[str, int]) -> dict[int, list[str]]:

@@ -23,7 +23,7 @@ from ipo_prompts.metrics.nouns import all_above, all_below, meanings, synsets
 from ipo_prompts.metrics.template import names_class, names_of
 from ipo_prompts.programs.candidates import SENSES, forms_of, known_forms, senses
 from ipo_prompts.programs.phrases import DomainWord, WordKind
-from ipo_prompts.programs.strategies.base import Forecast
+from ipo_prompts.programs.strategies.base import Forecast, most_tokens
 
 if TYPE_CHECKING:
     import dspy
@@ -173,12 +173,12 @@ def ask_for_domain(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int
     """
     import dspy
 
-    from ipo_prompts.programs.lm.replies import adapter_of, ask_lm
+    from ipo_prompts.programs.lm.replies import ask_lm
     from ipo_prompts.signatures.propose import ProposeDomain
 
-    with dspy.context(lm=lm), dspy.context(adapter=adapter_of()):
+    with dspy.context(lm=lm):
         try:
-            answer = ask_lm(dspy.Predict(ProposeDomain), _question(task, class_names), {"rollout_id": seed})
+            answer = ask_lm(ProposeDomain, _question(task, class_names), seed)
         except (dspy.AdapterParseError, BudgetReached):
             return ()
     return _usable(_in_turn(_read(answer.kinds, "thing"), _read(answer.pictures, "picture")), class_names)
@@ -186,12 +186,9 @@ def ask_for_domain(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int
 
 def forecast_domain(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:
     """Return an upper bound of the call and tokens of the question for domain words: one token for each byte."""
-    import dspy
-
     from ipo_prompts.signatures.propose import ProposeDomain
 
-    asked = dspy.ChatAdapter().format(ProposeDomain, [], _question(task, class_names))
-    return Forecast(1, sum(len(str(one["content"]).encode()) for one in asked), reply_tokens)
+    return Forecast(1, most_tokens(ProposeDomain, _question(task, class_names)), reply_tokens)
 
 
 def _question(task: str, class_names: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipo_prompts.metrics.arrays import batches
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings, scale_of
 from ipo_prompts.metrics.scale import Scale
@@ -29,7 +30,7 @@ def score(reward: Reward, templates: Sequence[str], units: Units) -> list[Score]
         InputError: the reward, which may be a user's own, did not give one valid `Score` for each template.
     """
     # At most `AT_ONCE` at a time: with many classes, the texts of a whole search would fill the memory.
-    parts = [templates[start : start + AT_ONCE] for start in range(0, len(templates), AT_ONCE)]
+    parts = batches(templates, AT_ONCE)
     return [one for part in parts for one in _checked(reward, reward.score(part, units), part, units)]
 
 

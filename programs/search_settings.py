@@ -69,23 +69,16 @@ class SearchSettings(BaseModel):
         return template
 
 
+_PUBLISHED = {"steps": 100, "selection": "search", "patience": None, "names": "as-is", "head": "words"}
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
-        "steps": 100,
+        **_PUBLISHED,
         "candidates_per_step": 5,
-        "selection": "search",
-        "patience": None,
-        "names": "as-is",
-        "head": "words",
         "strategy": {"name": "history", "size": 20, "phrases": False},
     },
     "code": {
-        "steps": 100,
+        **_PUBLISHED,
         "candidates_per_step": 8,
-        "selection": "search",
-        "patience": None,
-        "names": "as-is",
-        "head": "words",
         "strategy": {
             "name": "history",
             "size": 30,

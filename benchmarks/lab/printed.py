@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import harmonic_mean
 from typing import Any, get_args
 
 import numpy as np
@@ -28,7 +29,6 @@ from ipo_prompts.metrics.clip import Clip, check_name, load_clip
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.features import FeatureStore, Progress
-from ipo_prompts.metrics.sampling import harmonic_mean
 
 KEYS = ("table", "data", "clip", "precision")
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -225,7 +225,7 @@ def beside_print(
             off = {"base": base - row.base, "new": new - row.new}
             allowed = {name: max(POINTS, 100 / n) + ROUNDING for name, n in zip(off, sizes, strict=True)}
             half = max(off, key=lambda name: abs(off[name]) / allowed[name])
-            line |= {"measured_base": base, "measured_new": new, "measured_H": harmonic_mean(base, new)}
+            line |= {"measured_base": base, "measured_new": new, "measured_H": harmonic_mean([base, new])}
             line |= {"off": off[half], "half": half, "agrees": abs(off[half]) <= allowed[half] + 1e-9}
         lines.append({**line, "remark": " ".join(filter(None, remarks))})
     return pd.DataFrame(lines)

@@ -11,6 +11,7 @@ for each data set.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -30,7 +31,7 @@ from ipo_prompts.metrics.evidence import (
     effect_of,
     spread,
 )
-from ipo_prompts.metrics.sampling import Sampling, harmonic_mean
+from ipo_prompts.metrics.sampling import Sampling
 
 H = "H"
 MEAN_OF_H = "mean of H"
@@ -140,7 +141,7 @@ def value(column: str, group: Sequence[Runs]) -> float:
     if column == MEAN_OF_H:
         return float(np.mean([value(H, [runs]) for runs in group]))
     averages = [_average(side, group) for side in sides(column, group[0])]
-    return harmonic_mean(*averages) if column == H else float(np.mean(averages))
+    return statistics.harmonic_mean(averages) if column == H else float(np.mean(averages))
 
 
 def column_score(column: str, group: Sequence[Runs]) -> ColumnScore:

@@ -32,7 +32,7 @@ from ipo_prompts.programs.lm.connect import REPLAY, Backend, find_backend
 from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE, total_usd
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Expected, Forecast, Strategy, forecast_of, room_for_words
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Strategy, forecast_of, most_tokens, room_for_words
 
 SPLIT_SEED = 0
 """The seed of the split of data that come without parts.
@@ -270,8 +270,7 @@ def _describer(planned: Plan, backend: Backend) -> dict[str, Any]:
     calls = min(planned.config.described_pictures, len(planned.drawn.search))
     inputs = {"task": planned.data.task, "image": dspy.Image("data:image/png;base64,")}
     told = {name: value for name, value in inputs.items() if name in asked.signature.input_fields}
-    messages = dspy.ChatAdapter().format(asked.signature, [], told)
-    question = sum(len(str(message["content"]).encode()) for message in messages) + TOKENS_PER_PICTURE
+    question = most_tokens(asked.signature, told) + TOKENS_PER_PICTURE
     return _forecast(backend, Forecast(calls, calls * question, calls * asked.max_tokens))
 
 

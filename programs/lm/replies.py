@@ -16,7 +16,7 @@ from ipo_prompts.programs.lm import is_local
 from ipo_prompts.programs.lm.ledger import explain
 
 
-def adapter_of(*, as_json: bool = False) -> dspy.Adapter:
+def _adapter(as_json: bool) -> dspy.Adapter:
     """Return the adapter of a question to the language model of the context. An adapter that the user has set stays.
 
     Each call is one question. DSPy's second try as JSON is switched off, because no forecast counts it. A small local
@@ -31,11 +31,17 @@ def adapter_of(*, as_json: bool = False) -> dspy.Adapter:
     return dspy.JSONAdapter() if as_json else dspy.ChatAdapter(use_json_adapter_fallback=False)
 
 
-def ask_lm(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
-    """Ask a DSPy module, and return the fields of the answer.
+def ask_lm(signature: Any, inputs: dict[str, Any], number: int, *, as_json: bool = False) -> Any:
+    """Ask the language model of the context, and return the fields of the answer.
 
     DSPy's parsers try hard (they repair JSON, search for brackets, evaluate literals), and text that was made to fail
     can raise many kinds of errors in them.
+
+    Args:
+        signature: the question.
+        inputs: its inputs.
+        number: tells equal questions apart for a cache: DSPy's `rollout_id`.
+        as_json: whether the answer is asked for as JSON.
 
     Raises:
         BudgetReached, InputError: see `Recorded`.
@@ -43,7 +49,9 @@ def ask_lm(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
         dspy.AdapterParseError: the answer cannot be read.
     """
     try:
-        return dspy.Prediction(**whole_characters(dict(predict(**inputs, config=config))))
+        with dspy.context(adapter=_adapter(as_json)):
+            answer = dspy.Predict(signature)(**inputs, config={"rollout_id": number})
+        return dspy.Prediction(**whole_characters(dict(answer)))
     except (dspy.AdapterParseError, BudgetReached, InputError):
         raise
     except dspy.LMError as error:
@@ -52,9 +60,7 @@ def ask_lm(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
         raise shown from error
     except Exception as error:
         problem = f"The answer cannot be read ({type(error).__name__})."
-        raise dspy.AdapterParseError(
-            adapter_name="", signature=predict.signature, lm_response="", message=problem
-        ) from error
+        raise dspy.AdapterParseError(adapter_name="", signature=signature, lm_response="", message=problem) from error
 
 
 def excerpt(error: Any) -> str:

@@ -41,6 +41,14 @@ class Forecast:
     promising_only: bool = False
 
 
+def most_tokens(signature: Any, inputs: dict[str, Any]) -> int:
+    """Return an upper bound of the tokens of a question: each byte of UTF-8 makes at most one token."""
+    import dspy
+
+    messages = dspy.ChatAdapter().format(signature, [], inputs)
+    return sum(len(str(message["content"]).encode()) for message in messages)
+
+
 @dataclass(frozen=True)
 class Expected:
     """The data from which a forecast is made.

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT, normalise, with_slot
 from ipo_prompts.programs.phrases import LONGEST_LOOK, MANY_CLASSES, Vocabulary, look_of
-from ipo_prompts.programs.strategies.base import Expected, Forecast
+from ipo_prompts.programs.strategies.base import Expected, Forecast, most_tokens
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.bench import Bench, Rejection
@@ -81,32 +81,30 @@ class HistoryStrategy:
         """
         import dspy
 
-        from ipo_prompts.programs.lm.replies import adapter_of, ask_lm, excerpt, items_of, was_cut_off, why_unreadable
+        from ipo_prompts.programs.lm.replies import ask_lm, excerpt, items_of, was_cut_off, why_unreadable
         from ipo_prompts.signatures.propose import ProposeTemplates, history_line, on_scale
 
         shown = self.settings
         best = bench.history.view(shown.size, pin_initial=shown.pin_initial, floor=shown.floor or float("-inf"))
-        propose = dspy.Predict(on_scale(ProposeTemplates, bench.scale))
+        asked = on_scale(ProposeTemplates, bench.scale)
         lines = [history_line(one.template, one.value, one.loss, bench.scale) for one in best]
         taken: list[str] = []
         alone, as_json = shown.one_by_one, False
         for attempt in range(count if alone else 2):
             wanted, refused = (1, []) if alone else (count - len(taken), refusals(bench.refused))
             inputs = propose_inputs(bench.task, described, lines, wanted, refused)
-            # A new rollout id: otherwise a cache would answer a repeated question.
-            config = {"rollout_id": bench.seed * 2 + attempt}
-            with dspy.context(adapter=adapter_of(as_json=as_json)):
-                try:
-                    templates = ask_lm(propose, inputs, config).templates
-                except dspy.AdapterParseError as error:
-                    as_json = not alone
-                    templates = items_of(str(error.lm_response or ""))
-                    if not templates:
-                        bench.refuse(excerpt(error), why_unreadable(error))
-                bench.written = bench.written or 0
-                answer = list(templates) if isinstance(templates, list) else [templates]
-                if was_cut_off():
-                    answer = answer[:-1]  # the token limit cut the last template
+            try:
+                # A new number: otherwise a cache would answer a repeated question.
+                templates = ask_lm(asked, inputs, bench.seed * 2 + attempt, as_json=as_json).templates
+            except dspy.AdapterParseError as error:
+                as_json = not alone
+                templates = items_of(str(error.lm_response or ""))
+                if not templates:
+                    bench.refuse(excerpt(error), why_unreadable(error))
+            bench.written = bench.written or 0
+            answer = list(templates) if isinstance(templates, list) else [templates]
+            if was_cut_off():
+                answer = answer[:-1]  # the token limit cut the last template
             for text in answer[:1] if alone else answer:
                 named = with_slot(normalise(text), bench.class_names) if isinstance(text, str) else text
                 template = bench.cleaned(named)
@@ -123,8 +121,6 @@ class HistoryStrategy:
         Each question has a full history of the longest templates. Tokens are bounded, not guessed: a byte-level
         tokenizer makes at most one token of each byte.
         """
-        import dspy
-
         from ipo_prompts.signatures.propose import ProposeTemplates, history_line
 
         settings = expected.settings
@@ -137,8 +133,7 @@ class HistoryStrategy:
         lines = [history_line(LONGEST_TEMPLATE, 0.5, 1.0)] * self.settings.size
         descriptions = ["x" * (LONGEST_LOOK if scored.scored_only else expected.description_characters)]
         inputs = propose_inputs(expected.task, descriptions, lines, each, ())
-        question = dspy.ChatAdapter().format(ProposeTemplates, [], inputs)
-        tokens = sum(len(str(message["content"]).encode()) for message in question)
+        tokens = most_tokens(ProposeTemplates, inputs)
         return replace(scored, calls=calls, tokens_in=calls * tokens, tokens_out=calls * expected.reply_tokens)
 
 

@@ -8,7 +8,6 @@ from scipy import stats
 
 from ipo_prompts.metrics.sampling import (
     Sampling,
-    harmonic_mean,
     values_of,
     wilson,
 )
@@ -32,18 +31,6 @@ def test_variances_by_hand():
 def test_anything_but_one_value_per_picture_is_refused(data, shape):
     with pytest.raises(ValueError, match=f"one value per picture, at least one; found the shape {shape}"):
         values_of(data)
-
-
-@pytest.mark.parametrize(
-    ("base", "new", "printed"), [(69.34, 74.22, "71.70"), (71.76, 77.00, "74.29"), (0, 50, "0.00"), (0, 0, "0.00")]
-)
-def test_harmonic_mean_as_the_papers_print_it(base, new, printed):
-    assert f"{harmonic_mean(base, new):.2f}" == printed
-
-
-def test_harmonic_mean_takes_fractions_as_well_as_percent():
-    assert harmonic_mean(0.25, 0.75) == 0.375
-    assert harmonic_mean(0.5, 0) == 0.0
 
 
 def test_an_accuracy_lies_within_its_own_interval_at_both_ends():

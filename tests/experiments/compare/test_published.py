@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from pathlib import Path
+from statistics import harmonic_mean
 
 import pytest
 
@@ -13,7 +14,6 @@ from ipo_prompts.experiments.compare.published import (
     published_rows,
 )
 from ipo_prompts.experiments.data.published import REGISTRY
-from ipo_prompts.metrics.sampling import harmonic_mean
 
 ELEVEN = list(library().tables[0].rows)
 SHA256 = "c651f4c5a11ec72012064a566f35fb97a7c0ec34463d71ad978f1a6b2272a4d1"
@@ -27,7 +27,7 @@ def _of(protocol, shots, method):
 
 def _mean_of_rows(table):
     base, new = (sum(row[side] for row in table.rows.values()) / len(table.rows) for side in ("base", "new"))
-    return base, new, harmonic_mean(base, new)
+    return base, new, harmonic_mean([base, new])
 
 
 @pytest.mark.parametrize(

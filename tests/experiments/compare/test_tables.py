@@ -1,5 +1,7 @@
 """Tables of synthetic cells: values, intervals, averages, gains, costs."""
 
+from statistics import harmonic_mean
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from ipo_prompts.experiments.compare.printing import details, to_markdown
 from ipo_prompts.experiments.compare.table import build_table
 from ipo_prompts.experiments.compare.words import notes, verdicts
 from ipo_prompts.metrics.evidence import paired_difference, score_interval
-from ipo_prompts.metrics.sampling import Sampling, harmonic_mean
+from ipo_prompts.metrics.sampling import Sampling
 from support.scored_cells import CLASSES, PER_CLASS, SKILLS, gain_of, make_cell, make_cells, score_of
 
 
@@ -39,8 +41,8 @@ def test_average_row_is_h_of_the_averaged_columns_and_the_mean_of_h_is_beside_it
     ]
     base, new = (parts[0] + parts[2]) / 2, (parts[1] + parts[3]) / 2
     assert score_of(table, "average", "ipo-default", "base").value == pytest.approx(base)
-    assert score_of(table, "average", "ipo-default", "H").value == pytest.approx(harmonic_mean(base, new))
-    mean_of_h = (harmonic_mean(*parts[:2]) + harmonic_mean(*parts[2:])) / 2
+    assert score_of(table, "average", "ipo-default", "H").value == pytest.approx(harmonic_mean([base, new]))
+    mean_of_h = (harmonic_mean(parts[:2]) + harmonic_mean(parts[2:])) / 2
     assert score_of(table, "average", "ipo-default", "mean of H").value == pytest.approx(mean_of_h)
     assert score_of(table, "embedded:a", "ipo-default", "mean of H") is None
 
@@ -57,7 +59,7 @@ def test_h_interval_follows_from_moving_the_hits():
     rng = np.random.default_rng(1)
     rows = np.arange(CLASSES)[:, None]
     drawn = [
-        harmonic_mean(*(side[rows, rng.integers(0, PER_CLASS, side.shape)].mean() for side in sides))
+        harmonic_mean([side[rows, rng.integers(0, PER_CLASS, side.shape)].mean() for side in sides])
         for _ in range(1000)
     ]
     assert (found.high - found.low) / 2 == pytest.approx(2.1 * np.std(drawn), rel=0.15)
