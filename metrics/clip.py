@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, refuse_code
-from ipo_prompts.metrics.device import AUTO, Precision, Unreachable, announce, find_device, halving
-from ipo_prompts.metrics.errors import InputError, nearest, one_line, silent
+from ipo_prompts.metrics.device import AUTO, Precision, announce, find_device, halving
+from ipo_prompts.metrics.errors import InputError, nearest, one_line, reason, silent
 from ipo_prompts.metrics.pictures import to_picture
 from ipo_prompts.metrics.template import is_plain
 
@@ -251,8 +251,7 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
             )
             tokenizer = open_clip.get_tokenizer(architecture, **without_code)
     except InputError as error:
-        kind = Unreachable if isinstance(error, Unreachable) else InputError
-        raise kind(f"cannot load the CLIP {name!r}: {error}") from error
+        raise type(error)(f"cannot load the CLIP {name!r}: {error}") from error
     except Exception as error:  # a stranger's files make open_clip, torch and safetensors raise nearly anything
         if "trust_remote_code" in str(error):
             raise InputError(
@@ -307,12 +306,10 @@ def _config_of(architecture: str) -> str:
 
 def _why(error: Exception) -> str:
     """Return the text of an error of open_clip, shortened, as part of a sentence."""
-    reason = " ".join(str(error).split())
-    if "Required pretrained weights" in reason:
+    said = reason(error)
+    if "Required pretrained weights" in said:
         return "there is no weights file (such as open_clip_model.safetensors) in it"
-    if len(reason) > 300:
-        reason = reason[:300].rsplit(" ", 1)[0] + " …"
-    return f"{type(error).__name__} {reason}" if isinstance(error, (KeyError, TypeError)) else reason.rstrip(". ")
+    return f"{type(error).__name__} {said}" if isinstance(error, (KeyError, TypeError)) else said
 
 
 def check_name(name: str) -> None:

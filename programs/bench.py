@@ -170,7 +170,7 @@ class Bench:
             self._tries += len(chunk)
             if promising_only and not surrogate:  # nothing is predicted: a part that is spread evenly is scored
                 chunk = [chunk[i] for i in spread(len(chunk), -(-len(chunk) // WITHOUT_SURROGATE))]
-            with self._in_time():
+            with self.in_time("scores", kind="search", step=self.step):
                 scores = surrogate.promising(chunk) if surrogate else score_together(self._reward, chunk, self._units)
             made = [Tried(one.template, one.value, one.loss, self.step) for one in scores]
             known.update({one.template: one for one in made})
@@ -186,7 +186,7 @@ class Bench:
         found = []
         for template in templates:
             if self.admits(template, [one.template for one in self.proposed], self.count):
-                with self._in_time():
+                with self.in_time("scores", kind="search", step=self.step):
                     (made,) = score(self._reward, [template], self._units)
                 found.append(Proposed(made, self.step, self._source))
                 self.proposed.append(found[-1])
@@ -251,9 +251,12 @@ class Bench:
         self.proposed = []
         return step
 
-    def _in_time(self) -> AbstractContextManager[object]:
-        """Stop if the time is up, now and between batches of texts. But a recorded step is done whatever the time."""
-        if self._journal and self._journal.find("scores", kind="search", step=self.step):
+    def in_time(self, event: str, **match: Any) -> AbstractContextManager[object]:
+        """Stop if the time is up, now and between batches of texts. But what the journal has is done whatever the time.
+
+        `event` and `match` say which event of the journal holds the result, see `Journal.find`.
+        """
+        if self._journal and self._journal.find(event, **match):
             return nullcontext()
         self._ledger.clock.check_time()
         return keeping(self._ledger.clock)

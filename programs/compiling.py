@@ -16,13 +16,13 @@ from pydantic import ValidationError
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.pictures import to_picture
-from ipo_prompts.metrics.registry import check_members, own_name
+from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Strategy
+from ipo_prompts.programs.strategies.base import Strategy, own_strategy
 
 # The arguments of `IPO(…)`. Each argument is checked when it is given. A message says in one sentence what is wrong.
 
@@ -96,7 +96,7 @@ def as_strategy(given: Any) -> Callable[[], Strategy] | dict[str, Any] | list[st
     if isinstance(given, (list, tuple)):
         return list(given)
     if isinstance(given, type):
-        check_members(given, ["ask"], f"the strategy {given.__name__}", "strategies")
+        own_strategy(given, f"the strategy {given.__name__}")
     elif not callable(given):
         raise InputError(
             f"strategy= takes a class, of which each search makes an object, not {kind(given)}; give the class."

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.device import one_for_numpy
@@ -137,14 +136,6 @@ def search(
         ledger.step = steps[-1].number + 1
         on_step(steps[-1])
 
-    def in_time(event: str, find: Callable[[], Sequence[Any]] | None) -> tuple[Any, ...]:
-        """Stop if the time is up. But what an earlier session found is found again whatever the time."""
-        if find is None:
-            return ()
-        if not (journal and journal.find(event)):
-            ledger.clock.check_time()
-        return tuple(find())
-
     def held_back_scores(templates: Sequence[str], units: Units) -> list[Score]:
         scores = score(reward, templates, units)
         if journal:
@@ -155,8 +146,12 @@ def search(
         bench = Bench(settings, reward, search_units, task, journal, ledger, shows_history=knows_history(strategy))
         try:
             end_step()
-            bench.descriptions = in_time("descriptions", describe)
-            bench.domain = in_time("domain", find_domain)
+            if describe:
+                with bench.in_time("descriptions"):
+                    bench.descriptions = tuple(describe())
+            if find_domain:
+                with bench.in_time("domain"):
+                    bench.domain = tuple(find_domain())
             ended = _ask_until_it_ends(settings, strategy, bench, end_step)
         except Exception as error:
             reached = _limit_behind(error, ledger)

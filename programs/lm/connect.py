@@ -46,7 +46,6 @@ class Backend:
         model: the name of the model in questions and results. The name of a local model holds the hash of its weights.
         lm: the model that answers questions; None if only a recorded run answers them.
         price: the function that returns the price of a call from its numbers of tokens.
-        small: whether the model is small. A small model is asked for a template a line, under a grammar.
         timeout: the longest wait for a reply, see `Recorded`.
         replies: the recorded questions of another run that answer first.
         options: the options of a user's model, such as its temperature. They override the options of the role.
@@ -57,7 +56,6 @@ class Backend:
     model: str
     lm: dspy.BaseLM | None
     price: Price
-    small: bool = False
     timeout: float | None = None
     replies: Sequence[Question] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -73,8 +71,7 @@ class Backend:
         """
         if lm.model_type == "text":
             raise InputError(f"{lm.model} has model_type='text' and completes texts; give one that answers questions.")
-        small = is_local(lm.model)
-        price = _free if small else _litellm_price(lm.model)
+        price = _free if is_local(lm.model) else _litellm_price(lm.model)
         # A reply from DSPy's cache would be booked as paid, and a retry by the model would not be booked at all.
         asked = lm.copy(cache=False, num_retries=0, callbacks=[])
         options = options_of(lm)
@@ -84,7 +81,12 @@ class Backend:
         if others and getattr(asked, "engine", None) == "auto":
             asked = asked.copy(engine="litellm")
         carried = {name: value for name, value in options.items() if name not in others}
-        return cls(lm.model, asked, price, small, OWN_TIMEOUT_SECONDS, options=carried, others=others, own=lm)
+        return cls(lm.model, asked, price, OWN_TIMEOUT_SECONDS, options=carried, others=others, own=lm)
+
+    @property
+    def small(self) -> bool:
+        """Whether the model is small. A small model is asked for a template a line, under a grammar."""
+        return is_local(self.model)
 
     @property
     def loads(self) -> bool:
@@ -150,7 +152,7 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, ready: bo
     if name.startswith(REPLAY):
         return _replayed(Path(name.removeprefix(REPLAY)), role)
     if is_local(name):
-        return _local(name) if ready else Backend(name, None, _free, small=True)
+        return _local(name) if ready else Backend(name, None, _free)
     _check_provider(name, api_base, role)
     price = _litellm_price(name)
     if not ready:
@@ -184,7 +186,7 @@ def _local(name: str) -> Backend:
 
     engine, model = local_lm(name)
     lm = dspy.LM(model, engine=engine, cache=False, num_retries=0)
-    return Backend(model, lm, _free, small=True)
+    return Backend(model, lm, _free)
 
 
 def _replayed(folder: Path, role: str) -> Backend:
@@ -192,7 +194,7 @@ def _replayed(folder: Path, role: str) -> Backend:
     models = [question.model for question in replies if question.role == role]
     if not models:
         raise InputError(f"the run in {folder} recorded no reply of the {role}; there is nothing to replay.")
-    return Backend(models[0], None, _free, small=is_local(models[0]), replies=replies)
+    return Backend(models[0], None, _free, replies=replies)
 
 
 def _free(tokens_in: int, tokens_out: int) -> float:

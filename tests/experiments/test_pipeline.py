@@ -84,7 +84,7 @@ def test_it_is_twice_what_is_used_up_and_enough_to_go_on(limit: dict[str, Any], 
     key = reached.value.limit
     assert (key, larger_limit(planned, reached.value)) == larger
     # With a language model, it is enough to end, too: the forecast of the dry run.
-    asked = replace(planned, optimizer=Backend("model", None, lambda tokens_in, out: 1e-3 * (tokens_in + out), False))
+    asked = replace(planned, optimizer=Backend("model", None, lambda tokens_in, out: 1e-3 * (tokens_in + out)))
     whole = estimate(asked)
     enough = {"budget_usd": whole["usd"], "budget_tokens": whole["tokens"], "max_minutes": larger[1]}[key]
     assert larger[1] <= enough == pytest.approx(larger_limit(asked, reached.value), abs=1e-4)

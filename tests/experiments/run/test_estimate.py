@@ -23,7 +23,7 @@ def planned(words: list[str], optimizer: Backend | None, describer: Backend | No
 
 
 def backend(small: bool = False, cost: Any = price) -> Backend:
-    return Backend("model", None, cost, small)
+    return Backend("local/model" if small else "model", None, cost)
 
 
 def test_an_api_model_is_asked_once_a_step() -> None:
