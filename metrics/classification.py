@@ -118,14 +118,16 @@ class ClipReward(EmbeddingReward):
         Raises:
             InputError: an example lacks one of these fields, or its label is no class name.
         """
-        groups, given = groups_of(examples), _fields(examples)
+        groups = groups_of(examples)
+        featured = len(examples) > 0 and "features" in examples[0]
+        given = {"features": "features, as the first one has"} if featured else {"image": "an image"}
         check_fields(examples, **given, label="a label (the class name)")
         labels = indices([example.label for example in examples], self.class_names, "label", "class names")
         for i, example in enumerate(examples):
             index = example.get("class_index")
             if index in range(len(self.class_names)) and self.class_names[index] == example.label:
                 labels[i] = index
-        if "features" not in given:
+        if not featured:
             return self.encode([example.image for example in examples], labels, groups)
         features = as_features([example.features for example in examples], self.clip.width, "the examples")
         return EncodedPictures(features, np.asarray(labels, dtype=np.int64), groups)
@@ -155,13 +157,6 @@ class ClipReward(EmbeddingReward):
             judged = replace(judged, places=places_of(logits, pictures.labels))
         named = not isinstance(judged, Judged) or judged.predictions is not None
         return judged if named else replace(judged, predictions=logits.argmax(axis=1))
-
-
-def _fields(examples: Sequence[Any]) -> dict[str, str]:
-    """Return the field that holds the examples' pictures or features, with its words for messages (`check_fields`)."""
-    if examples and "features" in examples[0]:
-        return {"features": "features, as the first one has"}
-    return {"image": "an image"}
 
 
 def scores_accuracy(reward: object) -> bool:

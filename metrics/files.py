@@ -147,7 +147,9 @@ def read_json(file: Path, what: str, fix: str) -> Any:
     Raises:
         InputError: the file cannot be read, is too large, or is not JSON.
     """
-    text = _few_values(file, what, JSON_BYTES, fix)
+    text = read_text(file, what, JSON_BYTES, "JSON", fix)
+    if sum(map(text.count, ",[{")) > JSON_VALUES:
+        raise InputError(f"{what} {file} has more than {JSON_VALUES:,} values; is it the right file?")
     try:
         return parse_json(text)
     except ValueError as error:
@@ -164,13 +166,6 @@ def parse_json(text: str) -> Any:
         return _writable(json.loads(text))
     except Exception as error:
         raise ValueError(reason(error)) from error
-
-
-def _few_values(file: Path, what: str, most: int, fix: str) -> str:
-    text = read_text(file, what, most, "JSON", fix)
-    if sum(map(text.count, ",[{")) > JSON_VALUES:
-        raise InputError(f"{what} {file} has more than {JSON_VALUES:,} values; is it the right file?")
-    return text
 
 
 def open_regular(file: Path | str) -> BinaryIO:

@@ -168,11 +168,9 @@ class IPO(Teleprompter):
         held_back = reward.examples(others) if others else None
         with nullcontext() if self.log_dir is None else closing(Journal(Path(self.log_dir))) as journal:
             if journal:
-                sets = {
-                    "trainset": examples_digest(searched),
-                    "valset": examples_digest(others),
-                }
-                begin(journal, {**self._identity(classifier, reward, settings, strategy, model), **sets})
+                identity = self._identity(classifier, reward, settings, strategy, model)
+                sets = {"trainset": examples_digest(searched), "valset": examples_digest(others)}
+                begin(journal, identity | sets)
             if model is None and self.lm is None and asks_lm(strategy):
                 progress.warning("No language model is set, so none is asked: IPO(lm=…), or dspy.context(lm=…).")
             more = f"{len(others)} more choose the winner" if others else "they choose the winner, too"

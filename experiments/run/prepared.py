@@ -117,9 +117,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
         selection = encode(drawn.selection, progress=ui.pictures("selection")) if drawn.selection else None
     started = time.monotonic()
     for backend in filter(None, (planned.optimizer, planned.describer)):
-        if backend.loads:
-            ui.passing(f"loading the language model {backend.model}")
-        backend.load()
+        backend.load(ui.passing)
     return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
 
 

@@ -88,19 +88,18 @@ class Backend:
         """Whether the model is small. A small model is asked for a template a line, under a grammar."""
         return is_local(self.model)
 
-    @property
-    def loads(self) -> bool:
-        """Whether the model has weights to load."""
-        return hasattr(getattr(self.lm, "engine", None), "load")
+    def load(self, say: Callable[[str], None]) -> None:
+        """Load the weights, if there are any, now rather than at the first question: a damaged file is found earlier.
 
-    def load(self) -> None:
-        """Load the weights now rather than at the first question, so that a damaged file is found before a run begins.
+        `say` is told that they are loaded.
 
         Raises:
             InputError: the weights cannot be loaded.
         """
-        if self.lm and self.loads:
-            self.lm.engine.load()
+        load = getattr(getattr(self.lm, "engine", None), "load", None)
+        if load:
+            say(f"loading the language model {self.model}")
+            load()
 
     def check_price(self, budget_usd: float | None) -> None:
         """Refuse a budget in dollars if the price of the model is not known.
