@@ -61,6 +61,14 @@ def test_a_question_is_booked_before_it_is_sent_and_its_reply_is_kept(server: Op
     assert KEY not in (tmp_path / FILE_NAME).read_text()
 
 
+def test_a_reply_that_comes_after_its_directory_was_moved_goes_along(server: OpenAIServer, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    server.on_request = lambda asked: (tmp_path / "run").rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"moved or deleted .* move it back and resume"):
+        ask(lm_of(server, Ledger(tmp_path / "run")))
+    assert states(tmp_path / "moved") == ["answered"]
+
+
 def test_a_resumed_run_asks_nothing_twice_at_whatever_byte_it_was_killed(server: OpenAIServer, tmp_path: Path) -> None:
     numbers = iter(range(100))
     server.behave = lambda asked: Reply(f"answer {next(numbers)}")
