@@ -132,36 +132,36 @@ class ImageDescriber(dspy.Module):
             # timeout=0: DSPy would ask slow models a second time for the same picture.
             parallel = dspy.Parallel(num_threads=THREADS, disable_progress_bar=True, timeout=0)
             found = parallel([(self._answer, inputs) for inputs in asked])
-            for place, one in enumerate(found):
-                if isinstance(one, dspy.LMRateLimitError):  # the server refused four at the same time, so send one
+            for place, (_, cause) in enumerate(found):
+                if isinstance(cause, dspy.LMRateLimitError):  # the server refused four at the same time, so send one
                     found[place] = self._answer(**asked[place])
-                    if isinstance(found[place], Exception):
+                    if found[place][1]:
                         break
-        causes = [one for one in found if isinstance(one, Exception)]
+        causes = [cause for _, cause in found if cause]
         for cause in causes:
             if isinstance(cause, BudgetReached):
                 raise cause
         if causes and len(causes) == len(found):
             raise causes[0]
         failed = [
-            (picture.name, redact(" ".join(f"{type(one).__name__}: {one}".split()))[:300])
-            for picture, one in zip(pictures, found, strict=True)
-            if isinstance(one, Exception)
+            (picture.name, redact(" ".join(f"{type(cause).__name__}: {cause}".split()))[:300])
+            for picture, (_, cause) in zip(pictures, found, strict=True)
+            if cause
         ]
         longest = self._question.max_characters
         descriptions = [
-            " ".join(whole_characters(str(one.description)).split())[:longest]
-            for one in found
-            if not isinstance(one, Exception)
+            " ".join(whole_characters(str(answer.description)).split())[:longest]
+            for answer, cause in found
+            if not cause
         ]
         return dspy.Prediction(descriptions=descriptions, failed=failed)
 
-    def _answer(self, **inputs: Any) -> Any:
-        """Return the answer about one picture, or the error that came instead."""
+    def _answer(self, **inputs: Any) -> tuple[Any, BaseException | None]:
+        """Return the answer about one picture, and None; or None, and the error that came instead."""
         try:
-            return self.describe(**inputs)
+            return self.describe(**inputs), None
         except Exception as error:
-            return explain(error)
+            return None, explain(error)
 
 
 def data_uri(picture: Picture) -> str:
