@@ -149,5 +149,4 @@ class RetrievalReward(EmbeddingReward):
             exact = logits.astype(np.float64)
             losses[block] = special.logsumexp(exact, axis=1) - special.logsumexp(exact, axis=1, b=right)
             first[block] = logits.argmax(axis=1)
-        losses = np.maximum(losses, 0.0)
-        return Judged(hits, losses, first)
+        return Judged(hits, np.maximum(losses, 0.0), first)

@@ -29,9 +29,6 @@ from ipo_prompts.programs.search import SearchResult, search
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Strategy, room_for_words
 
-Say = Callable[[str], None]
-"""A function that is called with lines of text on what is being done."""
-
 
 def ledger_of(settings: SearchSettings, journal: Journal | None) -> Ledger:
     """Return the ledger of a search with its limits; with a journal, it continues the file of replies beside it."""
@@ -71,7 +68,7 @@ def run(
     typed: Mapping[int, str] | None = None,
     kept: Collection[int] = (),
     on_step: Callable[[Step], None] = lambda step: None,
-    say: Say = lambda line: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Searched:
     """Search for a template, choose the winner, and search for names of the classes if the settings ask for it.
 
@@ -83,7 +80,7 @@ def run(
         journal: the journal into which scores are written.
         called: what the user calls the data: a folder, a table, a data set. Domain words are read from it.
         typed, kept: see `search_names`.
-        say: is told what is done.
+        say: a function that is called with lines of text on what is being done.
 
     Raises:
         InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
