@@ -15,8 +15,11 @@ is judged by its words alone. To place it where classes stand on average, the me
 logits by pictures.
 
 The way and a are chosen on left-out pictures: each round leaves out one base picture of each class, and the others
-judge it. The way and the weight with the lowest loss at their best temperature win. With one picture a class none can
-be left out; then the way is the class mean and a = 1.
+judge it. The way and the weight with the lowest loss at their best temperature win.
+
+With one picture a class none can be left out. Then logistic regression around the words gives the logits by pictures:
+`f · V`, where V is as small as it can be while words and V together name the pictures (a penalty on the square of V).
+The temperature is the best temperature of the words, to which V was fitted.
 
 Nobody has to ask for pictures, so they are taken only where they are sure to tell the classes apart: the gate is open
 if the median class has `FEWEST` base pictures, and pictures without words name left-out pictures better than the share
@@ -32,19 +35,29 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
-from ipo_prompts.metrics.calibration import BOUNDS, cross_entropies, expected_accuracy, matched_temperature
+from ipo_prompts.metrics.calibration import (
+    BOUNDS,
+    best_temperature,
+    cross_entropies,
+    expected_accuracy,
+    matched_temperature,
+    softmax,
+)
 from ipo_prompts.metrics.sampling import Numbers
 
-Way = Literal["class mean", "discriminant"]
-WAYS: tuple[Way, ...] = get_args(Way)
+Way = Literal["class mean", "discriminant", "logistic"]
+WAYS: tuple[Way, ...] = ("class mean", "discriminant")
+"""The ways that are tried where pictures can be left out."""
 
 WEIGHTS = (0.0, *(2.0**power for power in range(-6, 7)))
 """The weights a that are tried; 0 adds nothing to the words."""
+PENALTY = 0.003
+"""The penalty on half the square of V, beside a loss that is a mean over pictures."""
 MOST_ROUNDS = 16
 """The most rounds of leaving pictures out. If a class has more pictures, a round leaves out several of them."""
 TEMPERATURES = np.geomspace(*BOUNDS, 18)
@@ -132,6 +145,25 @@ def from_pictures(way: Way, pictures: Labelled, scale: float) -> Linear | None:
     return Linear(rows, -0.5 * (rows * means).sum(axis=1)).centred(present)
 
 
+def around_words(words: Floats, pictures: Labelled, temperature: float) -> Linear:
+    """Learn what logistic regression adds to the logits by words, float32 (n, C), divided by their temperature."""
+    from scipy.optimize import minimize
+
+    features, offset = pictures.features.astype(np.float64), words / temperature
+    right = np.eye(pictures.classes)[pictures.labels]
+
+    def loss(flat: Doubles) -> tuple[float, Doubles]:
+        rows = flat.reshape(pictures.classes, -1)
+        logits = np.asarray(offset + features @ rows.T, dtype=np.float32)
+        value = cross_entropies(logits, pictures.labels).mean() + PENALTY / 2 * flat @ flat
+        slope = (softmax(logits) - right).T @ features / len(right) + PENALTY * rows
+        return float(value), slope.ravel()
+
+    start = np.zeros(pictures.classes * features.shape[1])
+    rows = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 60}).x
+    return Linear(temperature * rows.reshape(pictures.classes, -1), np.zeros(pictures.classes))
+
+
 def left_out_in_turn(pictures: Labelled) -> Iterator[Any]:
     """Yield a mask, bool (n,), for each round: true for the pictures that the round leaves out.
 
@@ -192,11 +224,9 @@ def blend(words: Floats, pictures: Labelled, scale: float) -> Blend:
         scale: the CLIP's logit scale.
     """
     masks = list(left_out_in_turn(pictures))
-    if not masks:  # the pictures judge themselves, so they are surer of themselves than of others
-        added = _whole("class mean", 1.0, pictures, scale)
-        accuracy = expected_accuracy(0, 0, pictures.classes)
-        found = (words + added.logits(pictures.features)).astype(np.float32)
-        return Blend("class mean", 1.0, added, matched_temperature(found, accuracy), sure=False)
+    if not masks:
+        temperature = best_temperature(words, pictures.labels)
+        return Blend("logistic", 1.0, around_words(words, pictures, temperature), temperature, sure=False)
     numbers = np.concatenate([np.flatnonzero(mask) for mask in masks])
     rounds = np.repeat(np.arange(len(masks)), [np.count_nonzero(mask) for mask in masks])
     labels = pictures.labels[numbers]

@@ -7,6 +7,7 @@ import pytest
 
 from ipo_prompts.metrics.blend import (
     MOST_ROUNDS,
+    PENALTY,
     TEMPERATURES,
     WAYS,
     WEIGHTS,
@@ -80,13 +81,14 @@ def test_words_that_know_better_stay_alone_and_pictures_that_do_outweigh_words()
     assert blend(-5 * right, pictures, 10.0).weight > 1, "words that are always wrong"
 
 
-def test_one_picture_a_class_is_added_once_as_a_unit_mean() -> None:
+def test_one_picture_a_class_is_learnt_around_the_words() -> None:
     pictures, right = made(1)
     found = blend(right, pictures, 10.0)
-    assert (found.way, found.weight, found.sure) == ("class mean", 1.0, False)
-    sure = softmax(right + found.added.logits(pictures.features).astype(np.float32), found.temperature).max(axis=1)
-    assert sure.mean() == pytest.approx(0.5, abs=1e-3), "of themselves: of other pictures they are less sure"
-    assert found.added.rows == pytest.approx(10 * (pictures.features - pictures.features.mean(axis=0)), abs=1e-5)
+    assert (found.way, found.weight, found.sure) == ("logistic", 1.0, False)
+    logits = (right + found.added.logits(pictures.features)) / found.temperature
+    # Where the loss is lowest, the penalty on each row is the sum of what its pictures still lack.
+    lacks = (np.eye(8)[pictures.labels] - softmax(logits.astype(np.float32))).T @ pictures.features / 8
+    assert found.added.rows / found.temperature == pytest.approx(lacks / PENALTY, abs=0.05)
 
 
 def left_out(way: Way, pictures: Labelled) -> tuple[list[np.ndarray], np.ndarray]:
