@@ -96,7 +96,7 @@ def _domain(shipped: Shipped, domain: str, names: list[str], texts: Floats) -> d
         kind: {
             "template": names[row],
             "accuracy": round(float(accuracy[row]), 4),
-            "se": round(standard_error(many[row], test), 4),
+            "se": standard_error(many[row], test),
         }
         for kind, row in rows.items()
     }
@@ -105,11 +105,11 @@ def _domain(shipped: Shipped, domain: str, names: list[str], texts: Floats) -> d
         "transformations": sorted(DOMAINS[domain]),
         **shown,
         "selected_minus_baseline": round(float(gain.mean()), 4),
-        "selected_minus_baseline_se": round(standard_error(gain, test), 4),
+        "selected_minus_baseline_se": standard_error(gain, test),
         "best_minus_baseline": round(float(accuracy[rows["best"]] - accuracy[rows["baseline"]]), 4),
         "rank_correlation": _correlations(train, few, many),
         "base_to_new": _base_to_new(shipped, train, test, names, texts),
-        "accuracy": [round(float(a), 4) for a in accuracy],
+        "accuracy": [round(a, 4) for a in accuracy.tolist()],
         "train_accuracy": [round(float(a), 4) for a in few.mean(1)],
     }
 

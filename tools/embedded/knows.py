@@ -120,7 +120,7 @@ def compositions(shipped: Shipped, pairs: Sequence[Pair]) -> list[dict[str, Any]
         few, many = shipped.shifted(pair, "val"), shipped.shifted(pair, "test")
         row: dict[str, Any] = {
             "set": name_of_set(pair),
-            "baseline": round(float(hits(many, texts["single"][:1]).mean()), 4),
+            "baseline": round(hits(many, texts["single"][:1]).mean(), 4),
         }
         for kind, embedded in texts.items():
             best = int(hits(few, embedded).mean(1).argmax())
@@ -156,8 +156,8 @@ def pool() -> tuple[list[str], list[str]]:
 
 def _score(right: Hits, part: Part) -> dict[str, float]:
     return {
-        "accuracy": round(float(right.mean()), 4),
-        "se": round(standard_error(right, part), 4),
+        "accuracy": round(right.mean(), 4),
+        "se": standard_error(right, part),
     }
 
 

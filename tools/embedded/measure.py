@@ -86,8 +86,8 @@ def hits(part: Part, texts: Floats, among: Sequence[int] | None = None) -> Hits:
 
 
 def standard_error(values: Hits, part: Part) -> float:
-    """Return the standard error of a mean over the pictures of a part; those of one class count as one draw."""
-    return math.sqrt(Sampling.of(len(part.labels), draws=part.labels).these(values).value)
+    """Return the standard error of a mean over the pictures of a part, to four digits; a class counts as one draw."""
+    return round(math.sqrt(Sampling.of(len(values), draws=part.labels).these(values).value), 4)
 
 
 def first_shots(labels: npt.NDArray[np.int64], start: int, shots: int) -> npt.NDArray[np.bool_]:
