@@ -60,6 +60,7 @@ def doctor(
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.run.plan import estimate, plan
     from ipo_prompts.experiments.run.prepared import prepare
+    from ipo_prompts.experiments.run.tested_before import state_dir
     from ipo_prompts.metrics.text_tower import text_path
 
     findings: dict[str, Any] = {
@@ -67,7 +68,8 @@ def doctor(
         "system": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
         "extras": _extras(),
-        "cache": str(cache_dir()).replace(f"{os.path.expanduser('~')}/", "~/", 1),  # noqa: PTH111 - no name of a person is posted
+        "cache": _posted(cache_dir()),
+        "tests": f"counted in {_posted(state_dir())}",
         "free disk": _free(cache_dir()),
         "local models": {name: "here" if weights.find(name) else "not here" for name in weights.MODELS},
         "keys": {name: "set" if os.environ.get(name) else "not set" for name in KEYS},
@@ -88,6 +90,11 @@ def doctor(
         findings["problem"] = str(error)
     show(findings, _text, as_json)
     return 1 if findings["problem"] else 0
+
+
+def _posted(folder: Path) -> str:
+    """Return a path without the name of a person, since findings are posted."""
+    return str(folder).replace(f"{os.path.expanduser('~')}/", "~/", 1)  # noqa: PTH111 - a path may hold no home
 
 
 def _version(package: str) -> str:

@@ -141,6 +141,7 @@ def test_doctor_says_what_would_run_and_shows_no_key(
     assert code == 0 and found["problem"] is None
     assert set(found["packages"]) >= {"ipo-prompts", "dspy", "torch"} and found["system"]
     assert found["cache"] == "~/cache", "who posts the findings does not post a user name"
+    assert found["tests"] == "counted in ~/state/ipo"
     assert main(["doctor", *data, "exclude=[gone]"]) == 1
     shown = capsys.readouterr()
     assert "problem  " in shown.out and "exclude names the class 'gone'" in shown.out
