@@ -90,7 +90,7 @@ def test_a_price_of_the_page_is_that_of_the_dry_run(
     assert round(float(re.findall(r"at most \$([\d.]+\d)", told)[0])) == int(said)
     told = ipo(capfd, "benchmark", "cross-dataset", "--dry-run").out
     found = re.findall(r"together: (\d+) cells, ([\d,]+) calls, .*at most \$([\d.]+\d)", told)[0]
-    cells, calls, said = re.findall(r"^\| `cross-dataset` \| 9 \| (\d+) \| ([\d,]+) \| \$([\d.]+) \|$", page, re.M)[0]
+    cells, calls, said = re.findall(r"\| `cross-dataset` \| (\d+) \| ([\d,]+) \| \$([\d.]+) \|$", page, re.M)[0]
     assert (cells, calls, f"{float(found[2]):.2f}") == (*found[:2], said)
 
 
