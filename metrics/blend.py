@@ -2,40 +2,40 @@
 
 A few pictures of each class give logits in one of two ways. Both are linear in a picture's unit feature f:
 
-- the class mean: `scale · f · m`. m is the mean feature of the class, scaled to length 1. Means that are not scaled
-  would favour classes whose pictures differ less.
-- the discriminant: `f · Wμ - ½ μ·Wμ`. μ is the mean feature of the class, not scaled. W is the inverse of a covariance
-  that all classes share. With few pictures the covariance is shrunk: W = D (S + tr(S)/(N-1) I)⁻¹, where S is the
-  scatter of N pictures around the means of their classes and D is the length of features (Kubokawa & Srivastava 2008).
-  All classes have the same prior. The shrinking and the prior are as in Wang et al., "A Hard-to-Beat Baseline for
-  Training-Free CLIP-Based Adaptation" (ICLR 2024, "GDA").
+- the discriminant, if the median class has three base pictures: `f · Wμ - ½ μ·Wμ`. μ is the mean feature of the
+  class. W is the inverse of a covariance that all classes share. With few pictures the covariance is shrunk: W = D (S
+  + tr(S)/(N-1) I)⁻¹, where S is the scatter of N pictures around the means of their classes and D is the length of
+  features (Kubokawa & Srivastava 2008). All classes have the same prior. The shrinking and the prior are as in Wang
+  et al., "A Hard-to-Beat Baseline for Training-Free CLIP-Based Adaptation" (ICLR 2024, "GDA"). A class without
+  pictures is judged by its words alone. To place it where classes stand on average, the mean over classes is
+  subtracted.
+- logistic regression around the words, with fewer pictures: `f · V`, where V is as small as it can be while words and
+  V together name the pictures (a penalty of `PENALTY` on the square of V). With one or two pictures a class, no
+  covariance can be told.
 
-The blend is `words + a · pictures`: the logits by words, plus a times the logits by pictures. A class without pictures
-is judged by its words alone. To place it where classes stand on average, the mean over classes is subtracted from the
-logits by pictures.
+The blend is `words + a · pictures`: the logits by words, plus a times the logits by pictures. Views of a labelled
+picture, such as its mirror image, teach beside the picture, but never judge.
 
-The way and a are chosen on left-out pictures: each round leaves out one base picture of each class, and the others
-judge it. The way and the weight with the lowest loss at their best temperature win.
-
-With one picture a class none can be left out. Then logistic regression around the words gives the logits by pictures:
-`f · V`, where V is as small as it can be while words and V together name the pictures (a penalty on the square of V).
-The temperature is the best temperature of the words, to which V was fitted.
+The weight a is chosen on left-out pictures: each round leaves out one base picture of each class, and the others judge
+it. The weight with the lowest loss at its best temperature wins. With one picture a class none can be left out; then
+a = 1, and the temperature is that of the words.
 
 Nobody has to ask for pictures, so they are taken only where they are sure to tell the classes apart: the gate is open
 if the median class has `FEWEST` base pictures, and pictures without words name left-out pictures better than the share
 of the largest class would. On shuffled labels they do not.
 
 The temperature makes the mean confidence of left-out pictures equal to the accuracy of the choice made anew: for the
-pictures of a round, way and weight are chosen without this round. Otherwise the choice would look better than it is.
-All pictures together are more accurate than the share s of them that a round learns from. If nothing but the means were
+pictures of a round, the weight is chosen without this round. Otherwise the choice would look better than it is. All
+pictures together are more accurate than the share s of them that a round learns from. If nothing but the means were
 noisy, the temperature would fall to s times; if they were not noisy, it would stay. It is set to √s times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -50,20 +50,19 @@ from ipo_prompts.metrics.calibration import (
 )
 from ipo_prompts.metrics.sampling import Numbers
 
-Way = Literal["class mean", "discriminant", "logistic"]
-WAYS: tuple[Way, ...] = ("class mean", "discriminant")
-"""The ways that are tried where pictures can be left out."""
-
 WEIGHTS = (0.0, *(2.0**power for power in range(-6, 7)))
 """The weights a that are tried; 0 adds nothing to the words."""
-PENALTY = 0.003
-"""The penalty on half the square of V, beside a loss that is a mean over pictures."""
 MOST_ROUNDS = 16
 """The most rounds of leaving pictures out. If a class has more pictures, a round leaves out several of them."""
 TEMPERATURES = np.geomspace(*BOUNDS, 18)
 """The temperatures at which the losses of weights are compared, each about 1.4 times the one before."""
-FEWEST = 3
-"""The gate: the fewest base pictures of the median class. With two, clean pictures lost up to 25 points."""
+PENALTY = 0.003
+"""The penalty on half the square of V, for a loss that is a mean over pictures."""
+ITERATIONS = 60
+FEW = 3
+"""The fewest base pictures of the median class from which a covariance is learnt."""
+FEWEST = 2
+"""The gate: the fewest base pictures of the median class."""
 CHANCE = 0.001
 """The gate: the largest p-value.
 
@@ -104,35 +103,46 @@ class Labelled:
         classes: the number of classes; some may have no picture.
         groups: a name for each picture's base picture, length n; variants of one base picture have the same name.
             None where no picture is a variant.
+        views: the features of V further views of each picture, (n, V, D), unit rows; None if there are none.
     """
 
     features: Floats
     labels: Numbers
     classes: int
     groups: Sequence[Hashable] | None = None
+    views: Floats | None = None
 
-    def some(self, chosen: Any) -> Labelled:
-        """Return the pictures where the mask `chosen`, bool (n,), is true, without their groups."""
-        return Labelled(self.features[chosen], self.labels[chosen], self.classes)
+    def teaching(self, chosen: Any = ...) -> Labelled:
+        """Return the pictures where the mask `chosen`, bool (n,), is true, with their views as further pictures."""
+        features, labels = self.features[chosen], self.labels[chosen]
+        if self.views is not None:
+            views = self.views[chosen]
+            features = np.concatenate([features, views.reshape(-1, features.shape[1])])
+            labels = np.concatenate([labels, np.repeat(labels, views.shape[1])])
+        return Labelled(features, labels, self.classes)
 
-    def sums(self) -> tuple[Doubles, Numbers]:
-        """Return two arrays: the sum of each class's features, float64 (C, D), and its number of pictures, (C,)."""
-        sums = np.zeros((self.classes, self.features.shape[1]))
-        np.add.at(sums, self.labels, self.features)
-        return sums, np.bincount(self.labels, minlength=self.classes)
+
+Words = Callable[[Floats], Floats]
+"""A function that returns the logits by words, float32 (n, C), of features, float32 (n, D)."""
 
 
-def from_pictures(way: Way, pictures: Labelled, scale: float) -> Linear | None:
-    """Learn a classifier from pictures alone; `scale` is the CLIP's logit scale.
+Learn = Callable[[Labelled], Linear | None]
+"""A way to learn a classifier from pictures."""
 
-    Return None where the way cannot learn: the discriminant needs some class with two different pictures.
-    """
-    sums, counts = pictures.sums()
-    present = np.flatnonzero(counts)
-    if way == "class mean":
-        norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        rows = np.asarray(scale * sums / np.where(norms > 0, norms, 1), dtype=np.float64)
-        return Linear(rows, np.zeros(pictures.classes)).centred(present)
+
+def class_means(pictures: Labelled) -> Linear:
+    """Return the classifier whose rows are the mean features of classes, scaled to length 1; 0 for an empty class."""
+    sums = np.zeros((pictures.classes, pictures.features.shape[1]))
+    np.add.at(sums, pictures.labels, pictures.features)
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    return Linear(sums / np.where(norms > 0, norms, 1), np.zeros(pictures.classes))
+
+
+def discriminant(pictures: Labelled) -> Linear | None:
+    """Learn the discriminant from pictures; None if no class has two different pictures."""
+    sums = np.zeros((pictures.classes, pictures.features.shape[1]))
+    np.add.at(sums, pictures.labels, pictures.features)
+    counts = np.bincount(pictures.labels, minlength=pictures.classes)
     means = sums / np.maximum(counts, 1)[:, None]
     apart = pictures.features - means[pictures.labels]
     scatter = apart.T @ apart
@@ -142,25 +152,28 @@ def from_pictures(way: Way, pictures: Labelled, scale: float) -> Linear | None:
     width = len(scatter)
     ridge = spread / (len(pictures.labels) - 1)
     rows = np.asarray(width * np.linalg.solve(scatter + ridge * np.eye(width), means.T).T, dtype=np.float64)
-    return Linear(rows, -0.5 * (rows * means).sum(axis=1)).centred(present)
+    return Linear(rows, -0.5 * (rows * means).sum(axis=1)).centred(np.flatnonzero(counts))
 
 
-def around_words(words: Floats, pictures: Labelled, temperature: float) -> Linear:
-    """Learn what logistic regression adds to the logits by words, float32 (n, C), divided by their temperature."""
+def around_words(words: Words, pictures: Labelled) -> Linear:
+    """Learn what logistic regression adds to the words, whose logits are first divided by their best temperature."""
     from scipy.optimize import minimize
 
-    features, offset = pictures.features.astype(np.float64), words / temperature
-    right = np.eye(pictures.classes)[pictures.labels]
+    features, right = pictures.features.astype(np.float64), np.arange(len(pictures.labels))
+    logits = words(pictures.features)
+    temperature = best_temperature(logits, pictures.labels)
+    offset = logits.astype(np.float64) / temperature
 
     def loss(flat: Doubles) -> tuple[float, Doubles]:
         rows = flat.reshape(pictures.classes, -1)
-        logits = np.asarray(offset + features @ rows.T, dtype=np.float32)
-        value = cross_entropies(logits, pictures.labels).mean() + PENALTY / 2 * flat @ flat
-        slope = (softmax(logits) - right).T @ features / len(right) + PENALTY * rows
-        return float(value), slope.ravel()
+        found = offset + features @ rows.T
+        apart = softmax(found)
+        value = cross_entropies(found, pictures.labels).mean() + PENALTY / 2 * flat @ flat
+        apart[right, pictures.labels] -= 1
+        return value, (apart.T @ features / len(right) + PENALTY * rows).ravel()
 
     start = np.zeros(pictures.classes * features.shape[1])
-    rows = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 60}).x
+    rows = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
     return Linear(temperature * rows.reshape(pictures.classes, -1), np.zeros(pictures.classes))
 
 
@@ -201,63 +214,69 @@ class Blend:
     """The chosen blend: what pictures add to the logits by words.
 
     Attributes:
-        way: the way that logits are made from pictures.
         weight: a, the weight of the pictures; 0 adds nothing to the words.
         added: the classifier whose logits are added to those by words: a · pictures.
+        alone: the classifier that the same pictures make without words: the discriminant, or class means where no
+            covariance is learnt.
         temperature: the number to divide the sum of the logits by, > 0.
+        loss: the mean loss of left-out pictures, in nats; 0 if none can be left out.
         sure: whether the gate is open: pictures may be taken without being asked for.
     """
 
-    way: Way
     weight: float
     added: Linear
+    alone: Linear
     temperature: float
+    loss: float
     sure: bool
 
 
-def blend(words: Floats, pictures: Labelled, scale: float) -> Blend:
-    """Choose the way and the weight of the pictures, and return the blend.
+def blend(words: Words, pictures: Labelled) -> Blend:
+    """Choose the weight of the pictures, and return the blend.
 
     Args:
-        words: the logits by words alone, float32 (n, C), of the n `pictures`.
+        words: see `Words`.
         pictures: at least one labelled picture.
-        scale: the CLIP's logit scale.
     """
-    masks = list(left_out_in_turn(pictures))
+    masks, taught = list(left_out_in_turn(pictures)), pictures.teaching()
     if not masks:
-        temperature = best_temperature(words, pictures.labels)
-        return Blend("logistic", 1.0, around_words(words, pictures, temperature), temperature, sure=False)
+        temperature = best_temperature(words(pictures.features), pictures.labels)
+        return Blend(1.0, around_words(words, taught), class_means(taught), temperature, loss=0.0, sure=False)
+    places, counts = _places(pictures)
+    apart = _held(discriminant, pictures, masks)
+    many = np.median(counts) >= FEW and apart is not None
+    learn = discriminant if many else partial(around_words, words)
+    weights = WEIGHTS if many else (0.0, 1.0)
+    held = apart if many else _held(learn, pictures, masks)
+    whole = learn(taught)
+    assert held is not None and whole is not None  # what can learn from some of the pictures can learn from all
+    alone = [logits for logits in (_held(class_means, pictures, masks), apart) if logits is not None]
     numbers = np.concatenate([np.flatnonzero(mask) for mask in masks])
     rounds = np.repeat(np.arange(len(masks)), [np.count_nonzero(mask) for mask in masks])
-    labels = pictures.labels[numbers]
-    alone: dict[Way, Doubles] = {}
-    for way in WAYS:
-        if (held := _held(way, pictures, masks, scale)) is not None:
-            alone[way] = held
-    choices = [(a, way) for a in WEIGHTS for way in alone]  # of equal losses the first counts: the smallest weight
+    labels, by_words = pictures.labels[numbers], words(pictures.features[numbers])
 
     def logits_of(choice: int) -> Floats:
-        a, way = choices[choice]
-        return np.asarray(words[numbers] + a * alone[way], dtype=np.float32)
+        return np.asarray(by_words + weights[choice] * held, dtype=np.float32)
 
-    hits = np.empty((len(choices), len(labels)), dtype=bool)
-    losses = np.empty((len(choices), len(TEMPERATURES), len(labels)))
-    for choice in range(len(choices)):
+    hits = np.empty((len(weights), len(labels)), dtype=bool)
+    losses = np.empty((len(weights), len(TEMPERATURES), len(labels)))
+    for choice in range(len(weights)):  # of equal losses the first counts: the smallest weight
         logits = logits_of(choice)
-        hits[choice] = _hits(logits, labels)
+        hits[choice] = logits.argmax(axis=1) == labels
         losses[choice] = [cross_entropies(logits, labels, temperature) for temperature in TEMPERATURES]
     best, anew = _lowest(losses), 0
     for one in range(len(masks)):
         anew += int(hits[_lowest(losses[:, :, rounds != one]), rounds == one].sum())
-    a, way = choices[best]
     temperature = matched_temperature(logits_of(best), expected_accuracy(anew, len(labels), pictures.classes))
     stayed = 1 - len(labels) / (len(masks) * len(pictures.labels))  # the share that a round learns from
+    a = weights[best]
     return Blend(
-        way,
         a,
-        _whole(way, a, pictures, scale),
+        Linear(a * whole.rows, a * whole.bias),
+        whole if many else class_means(taught),
         round(temperature * stayed**0.5, 4),
-        sure=_tell_classes_apart(pictures, numbers, [_hits(logits, labels) for logits in alone.values()]),
+        loss=float(losses[best].mean(axis=1).min()),
+        sure=bool(np.median(counts) >= FEWEST) and _beats_chance(alone, labels, places[numbers]),
     )
 
 
@@ -269,48 +288,34 @@ def _lowest(losses: Doubles) -> int:
     return int(losses.mean(axis=2).min(axis=1).argmin())
 
 
-def _tell_classes_apart(pictures: Labelled, numbers: Numbers, hits: Sequence[Any]) -> bool:
-    """Whether the gate is open; see the head of this file.
+def _beats_chance(alone: Sequence[Doubles], labels: Numbers, places: Numbers) -> bool:
+    """Whether pictures without words tell classes apart; see the head of this file.
 
     Args:
-        pictures: the labelled pictures.
-        numbers: the numbers of the left-out pictures, (m,).
-        hits: for each way without words, whether it names each left-out picture rightly: bool (m,).
+        alone: the logits of m left-out pictures in each way, (m, C).
+        labels: their labels, (m,).
+        places: the numbers of their base pictures within the class, (m,).
     """
     from scipy.stats import binom
 
-    places, counts = _places(pictures)
-    if np.median(counts) < FEWEST:
-        return False
-    labels = pictures.labels[numbers]
-    one_each = np.unique(np.stack([labels, places[numbers]]), axis=1, return_index=True)[1]  # variants are no trials
+    one_each = np.unique(np.stack([labels, places]), axis=1, return_index=True)[1]  # variants are no trials
     n = len(one_each)
     share = np.bincount(labels[one_each]).max() / n
-    most = max(int(right[one_each].sum()) for right in hits)
-    return bool(binom.sf(most - 1, n, share) <= CHANCE)
+    found = [logits[one_each].argmax(axis=1) == labels[one_each] for logits in alone]
+    return bool(binom.sf(max(map(np.count_nonzero, found)) - 1, n, share) <= CHANCE)
 
 
-def _hits(logits: Any, labels: Numbers) -> Any:
-    return logits.argmax(axis=1) == labels
+def _held(learn: Learn, pictures: Labelled, masks: Sequence[Any]) -> Doubles | None:
+    """Return the logits by pictures of the left-out pictures, mask after mask: float64 (m, C).
 
-
-def _held(way: Way, pictures: Labelled, masks: Sequence[Any], scale: float) -> Doubles | None:
-    """Return the logits of the left-out pictures, mask after mask: float64 (m, C).
-
-    For each mask a classifier is learnt from the pictures that stay. Return None if one of them cannot be learnt. The
-    logits of the discriminant shrink as one over the number of pictures. So they are scaled to the number of all.
+    For each mask a classifier is learnt from the pictures that stay. Return None if one cannot be learnt. The logits of
+    the discriminant shrink as one over the number of pictures. So they are scaled to the number of all.
     """
     found = []
     for mask in masks:
-        learnt = from_pictures(way, pictures.some(~mask), scale)
+        learnt = learn(pictures.teaching(~mask))
         if learnt is None:
             return None
-        shrunk = np.mean(~mask) if way == "discriminant" else 1.0
-        found.append(shrunk * learnt.logits(pictures.features[mask]))
+        share = np.mean(~mask) if learn is discriminant else 1.0
+        found.append(share * learnt.logits(pictures.features[mask]))
     return np.concatenate(found)
-
-
-def _whole(way: Way, weight: float, pictures: Labelled, scale: float) -> Linear:
-    found = from_pictures(way, pictures, scale)
-    assert found is not None  # the way could learn from fewer pictures
-    return Linear(weight * found.rows, weight * found.bias)

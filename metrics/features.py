@@ -226,6 +226,15 @@ class FeatureStore:
         keys = contents(pictures)
         return self._table.use(partial(self._encode, pictures=pictures, keys=keys, progress=progress))
 
+    def views(self, pictures: Sequence[Any], progress: Progress | None = None) -> Floats:
+        """Return the features of V further views of each picture, see `pictures.VIEWS`: float32 (n, V, D), unit rows.
+
+        Raises:
+            InputError: see `encode`.
+        """
+        every = [view for picture in pictures for view in to_picture(picture).views()]
+        return self.encode(every, progress).reshape(len(pictures), -1, self.clip.width)
+
     def _encode(
         self,
         database: sqlite3.Connection,

@@ -9,8 +9,9 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +24,27 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 96
 """The longest side of a thumbnail, in pixels."""
+
+
+def _mirrored(image: Image) -> Image:
+    from PIL import ImageOps
+
+    return ImageOps.mirror(image)
+
+
+def _cropped(image: Image, *, lower_right: bool) -> Image:
+    """Return seven eighths of each side of a picture, up to one corner."""
+    width, height = (max(1, side * 7 // 8) for side in image.size)
+    left, top = (image.width - width, image.height - height) if lower_right else (0, 0)
+    return image.crop((left, top, left + width, top + height))
+
+
+VIEWS: Mapping[str, Callable[[Image], Image]] = {
+    "mirrored": _mirrored,
+    "upper left": partial(_cropped, lower_right=False),
+    "lower right": partial(_cropped, lower_right=True),
+}
+"""Further views of a picture that show the same class: a name for the store, and a function that makes the view."""
 
 
 class Exchanged(InputError):
@@ -43,6 +65,7 @@ class Picture:
         stored: whether the pixels are read as they are stored. The pictures of registered data sets are, because their
             published numbers were measured so. All others are read as viewers show them; see `to_rgb`.
         known: the SHA-256 of the bytes that were read first, in hex; None before the first read.
+        view: the name of the view in `VIEWS` that `image` returns; "" for the whole picture.
     """
 
     def __init__(self, name: str, read: Callable[[], bytes], *, stored: bool = False) -> None:
@@ -50,6 +73,7 @@ class Picture:
         self.read = read
         self.stored = stored
         self.known: str | None = None
+        self.view = ""
 
     def __repr__(self) -> str:
         return "<picture>"
@@ -97,7 +121,15 @@ class Picture:
 
         `content` is the digest of the bytes.
         """
-        return content if self.stored else f"{content}|white"
+        seen = content if self.stored else f"{content}|white"
+        return f"{seen}|{self.view}" if self.view else seen
+
+    def views(self) -> list[Picture]:
+        """Return the picture in each view of `VIEWS`, in order."""
+        views = [copy(self) for _ in VIEWS]
+        for one, name in zip(views, VIEWS, strict=True):
+            one.view = name
+        return views
 
     def bytes(self) -> bytes:
         """Return the encoded bytes.
@@ -135,7 +167,8 @@ class Picture:
         Raises:
             InputError: the picture is empty, cut short, too large or no picture; the message names it.
         """
-        return decode(self.bytes(), self.name, stored=self.stored)[0]
+        image = decode(self.bytes(), self.name, stored=self.stored)[0]
+        return VIEWS[self.view](image) if self.view else image
 
 
 def _spelled(path: Path | str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -208,7 +209,12 @@ class IPO(Teleprompter):
         )
         made = compiled(program, found, scale_of(reward))
         if head != "words":
-            blend_in(classifier_in(made)[1], [cast("EncodedPictures", part) for part in parts], gate=head == "auto")
+            every = [*searched, *others]
+            see = None
+            if not any("features" in example for example in every):
+                see = partial(cast("ClipReward", reward).store.views, [example.image for example in every])
+            encoded = [cast("EncodedPictures", part) for part in parts]
+            blend_in(classifier_in(made)[1], encoded, see, gate=head == "auto")
         return made
 
     def _backend(self) -> Backend | None:

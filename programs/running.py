@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import dspy
 import numpy as np
 
-from ipo_prompts.metrics.blend import Labelled, blend
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.blend import Blend, Labelled, blend
 from ipo_prompts.metrics.classification import EncodedPictures, features_of, scores_accuracy
 from ipo_prompts.metrics.clock import Clock
 from ipo_prompts.metrics.errors import InputError
@@ -181,22 +182,34 @@ def calibrate_words(
     program.calibrate(pictures, before + min(max(gained * len(pictures), 0.0), max(now - before, 0.0)))
 
 
-def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures], *, gate: bool) -> None:
+def blend_in(
+    program: TemplateClassifier, parts: Sequence[EncodedPictures], see: Callable[[], Floats] | None, *, gate: bool
+) -> Blend:
     """Add labelled pictures to a program, if they have a weight; else words decide alone.
 
     Args:
         program: the program with the chosen template; it is changed.
         parts: the labelled pictures of search and selection.
+        see: a function that returns the features of V further views of each picture, float32 (n, V, D), in the order
+            of the parts. It is called only if pictures may be added. Views teach if the loss of left-out pictures is
+            lower with them. None if only features are known.
         gate: whether the pictures have to pass the gate, see `metrics/blend.py`.
+
+    Returns:
+        The blend, whether it was added or not.
     """
     features, labels = features_of(*parts), np.concatenate([part.labels for part in parts])
     apart = [part.groups or [f"{number} {i}" for i in range(len(part))] for number, part in enumerate(parts)]
     groups = [group for of_part in apart for group in of_part]
-    pictures = Labelled(features, labels, len(program.class_names), groups)
-    found = blend(program.words_alone().logits(features), pictures, program.clip.logit_scale)
-    if found.weight == 0 or (gate and not found.sure):
-        return
-    program.add(found)
+    pictures, words = Labelled(features, labels, len(program.class_names), groups), program.words_alone().logits
+    found = blend(words, pictures)
+    if gate and not found.sure:
+        return found
+    if see and found.loss:  # without a loss, no picture can be left out to judge the views
+        found = min(found, blend(words, replace(pictures, views=see())), key=lambda one: one.loss)
+    if found.weight:
+        program.add(found)
+    return found
 
 
 def allowed_head(settings: SearchSettings, reward: Reward, student: TemplateClassifier) -> str:

@@ -191,8 +191,12 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
         if (part := forecast[role])
     ]
     taken = [told(forecast["tested_before"])] if forecast["tested_before"] else []
-    texts = f"at most {forecast['texts']:,} texts"
-    taken.append(f"{forecast['pictures']:,} pictures are encoded, the sealed ones included, and {texts}")
+    taken.append(
+        f"{forecast['pictures']:,} pictures are encoded, the sealed ones included, and at most {forecast['texts']:,} "
+        "texts"
+    )
+    if forecast["views"]:
+        taken[-1] += f"; if pictures help, {forecast['views']:,} further views of them, too"
     if not lines:
         return "\n".join([*taken, "no language model is asked; it costs nothing."])
     minutes = max(1, round(forecast["seconds"] / 60))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ipo_prompts.experiments.compare.methods import (
 )
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.blend import Labelled, Way, blend, from_pictures
+from ipo_prompts.metrics.blend import Labelled, Learn, blend, class_means, discriminant
 from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.template import BASELINE, as_read
 
@@ -29,13 +30,13 @@ class FromPictures(Method):
     The classifier is used alone, without words, or beside the text; see `metrics/blend.py`.
     """
 
-    def __init__(self, label: str, way: Way, *, text: bool = False) -> None:
+    def __init__(self, label: str, learn: Learn, *, text: bool = False) -> None:
         """Make a method that is called `label`. If `text`, it also uses the hand-written or the baseline template."""
-        self.label, self.way, self.text = label, way, text
+        self.label, self.learn, self.text = label, learn, text
 
     def differs(self, config: RunConfig) -> str:
         """See `Method`."""
-        if self.way == "class mean":
+        if self.learn is class_means:
             return ""
         same = "a picture is encoded with the clean transform that all methods see, without crops"
         if not self.text:
@@ -43,8 +44,8 @@ class FromPictures(Method):
         return (
             f"{same}; the text is the data set's hand-written template or the baseline template; the weight of the "
             "pictures is chosen on pictures of search and selection that are left out in turn, where theirs is on "
-            "a validation split of its own, and the class mean takes the discriminant's place where those pictures "
-            "prefer it"
+            "a validation split of its own, and with fewer than three pictures of most classes logistic regression "
+            "around the text takes the discriminant's place"
         )
 
     def fit(self, lesson: Lesson) -> FittedLogits:
@@ -52,9 +53,9 @@ class FromPictures(Method):
         pictures, names, clip = seen(lesson), lesson.class_names, lesson.clip
         texts = Templates(clip, (lesson.hand_written or BASELINE,)).class_embeddings(names) if self.text else None
         if texts is None:
-            found = from_pictures(self.way, pictures, clip.logit_scale)
+            found = self.learn(pictures)
         else:
-            found = blend(logits_of(clip, pictures.features, texts), pictures, clip.logit_scale).added
+            found = blend(partial(logits_of, clip, classes=texts), pictures).added
         if found is None:
             raise Absent("no class has two pictures, which tell how pictures of a class differ")
         learnt = found
@@ -71,9 +72,9 @@ class FromPictures(Method):
         return FittedLogits(logits)
 
 
-CLASS_MEAN = FromPictures("the nearest class mean", "class mean")
-GDA = FromPictures("GDA", "discriminant")
-GDA_TEXT = FromPictures("GDA with text", "discriminant", text=True)
+CLASS_MEAN = FromPictures("the nearest class mean", class_means)
+GDA = FromPictures("GDA", discriminant)
+GDA_TEXT = FromPictures("GDA with text", discriminant, text=True)
 
 
 def seen(lesson: Lesson) -> Labelled:

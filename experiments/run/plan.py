@@ -22,7 +22,7 @@ from ipo_prompts.experiments.run.tested_before import times_before
 from ipo_prompts.experiments.tasks import REWARDS, Task
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import VIEWS, Picture
 from ipo_prompts.metrics.surrogate import texts_for
 from ipo_prompts.metrics.template import check_count, every_name
 from ipo_prompts.programs.candidates import forecast_names
@@ -210,6 +210,7 @@ def estimate(planned: Plan) -> dict[str, Any]:
         that the run does not use. `usd` is the highest price; None: not known.
         `tokens`, `usd`, `seconds`: the most tokens, the price and the waiting time of both models together.
         `pictures`: the number of pictures of the run, the sealed ones included.
+        `views`: the most further views of labelled pictures; they are encoded only if pictures may be added.
         `texts`: the most texts that are encoded: a template with a class name each.
     """
     drawn = planned.drawn
@@ -225,6 +226,7 @@ def estimate(planned: Plan) -> dict[str, Any]:
         "usd": total_usd(role["usd"] for role in asked),
         "seconds": sum(role["seconds"] for role in asked),
         "pictures": sum(map(len, (drawn.search, drawn.selection, drawn.test, drawn.new_test))),
+        "views": _views(planned),
         "texts": _texts(planned, searching),
     }
 
@@ -239,6 +241,11 @@ def tested_before(planned: Plan) -> int:
         return times_before(lambda: in_threads(Picture.content, sealed))
     except InputError:
         return 0
+
+
+def _views(planned: Plan) -> int:
+    blends = planned.config.head != "words" and _scores_accuracy(planned.config)
+    return len(VIEWS) * (len(planned.drawn.search) + len(planned.drawn.selection)) if blends else 0
 
 
 def _texts(planned: Plan, forecast: Forecast) -> int:

@@ -138,7 +138,8 @@ def program_of(prepared: Prepared, searched: Searched) -> TemplateClassifier:
         initial = TemplateClassifier(prepared.clip, prepared.reward.class_names, config.initial_template)
         calibrate_words(program, initial, choice.gain if accuracy else None, searched.named, parts)
         if accuracy and config.head != "words":
-            blend_in(program, parts, gate=config.head == "auto")
+            shown = [picture for part in (prepared.search, prepared.selection) if part for picture in part.pictures]
+            blend_in(program, parts, partial(prepared.store.views, shown), gate=config.head == "auto")
     return program
 
 

@@ -9,13 +9,14 @@ from ipo_prompts.metrics.blend import (
     MOST_ROUNDS,
     PENALTY,
     TEMPERATURES,
-    WAYS,
     WEIGHTS,
     Blend,
     Labelled,
-    Way,
+    Words,
+    around_words,
     blend,
-    from_pictures,
+    class_means,
+    discriminant,
     left_out_in_turn,
 )
 from ipo_prompts.metrics.calibration import cross_entropies, expected_accuracy, softmax
@@ -26,7 +27,7 @@ FEATURES = np.array([[1.0, 0], [0.6, 0], [0, 1], [0, 0.4]], dtype=np.float32)
 
 
 def test_the_discriminant_by_hand() -> None:
-    found = from_pictures("discriminant", Labelled(FEATURES, LABELS, 2), 100.0)
+    found = discriminant(Labelled(FEATURES, LABELS, 2))
     assert found is not None
     a, b = 2 / (0.08 + 0.26 / 3), 2 / (0.18 + 0.26 / 3)
     rows = np.array([[a * 0.8, 0], [0, b * 0.7]])
@@ -36,9 +37,8 @@ def test_the_discriminant_by_hand() -> None:
 
 
 def test_the_class_mean_by_hand_and_a_class_without_pictures() -> None:
-    found = from_pictures("class mean", Labelled(FEATURES, LABELS, 3), 100.0)
-    assert found is not None
-    assert found.rows == pytest.approx(np.array([[50, -50], [-50, 50], [0, 0]]))
+    found = class_means(Labelled(FEATURES, LABELS, 3))
+    assert found.rows == pytest.approx(np.array([[1, 0], [0, 1], [0, 0]]))
     assert found.bias.tolist() == [0, 0, 0]
 
 
@@ -67,38 +67,49 @@ def made(per_class: int, classes: int = 8, width: int = 24, noise: float = 0.15)
     return Labelled(features, labels, classes), np.eye(classes)[labels].astype(np.float32)
 
 
-def test_the_discriminant_is_chosen_where_classes_share_their_noise() -> None:
-    pictures, _ = made(6)
-    found = blend(np.zeros((48, 8), dtype=np.float32), pictures, 10.0)
-    assert found.way == "discriminant"
+def by_words(pictures: Labelled, logits: np.ndarray) -> Words:
+    """Words that give each of these pictures, told by its feature, its logits."""
+    known = {tuple(row.tolist()): given for row, given in zip(pictures.features, logits, strict=True)}
+    return lambda features: np.array([known[tuple(row.tolist())] for row in features], dtype=np.float32)
 
 
 def test_words_that_know_better_stay_alone_and_pictures_that_do_outweigh_words() -> None:
     pictures, right = made(4, noise=0.3)
     shuffled = Labelled(pictures.features, np.random.default_rng(1).permutation(pictures.labels), 8)
     words = 5 * np.eye(8, dtype=np.float32)[shuffled.labels]
-    assert blend(words, shuffled, 10.0).weight < 1, "labels at random: only the words know them"
-    assert blend(-5 * right, pictures, 10.0).weight > 1, "words that are always wrong"
+    assert blend(by_words(shuffled, words), shuffled).weight < 1, "labels at random: only the words know them"
+    assert blend(by_words(pictures, -5 * right), pictures).weight > 1, "words that are always wrong"
 
 
 def test_one_picture_a_class_is_learnt_around_the_words() -> None:
     pictures, right = made(1)
-    found = blend(right, pictures, 10.0)
-    assert (found.way, found.weight, found.sure) == ("logistic", 1.0, False)
+    found = blend(by_words(pictures, right), pictures)
+    assert (found.weight, found.loss, found.sure) == (1.0, 0.0, False)
     logits = (right + found.added.logits(pictures.features)) / found.temperature
     # Where the loss is lowest, the penalty on each row is the sum of what its pictures still lack.
     lacks = (np.eye(8)[pictures.labels] - softmax(logits.astype(np.float32))).T @ pictures.features / 8
     assert found.added.rows / found.temperature == pytest.approx(lacks / PENALTY, abs=0.05)
 
 
-def left_out(way: Way, pictures: Labelled) -> tuple[list[np.ndarray], np.ndarray]:
+def test_two_pictures_a_class_are_learnt_around_the_words_or_not_at_all() -> None:
+    pictures, right = made(2)
+    helped = blend(by_words(pictures, 0 * right), pictures)
+    assert helped.weight == 1 and helped.sure
+    learnt = around_words(by_words(pictures, 0 * right), pictures)
+    assert helped.added.rows == pytest.approx(learnt.rows)
+    assert helped.alone.rows == pytest.approx(class_means(pictures).rows), "without words, no covariance is learnt"
+    shuffled = Labelled(pictures.features, np.random.default_rng(1).permutation(pictures.labels), 8)
+    words = 9 * np.eye(8, dtype=np.float32)[shuffled.labels]
+    assert blend(by_words(shuffled, words), shuffled).weight == 0
+
+
+def left_out(pictures: Labelled) -> tuple[list[np.ndarray], np.ndarray]:
     """The pictures of each round, and their logits by those that stay, as if there were as many of these as of all."""
     masks, found = list(left_out_in_turn(pictures)), []
     for mask in masks:
-        learnt = from_pictures(way, pictures.some(~mask), 10.0)
+        learnt = discriminant(pictures.teaching(~mask))
         assert learnt is not None
-        fewer = 1.0 if way == "class mean" else (~mask).sum() / len(mask)
-        found.append(fewer * learnt.logits(pictures.features[mask]))
+        found.append((~mask).sum() / len(mask) * learnt.logits(pictures.features[mask]))
     return [np.flatnonzero(mask) for mask in masks], np.concatenate(found)
 
 
@@ -107,63 +118,77 @@ def noisy(seed: int) -> tuple[np.ndarray, Labelled]:
     return (right + np.random.default_rng(seed).normal(size=right.shape)).astype(np.float32), pictures
 
 
-def tried(words: np.ndarray, pictures: Labelled) -> tuple[list[np.ndarray], dict[tuple[float, Way], np.ndarray]]:
-    """The pictures of each round, and the logits of the left-out pictures for each weight and way."""
-    found = {}
-    for way in WAYS:
-        rounds, alone = left_out(way, pictures)
-        found |= {(a, way): (words[np.concatenate(rounds)] + a * alone).astype(np.float32) for a in WEIGHTS}
-    return rounds, found
+def tried(words: np.ndarray, pictures: Labelled) -> tuple[list[np.ndarray], dict[float, np.ndarray]]:
+    """The pictures of each round, and the logits of the left-out pictures for each weight."""
+    rounds, alone = left_out(pictures)
+    return rounds, {a: (words[np.concatenate(rounds)] + a * alone).astype(np.float32) for a in WEIGHTS}
 
 
-def losses_of(logits: dict[tuple[float, Way], np.ndarray], labels: np.ndarray) -> dict[tuple[float, Way], float]:
+def losses_of(logits: dict[float, np.ndarray], labels: np.ndarray) -> dict[float, float]:
     """The loss at the best temperature of those that are tried."""
     return {
-        one: min(cross_entropies(found, labels, temperature).mean() for temperature in TEMPERATURES)
-        for one, found in logits.items()
+        a: min(float(cross_entropies(found, labels, temperature).mean()) for temperature in TEMPERATURES)
+        for a, found in logits.items()
     }
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_way_and_the_weight_of_the_lowest_loss_are_taken(seed: int) -> None:
+def test_the_weight_of_the_lowest_loss_is_taken(seed: int) -> None:
     words, pictures = noisy(seed)
-    found = blend(words, pictures, 10.0)
+    found = blend(by_words(pictures, words), pictures)
     rounds, logits = tried(words, pictures)
     losses = losses_of(logits, pictures.labels[np.concatenate(rounds)])
-    assert losses[found.weight, found.way] == min(losses.values())
+    assert losses[found.weight] == min(losses.values()) == found.loss
+    assert found.added.rows == pytest.approx(found.weight * found.alone.rows)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_blend_is_as_sure_as_the_choice_made_anew_is_right(seed: int) -> None:
     words, pictures = noisy(seed)
-    found = blend(words, pictures, 10.0)
+    found = blend(by_words(pictures, words), pictures)
     rounds, logits = tried(words, pictures)
     order, hits, start = np.concatenate(rounds), 0, 0
     for numbers in rounds:
         of = np.arange(len(order)) - start
         apart = (of < 0) | (of >= len(numbers))
-        losses = losses_of({one: rows[apart] for one, rows in logits.items()}, pictures.labels[order][apart])
-        best = logits[min(losses, key=lambda one: losses[one])]
+        losses = losses_of({a: rows[apart] for a, rows in logits.items()}, pictures.labels[order][apart])
+        best = logits[min(losses, key=lambda a: losses[a])]
         hits += int((best.argmax(axis=1) == pictures.labels[order])[~apart].sum())
         start += len(numbers)
     of_a_round = found.temperature / np.sqrt(5 / 6)  # five pictures of each class, and six are kept
-    sure = softmax(logits[found.weight, found.way], of_a_round).max(axis=1).mean()
+    sure = softmax(logits[found.weight], of_a_round).max(axis=1).mean()
     assert sure == pytest.approx(expected_accuracy(hits, 48, 8), abs=1e-3)
 
 
+def test_views_teach_and_never_judge() -> None:
+    pictures, right = made(4, noise=0.3)
+    rng = np.random.default_rng(3)
+    near = pictures.features[:, None] + 0.05 * rng.standard_normal((32, 2, 24)).astype(np.float32)
+    views = near / np.linalg.norm(near, axis=2, keepdims=True)
+    seen = Labelled(pictures.features, pictures.labels, 8, views=views)
+    taught = seen.teaching(pictures.labels < 2)
+    assert taught.features.shape == (24, 24) and np.bincount(taught.labels).tolist() == [12, 12]
+    assert taught.features[8:10] == pytest.approx(views[0]), "the views of the first picture, with its label"
+    words = by_words(seen, right)  # knows no view: a view that judged would raise a KeyError
+    alone = discriminant(seen.teaching())
+    found = blend(words, seen)
+    assert alone is not None and found.alone.rows == pytest.approx(alone.rows)
+    assert found.loss != blend(words, pictures).loss
+
+
 def gated(pictures: Labelled) -> Blend:
-    return blend(np.zeros((len(pictures.labels), pictures.classes), dtype=np.float32), pictures, 10.0)
+    return blend(lambda features: np.zeros((len(features), pictures.classes), dtype=np.float32), pictures)
 
 
 def test_the_gate_opens_for_pictures_that_tell_the_classes_apart() -> None:
-    assert gated(made(4)[0]).sure and gated(made(3)[0]).sure
-    assert not gated(made(2)[0]).sure, "two of a class are too few, however good they are"
+    assert gated(made(4)[0]).sure and gated(made(2)[0]).sure
+    assert not gated(made(1)[0]).sure, "one of a class is too few: none can be left out"
     pictures, _ = made(6)
-    groups = [f"picture {i // 3}" for i in range(48)]
-    assert not gated(Labelled(pictures.features, pictures.labels, 8, groups)).sure, "variants of two base pictures"
+    groups = [f"picture {i // 6}" for i in range(48)]
+    assert not gated(Labelled(pictures.features, pictures.labels, 8, groups)).sure, "variants of one base picture"
 
 
-@pytest.mark.parametrize("sizes", [[6] * 8, [1, 2, 3, 4, 4, 4, 6, 24]], ids=["even", "lopsided"])
+@pytest.mark.parametrize("sizes", [[6] * 8, [2] * 8, [1, 2, 3, 4, 4, 4, 6, 24]], ids=["even", "two", "lopsided"])
 def test_the_gate_stays_shut_on_shuffled_labels(sizes: list[int]) -> None:
     labels, rng = np.repeat(np.arange(8), sizes), np.random.default_rng(2)
     points = np.eye(8, 24)[labels] + 0.3 * rng.standard_normal((len(labels), 24))
@@ -173,14 +198,14 @@ def test_the_gate_stays_shut_on_shuffled_labels(sizes: list[int]) -> None:
 
 
 def test_a_class_without_pictures_has_nothing_of_the_discriminant_either() -> None:
-    found, two = (from_pictures("discriminant", Labelled(FEATURES, LABELS, classes), 100.0) for classes in (3, 2))
+    found, two = (discriminant(Labelled(FEATURES, LABELS, classes)) for classes in (3, 2))
     assert found is not None and two is not None
     assert found.rows.tolist() == [*two.rows.tolist(), [0, 0]]
     assert found.bias.tolist() == [*two.bias.tolist(), 0]
 
 
 def test_pictures_of_a_class_that_do_not_differ_teach_no_discriminant() -> None:
-    assert from_pictures("discriminant", Labelled(np.eye(2, dtype=np.float32)[LABELS], LABELS, 2), 100.0) is None
+    assert discriminant(Labelled(np.eye(2, dtype=np.float32)[LABELS], LABELS, 2)) is None
 
 
 def test_of_many_pictures_several_are_left_out_together() -> None:

@@ -104,7 +104,7 @@ def with_pictures(clip: Clip) -> TemplateClassifier:
     items = [item for item in data.train if item.label < 4]
     made = fitted(TemplateClassifier(clip, data.class_names[:4]), 1.7)
     encoded = ClipReward(clip, made.class_names).encode([one.picture for one in items], [one.label for one in items])
-    blend_in(made, [encoded], gate=False)
+    blend_in(made, [encoded], None, gate=False)
     assert made.pictures
     return made
 
