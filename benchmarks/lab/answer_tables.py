@@ -21,14 +21,15 @@ from benchmarks.lab.one_answer import DRAWINGS, FIELDS, LOPSIDED, Asked
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.nouns import all_above
 from ipo_prompts.metrics.sampling import Interval, Sampling, Variance
+from ipo_prompts.metrics.template import BASELINE, words
 from ipo_prompts.programs.candidates import NO_THINGS, senses
 
 GOALS = Path(__file__).with_name("answer-goals.csv")
 LOST = 5.0
 """A run loses if it loses more than this many points."""
 MARGIN = 0.5
-FEWEST_PICTURES, FEWEST_DRAWS, FEWEST_SURE = 100, 30, 50
-"""The test pictures of a run that can lose; the draws, and the sure pictures, of a group that is judged."""
+FEWEST_PICTURES, FEWEST_DRAWS, FEWEST_SURE, FEWEST_HITS = 100, 30, 50, 5
+"""The test pictures of a run that can lose; the draws, and the sure pictures, of a group, and the hits of a class."""
 COST = 2.0
 """Shares of what names cost are judged where they cost at least this many points."""
 
@@ -48,10 +49,10 @@ class Run(NamedTuple):
         return "clean" if self.pictures == "clean" else "changed"
 
     def hits(self, step: str) -> Doubles:
-        """Return the hits in % after a step: `first`, one of `FIELDS`, or `today`."""
+        """Return the hits in % after a step: `first`, one of `FIELDS`, or `alone`."""
         found = hits_of(self.cell["first"])
-        if step == "today":
-            return 100 * (found + _changes(self.cell["today"]))
+        if step == "alone":
+            return 100 * (found + _changes(self.cell["alone"]))
         for field in FIELDS[: FIELDS.index(step) + 1] if step != "first" else ():
             found = found + _changes(self.cell[field])
         return 100 * found
@@ -86,19 +87,22 @@ CLASSES = {10: "names", 68: "names of 68"}
 
 def situations(runs: Sequence[Run], classes: int) -> Iterator[str]:
     """Yield the lines of the table of accuracies, at six labels: the first row, and what each step makes of it."""
-    rows = {"bad names": ("clean", False), "changed pictures": ("changed", True), "clean": ("clean", True)}
+    rows = {kind: ("clean", kind) for kind in (*RULED, "synonyms")}
+    rows |= {"changed pictures": ("changed", "right"), "clean": ("clean", "right")}
     groups = {
         "control CLIPs": [run for run in runs if run.clip != "embedded"],
         "demo CLIP": [run for run in runs if run.clip == "embedded"],
     }
-    yield "| CLIPs and situation, % | before | names by rule | words | words and pictures | in all |"
-    yield "| --- " * 6 + "|"
+    yield "| CLIPs and situation, % | before | names by rule | words | words and pictures | pictures alone | in all |"
+    yield "| --- " * 7 + "|"
     for group, those in groups.items():
-        for title, (pictures, right) in rows.items():
+        for title, (pictures, kind) in rows.items():
             there = [run for run in those if run.bed == CLASSES[classes] and run.changed == pictures]
-            own = [run for run in there if (run.asked.kind == "right") == right]
+            own = [run for run in there if run.asked.kind == kind]
             if own:
-                steps = [np.mean([run.hits(step).mean() for run in own]) for step in ("first", "rule", *FIELDS[2:])]
+                steps = [
+                    np.mean([run.hits(step).mean() for run in own]) for step in ("first", "rule", *FIELDS[2:], "alone")
+                ]
                 told = " | ".join(f"{value:.1f}" for value in steps)
                 yield f"| {group}, {title} | {told} | {_told(_gain(own, 'pictures', 'first'))} |"
 
@@ -147,7 +151,7 @@ def _at_least(step: str, over: str, least: float, runs: Sequence[Run]) -> Judged
 
 
 def _by_clip(runs: Sequence[Run], step: str, over: str) -> str:
-    found = {clip: _gain(own, step, over)[0] for clip, own in _groups(runs, lambda run: run.clip).items()}
+    found = {clip: _gain(own, step, over)[0] for clip, own in _groups(runs, _clip).items()}
     return "; ".join(f"{clip} {mean:+.1f}" for clip, mean in found.items())
 
 
@@ -238,6 +242,36 @@ def _taken(runs: Sequence[Run]) -> Judged:
     return _share(either, len(runs), 0.05, f": {names} names, {pictures} pictures")
 
 
+def _replaced(runs: Sequence[Run]) -> Judged:
+    gains = [float((run.hits("template") - run.hits("rule")).mean()) for run in runs]
+    return _share(
+        sum(run.cell["chosen"] != BASELINE for run in runs), len(runs), 0.15, f"; {np.mean(gains):+.1f} points"
+    )
+
+
+def _content_words(runs: Sequence[Run]) -> Judged:
+    found = {group: np.mean([words(run.cell["chosen"]) for run in own]) for group, own in _groups(runs, _clip).items()}
+    whole = float(np.mean([words(run.cell["chosen"]) for run in runs]))
+    each = "; ".join(f"{group} {mean:.1f}" for group, mean in found.items())
+    return Judged(f"{whole:.2f}, {len(runs)} runs. {each}", whole <= 1.5)
+
+
+def _lost_classes(runs: Sequence[Run]) -> Judged:
+    """Judge how many classes with `FEWEST_HITS` hits before other names were found have none after."""
+    many = lost = 0
+    for run in runs:
+        classes = np.array(run.cell["drawings"]) // (2 * DRAWINGS)
+        before, after = (np.bincount(classes, run.hits(step) / 100) for step in ("template", "names"))
+        known = before >= FEWEST_HITS
+        many += int(known.sum())
+        lost += int((after[known] == 0).sum())
+    return Judged(f"{lost} of {many} classes", not lost)
+
+
+def _clip(run: Run) -> str:
+    return run.clip
+
+
 def _sure_as_right(place: int, step: str, runs: Sequence[Run]) -> Judged:
     """Judge the confidence less the accuracy in each group with enough draws; `place` is that of the program."""
     found = {
@@ -281,15 +315,18 @@ USED: dict[str, Callable[[Run], bool]] = {
     "rule": lambda run: _named(run) and run.asked.kind in ("right", *RULED),
     "synonyms": lambda run: run.bed == "names of 68" and run.asked.kind in ("right", "synonyms"),
     "things": lambda run: run.asked.kind == "synonyms",
+    "lost classes": lambda run: not run.asked.shuffled,
     "right words": _right_clean,
     "right pictures": _right_clean,
     "heads": lambda run: run.bed == "claims",
     "changed ten": lambda run: run.bed == "names" and run.asked.kind == "right" and run.pictures != "clean",
     "labels": lambda run: run.bed == "labels",
     "labels lost": lambda run: run.bed == "labels",
-    "few": lambda run: run.bed.startswith("few"),
+    "few": lambda run: run.bed == "few",
     "template": lambda run: run.bed == "template",
     "template lost": lambda run: run.bed == "template",
+    "content words": lambda run: not run.asked.shuffled,
+    "shuffled template": lambda run: run.asked.shuffled,
     "shuffled even": lambda run: run.asked.shuffled and run.asked.labels != LOPSIDED,
     "shuffled lopsided": lambda run: run.asked.shuffled and run.asked.labels == LOPSIDED,
     "sure words": lambda run: not run.asked.shuffled,
@@ -301,15 +338,18 @@ JUDGES: dict[str, Callable[[Sequence[Run]], Judged]] = {
     "rule": _by_rule,
     "synonyms": _by_search,
     "things": _no_things,
-    "right words": partial(_not_worse, "names", "today", lambda run: f"{run.asked.classes} classes"),
+    "lost classes": _lost_classes,
+    "right words": partial(_not_worse, "names", "first", lambda run: f"{run.asked.classes} classes"),
     "right pictures": partial(_not_worse, "pictures", "names", lambda run: f"{run.asked.classes} classes"),
     "heads": partial(_at_least, "pictures", "names", 20.0),
     "changed ten": partial(_at_least, "pictures", "names", 0.0),
     "labels": partial(_not_worse, "pictures", "names", lambda run: f"{run.asked.labels}, {run.changed}"),
     "labels lost": partial(_lost, "pictures", "names", 0.02),
-    "few": partial(_not_worse, "pictures", "today", lambda run: f"{run.asked.labels}, {run.asked.kind}"),
+    "few": partial(_not_worse, "pictures", "first", lambda run: f"{run.asked.labels}, {run.asked.kind}"),
     "template": partial(_at_least, "template", "rule", 0.0),
-    "template lost": partial(_lost, "template", "rule", 0.1),
+    "template lost": partial(_lost, "template", "rule", 0.0),
+    "content words": _content_words,
+    "shuffled template": _replaced,
     "shuffled even": _taken,
     "shuffled lopsided": _taken,
     "sure words": partial(_sure_as_right, 0, "names"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,6 @@ class Asked:
         draw: the seed of classes and pictures.
         shuffled: whether the labels are shuffled.
         all_steps: whether the search takes all its steps.
-        today: whether the default of before is measured, too: names as typed, and words alone.
     """
 
     data: str
@@ -73,7 +72,6 @@ class Asked:
     draw: int
     shuffled: bool = False
     all_steps: bool = False
-    today: bool = False
 
 
 class Bench:
@@ -90,20 +88,22 @@ class Bench:
         """Return the cell of one run.
 
         Its hits are strings, see `cells.string_of`: those of the first row, and for each step what it gained and lost
-        against the step before; `today` against the first row. `drawings` has the numbers of the test pictures: the
-        class times 20, and its drawing.
+        against the step before; `alone`, the pictures without words, against the first row. `drawings` has the numbers
+        of the test pictures: the class times 20, and its drawing.
         """
         drawn = self.drawn(asked)
         typed = called(asked.kind, drawn.names)
         read = tuple(read_names(typed)[0])
-        choice, before = self._searched(replace(asked, kind="", today=False), read)
+        choice, before = self._searched(replace(asked, kind=""), read)
         parts = [part for part in (drawn.search, drawn.selection) if part is not None]
         reward = self._reward(read)
         named = search_names(reward, choice.template, parts, typed=dict(enumerate(typed)))
         words = TemplateClassifier(self.clip, named.class_names, choice.template)
         calibrate_words(words, before, choice.gain, named, parts)
         both = words.words_alone()
-        blend_in(both, parts, gate=True)
+        known = self.pictures(asked.data, asked.twenty).pictures
+        shown = [known[int(number)] for part in parts for number in part.groups or ()]
+        found_in = blend_in(both, parts, partial(self._store.views, shown), gate=True)
         steps = [
             TemplateClassifier(self.clip, typed),
             before,
@@ -114,11 +114,9 @@ class Bench:
         hits = [self._hits(one, drawn.test) for one in steps]
         found: dict[str, Any] = {"drawings": drawn.numbers, "first": string_of(hits[0])}
         found |= {field: string_of(hits[i], hits[i - 1]) for i, field in enumerate(FIELDS, 1)}
-        if asked.today or asked.kind == "right":
-            other, _ = self._searched(replace(asked, kind="", today=False), typed)
-            before_now = TemplateClassifier(self.clip, typed, other.template)
-            found["today"] = string_of(self._hits(before_now, drawn.test), hits[0])
+        alone = found_in.alone.logits(drawn.test.features).argmax(axis=1) == drawn.test.labels
         return found | {
+            "alone": string_of(alone, hits[0]),
             "renamed": [[read[label], named.class_names[label]] for label in named.renamed],
             "chosen": choice.template,
             "took": both.pictures is not None,
@@ -186,13 +184,14 @@ class Bench:
                     pictures.append(item.picture)
                     labels.append(names.index(name))
                     numbers.append(2 * DRAWINGS * labels[-1] + first + drawings[name].index(item.group))
-        return Known(self._store.encode(pictures), np.array(labels), numbers, names)
+        return Known(pictures, self._store.encode(pictures), np.array(labels), numbers, names)
 
 
 @dataclass(frozen=True)
 class Known:
-    """The pictures of a set: features, float32 (n, D), labels, (n,), numbers, (n,), and the names of all labels."""
+    """The pictures of a set, with features, float32 (n, D), labels, (n,), and numbers, (n,); the names of labels."""
 
+    pictures: list[Any]
     features: Floats
     labels: Numbers
     numbers: list[int]

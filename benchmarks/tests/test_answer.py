@@ -53,7 +53,7 @@ def test_labels_are_parted_as_in_a_folder() -> None:
 
 
 def test_a_run_uses_no_test_picture_and_is_the_same_again(bench: Bench) -> None:
-    asked = Asked("clean", twenty=True, classes=4, kind="plurals", labels="6", draw=0, today=True)
+    asked = Asked("clean", twenty=True, classes=4, kind="plurals", labels="6", draw=0)
     drawn = bench.drawn(asked)
     assert drawn.selection is not None
     learnt = {*(drawn.search.groups or ()), *(drawn.selection.groups or ())}
