@@ -59,17 +59,15 @@ _NUMBERED = re.compile(
 _BRACKETS = re.compile(r"[\s_]*[(\[{]([^()\[\]{}]*)[)\]}]")
 _NUMBER = re.compile(_NO_AIRCRAFT + r"\d+\s*[._)\-]\s*(?=\S)")
 _LISTED = re.compile(r"\A(?:0\d*[\s._)\-]+|\d+(?:\)|\.\s|\s+-\s)\s*)(?=\S)")
-_VERSION = re.compile(r"(.*[^\W\d])[._\-](?:v\d+|(?:19|20)\d\d)", re.IGNORECASE)
-_OWNER = re.compile(r"(?:my|our)\s+(?=\S)", re.IGNORECASE)
+_VERSION = re.compile(r"(?<=[^\W\d])[._\-](?:v\d+|(?:19|20)\d\d)\Z", re.IGNORECASE)
 _LAST = re.compile(r"(.*\S)[\s\-]+(?:(\d{1,3})|final|copy|new|old|misc)", re.IGNORECASE)
-_JOINED = re.compile(r"\b(?:and|or|of|in|with)\b|&", re.IGNORECASE)
 _SEPARATORS = re.compile(r"_+|(?<=[^\W\d])[.](?=[^\W\d])|\s+-+\s+")
 _CAPITAL = re.compile(r"(?<=[a-z]{2})(?<!\bMac)(?=[A-Z][a-z])")
 """Where a capital begins a word: `BlackBear`, but not `MacBook`."""
 PLURAL = {"jeans", "goods", "headphones", "pajamas", "noodles", "oats", "nachos", "chopsticks", "trousers"}
 """Words that captions use in the plural, though WordNet has only their singular."""
 SHORTEST = 4
-"""Shorter words are no plurals, and words of fewer capitals are abbreviations (`SUV`, `bus`)."""
+"""Shorter words are no plurals (`bus`)."""
 SHOWN = 3
 """The most names that a line shows."""
 RARE = 25
@@ -365,8 +363,8 @@ def names_in_words(data: DataSet, most: int = 5) -> str:
 def changed_names(typed: Sequence[str], used: Sequence[str], most: int = SHOWN) -> str:
     """Return the first of the names that were changed, and how many were; empty if none was.
 
-    >>> changed_names(["Birds", "FRUIT", "my hats", "dog"], ["bird", "fruit", "hat", "dog"])
-    'Birds → bird, FRUIT → fruit, my hats → hat (3 of 4)'
+    >>> changed_names(["Birds", "FRUITS", "Hats_2019", "dog"], ["bird", "fruit", "hat", "dog"])
+    'Birds → bird, FRUITS → fruit, Hats_2019 → hat (3 of 4)'
     """
     changed = [f"{before} → {name}" for before, name in zip(typed, used, strict=True) if before != name]
     return f"{several(changed, most)} ({len(changed)} of {len(used)})" if changed else ""
@@ -398,10 +396,7 @@ def read_names(typed: Sequence[str], taken: Iterable[str] = ()) -> tuple[list[st
 def _cleaned(typed: str, siblings: Sequence[str], numbered: bool) -> str:
     name = _without_brackets(unicodedata.normalize("NFC", typed).strip(), siblings)
     name = (_NUMBER if numbered else _LISTED).sub("", name, count=1)
-    version = _VERSION.fullmatch(name)
-    if version and _is_word(re.split(r"[\s_\-.]+", version[1])[-1]):
-        name = version[1]
-    return _spelled(_singular_name(_without_filing(separated(name))))
+    return _singular_name(_without_filing(separated(_VERSION.sub("", name))))
 
 
 def separated(name: str) -> str:
@@ -448,8 +443,7 @@ def _kinds(name: str) -> set[str]:
 
 
 def _without_filing(name: str) -> str:
-    """Return a name without words that only file it: `my`, `final`, and the number behind a plural."""
-    name = _OWNER.sub("", name, count=1) if _OWNER.match(name) else name
+    """Return a name without words that only file it, such as `final`, and without the number behind a plural."""
     found = _LAST.fullmatch(name)
     if not found or meanings(name.casefold()):
         return name
@@ -459,8 +453,6 @@ def _without_filing(name: str) -> str:
 
 def _singular_name(name: str) -> str:
     """Return a name with its last word in the singular; a name that WordNet has only if its singular is more usual."""
-    if _JOINED.search(name):
-        return name
     lower = name.casefold()
     if meanings(lower):
         usual = [one for one in singulars(lower) if _uses(one) > RARE * max(_uses(lower), 1)]
@@ -489,24 +481,3 @@ def _is_plural(word: str) -> bool:
 
 def _known(words: str) -> bool:
     return any(map(meanings, [words.casefold(), *singulars(words.casefold())]))
-
-
-def _is_word(word: str) -> bool:
-    """Return whether a word is a common noun or a plural: a year behind it is no part of the name."""
-    if _is_plural(word):
-        return True
-    return len(word) > 2 and any(found.text.islower() for found, _ in meanings(word.casefold()))
-
-
-def _spelled(name: str) -> str:
-    """Return a name in WordNet's case; if WordNet lacks it, without words in capitals other than abbreviations."""
-    known = [found.text for found, _ in meanings(name.casefold())]
-    if known:
-        return name if name in known else known[0]
-    return " ".join(map(_lowered, name.split()))
-
-
-def _lowered(word: str) -> str:
-    written = [found.text for found, _ in meanings(word.casefold())]
-    shouted = word.isupper() and sum(map(str.isalpha, word)) >= SHORTEST
-    return word.lower() if shouted and word not in written else word
