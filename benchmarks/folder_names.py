@@ -21,7 +21,8 @@ from ipo_prompts.experiments.data.names import read_codes, read_names
 from ipo_prompts.metrics.nouns import singulars
 from ipo_prompts.metrics.template import as_read
 
-TABLES = [Path(__file__).parent / "lab" / name for name in ("folder-names.csv", "folder-names-2.csv", "folder-names-3.csv")]
+LISTS = ("folder-names.csv", "folder-names-2.csv", "folder-names-3.csv")
+TABLES = [Path(__file__).parent / "lab" / name for name in LISTS]
 
 
 class Read(NamedTuple):

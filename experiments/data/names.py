@@ -23,7 +23,6 @@ second time changes nothing.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -60,7 +59,16 @@ _BRACKETS = re.compile(r"[\s_]*[(\[{]([^()\[\]{}]*)[)\]}]")
 _NUMBER = re.compile(_NO_AIRCRAFT + r"\d+\s*[._)\-]\s*(?=\S)")
 _LISTED = re.compile(r"\A(?:0\d*[\s._)\-]+|\d+(?:\)|\.\s|\s+-\s)\s*)(?=\S)")
 _VERSION = re.compile(r"(?<=[^\W\d])[._\-](?:v\d+|(?:19|20)\d\d)\Z", re.IGNORECASE)
-_LAST = re.compile(r"(.*\S)[\s\-]+(?:(\d{1,3})|final|copy|new|old|misc)", re.IGNORECASE)
+_PICTURES = "imgs?|pics?|images|pictures|photos"
+_FILED = re.compile(
+    rf"\A(?:my|our|misc|copy of|(?:{_PICTURES})(?: of)?|(?:batch|dataset|val)[\s\-]*\d*)[\s\-]+(?=[^\W\d])"
+    rf"|[\s\-]+(?:{_PICTURES}|final|copy|new|old|misc|cropped)\Z",
+    re.IGNORECASE,
+)
+"""Words that only file pictures. `old` and `small` in front say what a picture shows; `class photo` is a kind of photo.
+"""
+_FILED_PLURAL = re.compile(r"(.*\S)[\s\-]+(?:v?\d[\d.]*|small|large)", re.IGNORECASE)
+"""What files a plural only: `cups-small`, but not `extra small`."""
 _SEPARATORS = re.compile(r"_+|(?<=[^\W\d])[.](?=[^\W\d])|\s+-+\s+")
 _CAPITAL = re.compile(r"(?<=[a-z]{2})(?<!\bMac)(?=[A-Z][a-z])")
 """Where a capital begins a word: `BlackBear`, but not `MacBook`."""
@@ -247,19 +255,17 @@ def read_codes(data: DataSet, named: Collection[str]) -> tuple[dict[str, str], t
         A table of class → name from WordNet, and the classes whose only name is another code.
     """
     left = [name for name in data.class_names if name not in named]
-    numbered = {name: int(found[1]) for name in left if (found := _WORDNET.match(name))}
-    numbered = {name: number for name, number in numbered.items() if number in synsets()}
-    known = _told_apart({name: synsets()[number] for name, number in numbered.items()})
+    matches = {name: _WORDNET.match(name) for name in left}
+    numbers = {name: int(found[1]) for name, found in matches.items() if found}
+    known = _told_apart({name: synsets()[number] for name, number in numbers.items() if number in synsets()})
     return known, tuple(name for name in left if is_code(name) and name not in known)
 
 
 def _told_apart(found: Mapping[str, Synset]) -> dict[str, str]:
     times = Counter(as_read(word.text) for synset in found.values() for word in synset.words)
-    firsts = Counter(as_read(synset.words[0].text) for synset in found.values())
-    return {
-        name: synset.words[0].text if firsts[as_read(synset.words[0].text)] == 1 else _own(synset, times)
-        for name, synset in found.items()
-    }
+    firsts = {name: synset.words[0].text for name, synset in found.items()}
+    alike = Counter(map(as_read, firsts.values()))
+    return {name: text if alike[as_read(text)] == 1 else _own(found[name], times) for name, text in firsts.items()}
 
 
 def _own(synset: Synset, times: Mapping[str, int]) -> str:
@@ -394,7 +400,7 @@ def read_names(typed: Sequence[str], taken: Iterable[str] = ()) -> tuple[list[st
 
 
 def _cleaned(typed: str, siblings: Sequence[str], numbered: bool) -> str:
-    name = _without_brackets(unicodedata.normalize("NFC", typed).strip(), siblings)
+    name = _without_brackets(tidy(typed), siblings)
     name = (_NUMBER if numbered else _LISTED).sub("", name, count=1)
     return _singular_name(_without_filing(separated(_VERSION.sub("", name))))
 
@@ -405,25 +411,31 @@ def separated(name: str) -> str:
     >>> separated("Black_Bear"), separated("BlackBear"), separated("bugs-and-insects"), separated("T-shirts")
     ('Black Bear', 'Black Bear', 'bugs and insects', 'T-shirts')
     """
-    name = _SEPARATORS.sub(" ", _CAPITAL.sub(" ", unicodedata.normalize("NFC", name)))
-    return " ".join(map(_without_hyphens, name.split()))
+    name = _SEPARATORS.sub(" ", _CAPITAL.sub(" ", tidy(name)))
+    return " ".join(map(_apart, name.split()))
 
 
-def _without_hyphens(word: str) -> str:
-    """Return a word without hyphens if WordNet has it only with spaces, or if it has several hyphens."""
-    if "-" not in word or any(map(str.isdigit, word)) or _known(word):
+def _apart(word: str) -> str:
+    """Return the words that WordNet has only apart, such as `golf course`; of several hyphens none is left.
+
+    >>> [_apart(word) for word in ("teddy-bear", "golfcourse", "snowman", "T-shirt", "step-by-step")]
+    ['teddy bear', 'golf course', 'snowman', 'T-shirt', 'step by step']
+    """
+    if any(map(str.isdigit, word)) or _known(word):
         return word
-    apart = word.replace("-", " ")
-    return apart if word.count("-") > 1 or _known(apart) else word
+    apart = [word.replace("-", " "), *(f"{word[:at]} {word[at:]}" for at in range(2, len(word) - 1))]
+    return apart[0] if word.count("-") > 1 else next(filter(_known, apart), word)
 
 
 def _without_brackets(name: str, siblings: Sequence[str]) -> str:
-    """Return a name without brackets. Their words stay if they are a kind of the name, or tell two classes apart."""
+    """Return a name without brackets. Their words stay if they say what its last word is, or tell two classes apart."""
     bare = _bare(name)
     if not bare:
         return name
     told_apart = sum(as_read(_bare(one)) == as_read(bare) for one in siblings) > 1
-    kinds = _kinds(separated(bare))
+    known = meanings(_singular(separated(bare).rpartition(" ")[2]).casefold())
+    above = {higher for _, number in known for higher in all_above(number)}
+    kinds = {word.text.casefold() for number in above for word in synsets()[number].words}
 
     def kept(brackets: re.Match[str]) -> str:
         return f" {brackets[1]} " if told_apart or brackets[1].strip().casefold() in kinds else " "
@@ -435,20 +447,21 @@ def _bare(name: str) -> str:
     return _BRACKETS.sub(" ", name).strip()
 
 
-def _kinds(name: str) -> set[str]:
-    """Return the words, in lower case, for what a name is in any meaning. If WordNet lacks it, its last word counts."""
-    known = meanings(name.casefold()) or meanings(_singular(name.split()[-1]).casefold())
-    above = {higher for _, number in known for higher in all_above(number)}
-    return {word.text.casefold() for number in above for word in synsets()[number].words}
-
-
 def _without_filing(name: str) -> str:
-    """Return a name without words that only file it, such as `final`, and without the number behind a plural."""
-    found = _LAST.fullmatch(name)
-    if not found or meanings(name.casefold()):
+    """Return a name without words that only file it, such as `batch2` and `final`, and without the number of a plural.
+
+    >>> [_without_filing(name) for name in ("batch2-apples", "Dog pictures", "cups small", "dogs v3", "tree imgs old")]
+    ['apples', 'Dog', 'cups', 'dogs', 'tree']
+    >>> [_without_filing(name) for name in ("motion picture", "old man", "extra small", "iPhone 12", "steam train")]
+    ['motion picture', 'old man', 'extra small', 'iPhone 12', 'steam train']
+    """
+    if _known(name):
         return name
-    word = found[1].split()[-1]
-    return found[1] if _is_plural(word) or (not found[2] and _known(word)) else name
+    rest = _FILED.sub("", name)
+    found = _FILED_PLURAL.fullmatch(rest)
+    if found and _singular_name(found[1]) != found[1]:
+        rest = found[1]
+    return name if rest == name else _without_filing(rest)
 
 
 def _singular_name(name: str) -> str:
@@ -473,10 +486,6 @@ def _singular(name: str) -> str:
 
 def _uses(word: str) -> int:
     return sum(found.tagged for found, _ in meanings(word))
-
-
-def _is_plural(word: str) -> bool:
-    return not meanings(word.casefold()) and _known(word)
 
 
 def _known(words: str) -> bool:
