@@ -428,12 +428,13 @@ def _apart(word: str) -> str:
 
 
 def _without_brackets(name: str, siblings: Sequence[str]) -> str:
-    """Return a name without brackets. Their words stay if they say what its last word is, or tell two classes apart."""
+    """Return a name without brackets. Their words stay if they are a kind of the name, or tell two classes apart."""
     bare = _bare(name)
     if not bare:
         return name
     told_apart = sum(as_read(_bare(one)) == as_read(bare) for one in siblings) > 1
-    known = meanings(_singular(separated(bare).rpartition(" ")[2]).casefold())
+    words = separated(bare).casefold()
+    known = meanings(words) or meanings(_singular(words.rpartition(" ")[2]))
     above = {higher for _, number in known for higher in all_above(number)}
     kinds = {word.text.casefold() for number in above for word in synsets()[number].words}
 
