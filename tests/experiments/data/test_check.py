@@ -175,7 +175,7 @@ def test_the_command_shown_leaves_out_what_was_typed_and_what_the_check_advises(
 
 
 def test_of_many_classes_the_smallest_are_shown_and_all_names(folder):
-    root = folder({f"THING {chr(97 + i)}": 2 + (i != 20) for i in range(26)})
+    root = folder({f"thing_{chr(97 + i)}": 2 + (i != 20) for i in range(26)})
     data = load_data(f"folder:{root}", clean=True)
     text = check_data(data).text(draw(data, 4, 2, 0))
     rows = [line for line in text.splitlines() if re.search(r" \d+ +\d+ +\d+$", line)]
