@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -140,6 +141,20 @@ class Bench:
         return self.everything if self._shows_history else History(self.everything.initial)
 
     @property
+    def word(self) -> float:
+        """The price of a word: the gain in value that a search demands for each word with meaning.
+
+        It is `Scale.word`. For fractions it is at least ln n / 2n with n base pictures, as luck raises the score of a
+        longer template more with few pictures. This is the price of a parameter in nats (BIC: Schwarz 1978), here taken
+        as a fraction. It is above half a point with fewer than 650 base pictures: 7.5 points with 20.
+
+        In a trial (125 searches, mostly ten classes) winners had 1.3 instead of 2.3 words with meaning, and the gain
+        differed by 0.4 points (95 % interval -0.5 to 1.2) from the gain with half a point for each word.
+        """
+        n = self._sampling.size
+        return max(self.scale.word, math.log(n) / (2 * n)) if self.scale.fractions else self.scale.word
+
+    @property
     def missing(self) -> int:
         """The number of templates that the step still wants."""
         return self.count - len(self.proposed)
@@ -242,9 +257,8 @@ class Bench:
                 rows = [[one.template, round(one.value, 6), round(one.loss, 6)] for one in tried]
                 self._journal.note("scored_only", step=self.step, rows=rows)
             note_scores(self._journal, "search", self.step, [one.score for one in self.proposed], self.refused)
-        best, units = self.everything.best, self._units
-        sampling = Sampling.of(best.n, None if units.labels is None else units.labels.tolist(), units.groups)
-        interval = score_interval(best.score.hits, sampling, bounds=(self.scale.low, self.scale.high))
+        best = self.everything.best
+        interval = score_interval(best.score.hits, self._sampling, bounds=(self.scale.low, self.scale.high))
         step = Step(self.step, tuple(self.proposed), tuple(self.refused), best, interval, len(tried))
         said = (self.step + 1, len(step.scored), self.scale.told(best.value), best.template)
         logger.info("step %d: %d new, best %s %r", *said)
@@ -260,6 +274,11 @@ class Bench:
             return nullcontext()
         self._ledger.clock.check_time()
         return keeping(self._ledger.clock)
+
+    @cached_property
+    def _sampling(self) -> Sampling:
+        """How the search units were drawn."""
+        return Sampling.of(self.everything.initial.n, self._units.labels, self._units.groups)
 
     @cached_property
     def _surrogate(self) -> Surrogate | None:

@@ -6,8 +6,8 @@ history of scores, so the language model is asked without any history. Its templ
 
 Each step starts from the best composition so far. The step scores this composition with each promising part added, and
 with each of its own parts left out. Some phrases help only beside another phrase ("lying on its side" beside "faded");
-filler never helps. Every word must earn its place: a longer composition must score higher by `Scale.word` for each
-extra word with meaning (`metrics.template.words`).
+filler never helps. Every word must earn its place: a longer composition must score higher by the price of a word
+(`Bench.word`) for each extra word with meaning (`metrics.template.words`).
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class Compose:
     asks_lm: ClassVar[bool] = True
     needs_lm: ClassVar[bool] = False
     passes_over: ClassVar[str] = (
-        "a longer template is preferred only if it scores half a point more for each further word with meaning"
+        "a longer template is preferred only if it scores half a point more, with few pictures several, for each "
+        "further word with meaning"
     )
     Settings: ClassVar[type[BaseModel]] = ComposeSettings
 
@@ -153,7 +154,7 @@ class Compose:
         tried = list(islice(new, most))
         self._wordings |= {text: wordings[text] for text in tried}
         for one in bench.try_(tried, promising_only=self._promising_only(len(bench.class_names))):
-            self._worth[one.template] = worth(one, bench.scale.word)
+            self._worth[one.template] = worth(one, bench.word)
             parts = wordings[one.template].parts
             rank = one.rank if len(parts) == len(self._start.parts) + 1 else _NO_RANK
             for part in parts:

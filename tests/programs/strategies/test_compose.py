@@ -56,17 +56,18 @@ def test_parts_that_help_are_put_together_and_the_others_left_out(scripted: Make
 
 
 @pytest.mark.usefixtures("no_phrases")
-def test_a_word_costs_what_the_rewards_scale_says(scripted: Make, as_list: AsList) -> None:
+def test_a_word_costs_what_the_scale_says_and_more_with_few_base_pictures(scripted: Make, as_list: AsList) -> None:
     short, long = score("a dark <CLASS>.", 0.5), replace(score("a dark, old <CLASS>.", 0.5), value=0.5 + WORD / 2)
     assert worth(replace(short, loss=0.9), WORD) > worth(short, WORD) > worth(long, WORD)
     assert worth(short, WORD) < worth(replace(long, value=0.5 + 2 * WORD), WORD)
     dark, both = "a dark photo of a <CLASS>.", "a dark photo of a <CLASS>, upside down."
-    for scale, best in ((Scale(word=0.12), dark), (FRACTION, both)):
+    cases = ((Scale(word=0.12), 1, dark), (FRACTION, 1, both), (FRACTION, 100, dark), (Scale(low=-1), 100, both))
+    for scale, variants, best in cases:
         lm, _ = scripted(as_list(both))
         reward: Any = worded()
-        reward.scale = scale
+        reward.scale, reward.groups = scale, [str(unit // variants) for unit in range(1000)]
         found = run(Compose(words=1), reward, lm, steps=1, candidates_per_step=1)
-        assert found.steps[1].scored[0].template == best, "one word more is worth 0.1"
+        assert found.steps[1].scored[0].template == best, "one word more is worth 0.1: less than ln 10 / 20"
 
 
 def test_what_is_proposed_is_short_and_of_words_that_were_tried() -> None:
