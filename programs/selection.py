@@ -108,7 +108,7 @@ class ScoreTable:
         evidence: (1 + T, n), the numbers by which templates are compared: minus the logarithm of the right class's
             place; the hits if there are no places.
         words: (1 + T,), the length of each template: its words with meaning (`metrics.template.words`).
-        classes: the class of each unit; None if units do not have one class each.
+        classes: the class of each unit; None for each unit if units do not have one class each.
         draws: the draw of each unit, equal for variants of one base picture.
     """
 
@@ -116,7 +116,7 @@ class ScoreTable:
     losses: Doubles
     evidence: Doubles
     words: NDArray[np.int64]
-    classes: Sequence[Hashable] | None
+    classes: Sequence[Hashable]
     draws: Sequence[Hashable]
 
     @classmethod
@@ -127,23 +127,23 @@ class ScoreTable:
         places = [score.places for score in scores if score.places is not None]
         evidence = -np.log(np.stack(places)) if len(places) == len(scores) else hits
         n = hits.shape[1]
-        labels = None if units.labels is None or len(units.labels) != n else units.labels.tolist()
+        labels = [None] * n if units.labels is None or len(units.labels) != n else units.labels.tolist()
         length = np.array([words(score.template) for score in scores])
         return cls(hits, losses, evidence, length, labels, [(part, name) for name in units.groups or range(n)])
 
     def take(self, units: NDArray[np.bool_]) -> ScoreTable:
         """Return the table of the units in a mask, (n,)."""
         chosen = np.flatnonzero(units).tolist()
-        classes = None if self.classes is None else [self.classes[i] for i in chosen]
         hits, losses, evidence = (rows[:, chosen] for rows in (self.hits, self.losses, self.evidence))
-        return ScoreTable(hits, losses, evidence, self.words, classes, [self.draws[i] for i in chosen])
+        classes, draws = ([names[i] for i in chosen] for names in (self.classes, self.draws))
+        return ScoreTable(hits, losses, evidence, self.words, classes, draws)
 
     def pooled(self, other: ScoreTable) -> ScoreTable:
         """Return one table with the units of both tables. The templates of both are the same."""
-        classes = None if self.classes is None or other.classes is None else [*self.classes, *other.classes]
         both = ((self.hits, other.hits), (self.losses, other.losses), (self.evidence, other.evidence))
         hits, losses, evidence = map(np.hstack, both)
-        return ScoreTable(hits, losses, evidence, self.words, classes, [*self.draws, *other.draws])
+        classes, draws = [*self.classes, *other.classes], [*self.draws, *other.draws]
+        return ScoreTable(hits, losses, evidence, self.words, classes, draws)
 
     @cached_property
     def sampling(self) -> Sampling:
@@ -236,9 +236,8 @@ def chosen_without(searched: ScoreTable, selection: ScoreTable) -> Doubles:
 
 def folds(table: ScoreTable) -> NDArray[np.int64]:
     """Return the fold of each unit, (n,). The draws are dealt into the folds, class after class."""
-    classes = table.classes or [None] * len(table.draws)
-    of_draw = dict(zip(reversed(table.draws), reversed(classes), strict=True))  # the class of its first unit
-    place = {name: i for i, name in enumerate(dict.fromkeys(classes))}
+    of_draw = dict(zip(reversed(table.draws), reversed(table.classes), strict=True))  # the class of its first unit
+    place = {name: i for i, name in enumerate(dict.fromkeys(table.classes))}
     dealt = sorted(dict.fromkeys(table.draws), key=lambda draw: place[of_draw[draw]])
     fold = {draw: i % FOLDS for i, draw in enumerate(dealt)}
     return np.array([fold[draw] for draw in table.draws], dtype=np.int64)

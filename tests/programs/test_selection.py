@@ -344,7 +344,7 @@ def test_what_only_equals_the_initial_template_is_not_taken_for_being_short() ->
 
     def table(short: Any) -> ScoreTable:
         hits = np.stack([initial, best, short]).astype(np.float64)
-        return ScoreTable(hits, np.ones_like(hits), hits, np.array([5, 6, 1]), None, draws)
+        return ScoreTable(hits, np.ones_like(hits), hits, np.array([5, 6, 1]), [None] * n, draws)
 
     difference = table(equal).hits[1] - table(equal).hits[2]
     error = math.sqrt(table(equal).sampling.these(difference).value)
