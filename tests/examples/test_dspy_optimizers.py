@@ -284,7 +284,7 @@ def searched(strategy: Any, writer: Any, reward: Any = None, units: Any = None, 
 
 def test_copro_needs_values_alone_and_gepa_says_that_it_needs_more() -> None:
     result = searched(Copro(), Writer(*PROPOSALS), steps=2, candidates_per_step=3)
-    assert (result.choice.template, result.proposed) == (PLANTED, 6)
+    assert (result.history.best.template, result.proposed) == (PLANTED, 6)  # four units are too few to choose it
     with pytest.raises(InputError, match=r"^GEPA learns .* choose COPRO, .* or another strategy\.$"):
         searched(Gepa(), Writer())
 

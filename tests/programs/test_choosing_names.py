@@ -7,10 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.calibration import cross_entropies
-from ipo_prompts.metrics.classification import EncodedPictures
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.sampling import Numbers
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs import naming
+from ipo_prompts.programs.candidates import candidates_of
 from ipo_prompts.programs.naming import choose_names, find_names
 
 
@@ -105,6 +110,27 @@ def test_a_variant_does_not_judge_the_name_that_its_twin_chose() -> None:
     assert find_names(texts, candidates, apart).held.hits == 1 / 4
     found = find_names(texts, candidates, twins)
     assert found.held.hits == 0 and found.chosen.tolist() == [0, 1, 2, 3]
+
+
+def test_a_harmful_name_does_not_come_in_with_names_that_gain(clip: Clip) -> None:
+    """Each class has another word for its name, such as "moo-cow"; all words for it are tried."""
+    data = draw(load_data("embedded:upside-down+noise", seed=0), shots=4, selection_shots=0, seed=0)
+    right = data.class_names
+    learnt, test = (ClipReward(clip, right).examples(data.examples(part)) for part in ("search", "test"))
+    typed: list[str] = []
+    for name, others in zip(right, candidates_of(right, [[]] * len(right)), strict=True):
+        typed.append(next((other for other in others if other not in (*typed, *right)), str(name)))
+    candidates = candidates_of(typed, [[str(name)] for name in right])
+    texts = list(dict.fromkeys([*typed, *(name for own in candidates for name in own)]))
+    rows = [[label, *map(texts.index, own)] for label, own in enumerate(candidates)]
+    every = class_embeddings(clip, [BASELINE], texts)
+    pictures = replace(learnt, features=clip.logit_scale * learnt.features, groups=tuple(map(str, range(len(learnt)))))
+    cow, given = typed.index("moo-cow"), np.arange(len(typed))
+    without_check, chosen = choose_names(every, rows, pictures, 0)[0], find_names(every, rows, pictures).chosen
+    assert texts[without_check[cow]] == "cattle" and texts[chosen[cow]] == "moo-cow"
+    hits = [(test.features @ every[names].T).argmax(axis=1) == test.labels for names in (given, without_check, chosen)]
+    assert [row[test.labels == cow].sum() for row in hits] == [1, 0, 1]
+    assert hits[2].mean() > hits[0].mean() + 0.05 and (chosen != given).sum() > 20
 
 
 def test_two_classes_never_share_a_text() -> None:
