@@ -55,6 +55,8 @@ _NUMBERED = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
+_JOINED = re.compile(r"\b(?:and|or|of|in|with)\b|&", re.IGNORECASE)
+"""Words that join the parts of a name: the last word alone is then not put in the singular."""
 _BRACKETS = re.compile(r"[\s_]*[(\[{]([^()\[\]{}]*)[)\]}]")
 _NUMBER = re.compile(_NO_AIRCRAFT + r"\d+\s*[._)\-]\s*(?=\S)")
 _LISTED = re.compile(r"\A(?:0\d*[\s._)\-]+|\d+(?:\)|\.\s|\s+-\s)\s*)(?=\S)")
@@ -467,6 +469,8 @@ def _without_filing(name: str) -> str:
 
 def _singular_name(name: str) -> str:
     """Return a name with its last word in the singular; a name that WordNet has only if its singular is more usual."""
+    if _JOINED.search(name):
+        return name
     lower = name.casefold()
     if meanings(lower):
         usual = [one for one in singulars(lower) if _uses(one) > RARE * max(_uses(lower), 1)]
