@@ -34,12 +34,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.arrays import Doubles, Floats, spread
 from ipo_prompts.metrics.calibration import (
     BOUNDS,
     best_temperature,
@@ -54,6 +53,8 @@ WEIGHTS = (0.0, *(2.0**power for power in range(-6, 7)))
 """The weights a that are tried; 0 adds nothing to the words."""
 MOST_ROUNDS = 16
 """The most rounds of leaving pictures out. If a class has more pictures, a round leaves out several of them."""
+JUDGES = 4_000
+"""The most left-out pictures that judge; of more, an evenly spread part does."""
 TEMPERATURES = np.geomspace(*BOUNDS, 18)
 """The temperatures at which the losses of weights are compared, each about 1.4 times the one before."""
 PENALTY = 0.003
@@ -81,6 +82,10 @@ class Linear:
     def logits(self, features: Floats | Doubles) -> Doubles:
         """Return the logits of each picture: float64 (n, C). `features` are (n, D), unit rows."""
         return np.asarray(features @ self.rows.T + self.bias, dtype=np.float64)
+
+    def times(self, weight: float) -> Linear:
+        """Return the classifier whose logits are `weight` times as large."""
+        return Linear(weight * self.rows, weight * self.bias)
 
     def centred(self, present: Numbers) -> Linear:
         """Return the classifier less its mean over the classes that have pictures; the other classes get 0.
@@ -126,33 +131,50 @@ Words = Callable[[Floats], Floats]
 """A function that returns the logits by words, float32 (n, C), of features, float32 (n, D)."""
 
 
-Learn = Callable[[Labelled], Linear | None]
-"""A way to learn a classifier from pictures."""
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """The sums over pictures that classifiers are learnt from. The sums of some pictures can be taken away again.
 
+    Attributes:
+        sums: the sum of the features of each class, float64 (C, D).
+        counts: the number of pictures of each class, (C,).
+        squares: the sum of f fᵀ over all features f, float64 (D, D).
+    """
 
-def class_means(pictures: Labelled) -> Linear:
-    """Return the classifier whose rows are the mean features of classes, scaled to length 1; 0 for an empty class."""
-    sums = np.zeros((pictures.classes, pictures.features.shape[1]))
-    np.add.at(sums, pictures.labels, pictures.features)
-    norms = np.linalg.norm(sums, axis=1, keepdims=True)
-    return Linear(sums / np.where(norms > 0, norms, 1), np.zeros(pictures.classes))
+    sums: Doubles
+    counts: Numbers
+    squares: Doubles
 
+    @classmethod
+    def of(cls, pictures: Labelled) -> Moments:
+        """Return the sums over pictures."""
+        features, order = pictures.features.astype(np.float64), pictures.labels.argsort(kind="stable")
+        counts = np.bincount(pictures.labels, minlength=pictures.classes)
+        sums, present = np.zeros((pictures.classes, features.shape[1])), np.flatnonzero(counts)
+        sums[present] = np.add.reduceat(features[order], (counts.cumsum() - counts)[present])
+        return cls(sums, counts, features.T @ features)
 
-def discriminant(pictures: Labelled) -> Linear | None:
-    """Learn the discriminant from pictures; None if no class has two different pictures."""
-    sums = np.zeros((pictures.classes, pictures.features.shape[1]))
-    np.add.at(sums, pictures.labels, pictures.features)
-    counts = np.bincount(pictures.labels, minlength=pictures.classes)
-    means = sums / np.maximum(counts, 1)[:, None]
-    apart = pictures.features - means[pictures.labels]
-    scatter = apart.T @ apart
-    spread = float(np.trace(scatter))
-    if spread < 1e-9:
-        return None
-    width = len(scatter)
-    ridge = spread / (len(pictures.labels) - 1)
-    rows = np.asarray(width * np.linalg.solve(scatter + ridge * np.eye(width), means.T).T, dtype=np.float64)
-    return Linear(rows, -0.5 * (rows * means).sum(axis=1)).centred(np.flatnonzero(counts))
+    def without(self, other: Moments) -> Moments:
+        """Return the sums over these pictures without the pictures of `other`."""
+        return Moments(self.sums - other.sums, self.counts - other.counts, self.squares - other.squares)
+
+    def class_means(self) -> Linear:
+        """Return the classifier whose rows are the mean features of classes, scaled to length 1; 0 for no picture."""
+        norms = np.linalg.norm(self.sums, axis=1, keepdims=True)
+        rows = np.where(self.counts[:, None] > 0, self.sums / np.where(norms > 0, norms, 1), 0)
+        return Linear(rows, np.zeros(len(self.counts)))
+
+    def discriminant(self) -> Linear | None:
+        """Learn the discriminant; None if no class has two different pictures."""
+        means = np.where(self.counts[:, None] > 0, self.sums / np.maximum(self.counts, 1)[:, None], 0)
+        scatter = self.squares - self.sums.T @ means
+        spread = float(np.trace(scatter))
+        if spread < 1e-9:
+            return None
+        width = len(scatter)
+        ridge = spread / (self.counts.sum() - 1)
+        rows = np.asarray(width * np.linalg.solve(scatter + ridge * np.eye(width), means.T).T, dtype=np.float64)
+        return Linear(rows, -0.5 * (rows * means).sum(axis=1)).centred(np.flatnonzero(self.counts))
 
 
 def around_words(words: Words, pictures: Labelled) -> Linear:
@@ -239,20 +261,30 @@ def blend(words: Words, pictures: Labelled) -> Blend:
         pictures: at least one labelled picture.
     """
     masks, taught = list(left_out_in_turn(pictures)), pictures.teaching()
+    every = Moments.of(taught)
     if not masks:
         temperature = best_temperature(words(pictures.features), pictures.labels)
-        return Blend(1.0, around_words(words, taught), class_means(taught), temperature, loss=0.0, sure=False)
+        return Blend(1.0, around_words(words, taught), every.class_means(), temperature, loss=0.0, sure=False)
     places, counts = _places(pictures)
-    apart = _held(discriminant, pictures, masks)
-    many = np.median(counts) >= FEW and apart is not None
-    learn = discriminant if many else partial(around_words, words)
-    weights = WEIGHTS if many else (0.0, 1.0)
-    held = apart if many else _held(learn, pictures, masks)
-    whole = learn(taught)
-    assert held is not None and whole is not None  # what can learn from some of the pictures can learn from all
-    alone = [logits for logits in (_held(class_means, pictures, masks), apart) if logits is not None]
+    staying = [every.without(Moments.of(pictures.teaching(mask))) for mask in masks]
+    alone = [_left_out([one.class_means() for one in staying], pictures, masks)]
+    # The logits of the discriminant shrink as one over the number of pictures; they are scaled to that of all.
+    shares = [float(np.mean(~mask)) for mask in masks]
+    learnt = [one.times(share) for one, share in zip(map(Moments.discriminant, staying), shares, strict=True) if one]
+    if len(learnt) == len(masks):
+        alone.append(_left_out(learnt, pictures, masks))
+    weights: tuple[float, ...] = WEIGHTS
+    whole = every.discriminant()
+    if np.median(counts) >= FEW and whole and len(alone) == 2:
+        held, by_pictures = alone[1], whole
+    else:
+        weights, by_pictures = (0.0, 1.0), every.class_means()
+        held = _left_out([around_words(words, pictures.teaching(~mask)) for mask in masks], pictures, masks)
+        whole = around_words(words, taught)
     numbers = np.concatenate([np.flatnonzero(mask) for mask in masks])
     rounds = np.repeat(np.arange(len(masks)), [np.count_nonzero(mask) for mask in masks])
+    judges = spread(len(numbers), JUDGES)
+    numbers, rounds, held, alone = numbers[judges], rounds[judges], held[judges], [logits[judges] for logits in alone]
     labels, by_words = pictures.labels[numbers], words(pictures.features[numbers])
 
     def logits_of(choice: int) -> Floats:
@@ -263,21 +295,30 @@ def blend(words: Words, pictures: Labelled) -> Blend:
     for choice in range(len(weights)):  # of equal losses the first counts: the smallest weight
         logits = logits_of(choice)
         hits[choice] = logits.argmax(axis=1) == labels
-        losses[choice] = [cross_entropies(logits, labels, temperature) for temperature in TEMPERATURES]
+        losses[choice] = _at_all_temperatures(logits, labels)
     best, anew = _lowest(losses), 0
     for one in range(len(masks)):
         anew += int(hits[_lowest(losses[:, :, rounds != one]), rounds == one].sum())
     temperature = matched_temperature(logits_of(best), expected_accuracy(anew, len(labels), pictures.classes))
-    stayed = 1 - len(labels) / (len(masks) * len(pictures.labels))  # the share that a round learns from
+    stayed = 1 - float(np.mean(masks))  # the share that a round learns from
     a = weights[best]
     return Blend(
         a,
-        Linear(a * whole.rows, a * whole.bias),
-        whole if many else class_means(taught),
+        whole.times(a),
+        by_pictures,
         round(temperature * stayed**0.5, 4),
         loss=float(losses[best].mean(axis=1).min()),
         sure=bool(np.median(counts) >= FEWEST) and _beats_chance(alone, labels, places[numbers]),
     )
+
+
+def _at_all_temperatures(logits: Floats, labels: Numbers) -> Doubles:
+    """Return the losses of m pictures at each of `TEMPERATURES`, (temperatures, m), in nats, as exact as float32."""
+    apart = logits - logits.max(axis=1, keepdims=True)
+    right = apart[np.arange(len(labels)), labels]
+    inverse = (1 / TEMPERATURES).astype(np.float32)
+    sums = (np.exp(one * apart).sum(axis=1, dtype=np.float64) for one in inverse)
+    return np.stack([np.log(total) - one * right for total, one in zip(sums, inverse, strict=True)])
 
 
 def _lowest(losses: Doubles) -> int:
@@ -305,17 +346,9 @@ def _beats_chance(alone: Sequence[Doubles], labels: Numbers, places: Numbers) ->
     return bool(binom.sf(max(map(np.count_nonzero, found)) - 1, n, share) <= CHANCE)
 
 
-def _held(learn: Learn, pictures: Labelled, masks: Sequence[Any]) -> Doubles | None:
+def _left_out(learnt: Sequence[Linear], pictures: Labelled, masks: Sequence[Any]) -> Doubles:
     """Return the logits by pictures of the left-out pictures, mask after mask: float64 (m, C).
 
-    For each mask a classifier is learnt from the pictures that stay. Return None if one cannot be learnt. The logits of
-    the discriminant shrink as one over the number of pictures. So they are scaled to the number of all.
+    `learnt` has the classifier that was learnt from the pictures that stay, for each mask.
     """
-    found = []
-    for mask in masks:
-        learnt = learn(pictures.teaching(~mask))
-        if learnt is None:
-            return None
-        share = np.mean(~mask) if learn is discriminant else 1.0
-        found.append(share * learnt.logits(pictures.features[mask]))
-    return np.concatenate(found)
+    return np.concatenate([one.logits(pictures.features[mask]) for one, mask in zip(learnt, masks, strict=True)])

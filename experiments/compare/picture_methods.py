@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from ipo_prompts.experiments.compare.methods import (
 )
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.blend import Labelled, Learn, blend, class_means, discriminant
+from ipo_prompts.metrics.blend import Labelled, Linear, Moments, blend
 from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.template import BASELINE, as_read
 
@@ -30,13 +30,13 @@ class FromPictures(Method):
     The classifier is used alone, without words, or beside the text; see `metrics/blend.py`.
     """
 
-    def __init__(self, label: str, learn: Learn, *, text: bool = False) -> None:
+    def __init__(self, label: str, learn: Callable[[Moments], Linear | None], *, text: bool = False) -> None:
         """Make a method that is called `label`. If `text`, it also uses the hand-written or the baseline template."""
         self.label, self.learn, self.text = label, learn, text
 
     def differs(self, config: RunConfig) -> str:
         """See `Method`."""
-        if self.learn is class_means:
+        if self.learn is Moments.class_means:
             return ""
         same = "a picture is encoded with the clean transform that all methods see, without crops"
         if not self.text:
@@ -53,7 +53,7 @@ class FromPictures(Method):
         pictures, names, clip = seen(lesson), lesson.class_names, lesson.clip
         texts = Templates(clip, (lesson.hand_written or BASELINE,)).class_embeddings(names) if self.text else None
         if texts is None:
-            found = self.learn(pictures)
+            found = self.learn(Moments.of(pictures))
         else:
             found = blend(partial(logits_of, clip, classes=texts), pictures).added
         if found is None:
@@ -72,9 +72,9 @@ class FromPictures(Method):
         return FittedLogits(logits)
 
 
-CLASS_MEAN = FromPictures("the nearest class mean", class_means)
-GDA = FromPictures("GDA", discriminant)
-GDA_TEXT = FromPictures("GDA with text", discriminant, text=True)
+CLASS_MEAN = FromPictures("the nearest class mean", Moments.class_means)
+GDA = FromPictures("GDA", Moments.discriminant)
+GDA_TEXT = FromPictures("GDA with text", Moments.discriminant, text=True)
 
 
 def seen(lesson: Lesson) -> Labelled:
