@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -266,18 +265,15 @@ class FeatureStore:
         return rows
 
 
-# Class embeddings of a template with a list of class names. They are computed once and kept in memory and on disk.
+# Class embeddings of a template with a list of class names. They are computed once and kept in memory.
 #
 # An entry is one template with one list of classes, and it is encoded alone. Floating-point sums depend on which texts
-# are encoded together. If single texts were kept and used in another call, a score would depend on earlier calls. With
-# whole entries a score has the same bits whether its embeddings come from the store or are made again. This costs
-# little: templates share only their beginnings, and a beginning is one path of tokens for all classes.
+# are encoded together. If single texts were kept and used in another call, a score would depend on earlier calls. This
+# costs little: templates share only their beginnings, and a beginning is one path of tokens for all classes.
 
 
 IN_MEMORY = 256 * 2**20
-"""The most bytes of embeddings that are kept in memory."""
-ON_DISK = 2**30
-"""The most bytes of embeddings that are kept on disk; the oldest embeddings are deleted first."""
+"""The most bytes of embeddings that are kept."""
 
 
 class TextStore:
@@ -285,78 +281,30 @@ class TextStore:
 
     Args:
         clip: the CLIP that encodes.
-        path: the path of the file.
     """
 
-    def __init__(self, clip: Clip, path: Path) -> None:
+    def __init__(self, clip: Clip) -> None:
         self.clip = clip
-        self._table = VectorTable(path, clip.fingerprint)
         self._recent: dict[str, Floats] = {}
-        self.encoded = 0
-        """The number of templates that this object had to encode; the others came from the file."""
 
     def encode(self, templates: Sequence[str], class_names: Sequence[str]) -> list[Floats]:
-        """Return a list with the class embeddings of each template: float32 (C, D), unit rows.
-
-        Raises:
-            InputError: the file cannot be written.
-        """
-        keys = [_key(template, class_names) for template in templates]
-        found = {key: self._recent[key] for key in keys if key in self._recent}
-        if lacking := {key: one for key, one in zip(keys, templates, strict=True) if key not in found}:
-            found |= self._table.use(partial(self._all, templates=lacking, class_names=class_names))
-        self._recent = {key: one for key, one in self._recent.items() if key not in found} | found
-        while len(self._recent) > 1 and sum(one.nbytes for one in self._recent.values()) > IN_MEMORY:
-            del self._recent[next(iter(self._recent))]  # the first entry is the one used longest ago
-        return [found[key] for key in keys]
-
-    def _all(
-        self, database: sqlite3.Connection, templates: Mapping[str, str], class_names: Sequence[str]
-    ) -> dict[str, Floats]:
-        """Return the embeddings of each key; `templates` maps keys to templates.
-
-        Embeddings that the file lacks are made, and stored in one commit: a commit takes as long as encoding a text.
-        """
+        """Return a list with the class embeddings of each template: float32 (C, D), unit rows, read-only."""
         from ipo_prompts.metrics.text_tower import encode_templates
 
-        shape, found, made = (len(class_names), self.clip.width), dict[str, Floats](), dict[str, Floats]()
-        for key, template in templates.items():
-            if (flat := self._table.get(database, key, shape[0] * shape[1])) is not None:
-                found[key] = flat.reshape(shape)
-                continue
-            self.encoded += 1
-            with self.clip.timed("text"):
-                made[key] = encode_templates(self.clip.model, self.clip.tokenizer, [template], class_names)[0]
-        if made:
-            found.update(zip(made, self._table.put(database, list(made), list(made.values())), strict=True))
-            if not self._table.read_only:
-                _bound(database)
-        for embeddings in found.values():
-            embeddings.setflags(write=False)
-        return found
-
-
-def _key(template: str, class_names: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps([template, *written(class_names)]).encode()).hexdigest()
-
-
-def _bound(database: sqlite3.Connection) -> None:
-    """Delete the oldest embeddings while the file has more than `ON_DISK` bytes in use. SQLite reuses their pages."""
-    dropped = 1
-    while dropped and _used(database) > ON_DISK:
-        with database:  # delete an eighth at once, so that this is seldom needed
-            dropped = database.execute(
-                "DELETE FROM vectors WHERE rowid IN "
-                "(SELECT rowid FROM vectors ORDER BY rowid LIMIT max(1, (SELECT count(*) FROM vectors) / 8))"
-            ).rowcount
-
-
-def _used(database: sqlite3.Connection) -> int:
-    """Return how many bytes of a database file are in use."""
-    pages, free, size = (
-        int(database.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
-    )
-    return (pages - free) * size
+        names = json.dumps(written(class_names))
+        found: dict[str, Floats] = {}
+        for template in dict.fromkeys(templates):
+            rows = self._recent.get(template + names)
+            if rows is None:
+                with self.clip.timed("text"):
+                    rows = encode_templates(self.clip.model, self.clip.tokenizer, [template], class_names)[0]
+                rows.setflags(write=False)
+            found[template] = rows
+        kept = {template + names: rows for template, rows in found.items()}
+        self._recent = {key: rows for key, rows in self._recent.items() if key not in kept} | kept
+        while len(self._recent) > 1 and sum(one.nbytes for one in self._recent.values()) > IN_MEMORY:
+            del self._recent[next(iter(self._recent))]  # the first entry is the one used longest ago
+        return [found[template] for template in templates]
 
 
 def as_features(given: Any, width: int, what: str) -> Floats:

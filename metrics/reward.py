@@ -193,8 +193,7 @@ class EmbeddingReward(ABC):
     Args:
         clip: the encoder.
         class_names: the classes that compete, in the order of their labels.
-        store: the store of picture features; class embeddings are stored beside it. None for the store in the user's
-            cache.
+        store: the store of picture features; None for the store in the user's cache.
         also_fit: the names of classes that are only used later (the new classes). Templates must be short enough for
             these names too.
     """
@@ -214,7 +213,7 @@ class EmbeddingReward(ABC):
         self.class_names = tuple(class_names)
         self.also_fit = tuple(also_fit)
         self.store = store or FeatureStore(clip)
-        self.texts = TextStore(clip, self.store.path.with_name("texts.sqlite"))
+        self.texts = TextStore(clip)
 
     def renamed(self, class_names: Sequence[str]) -> Self:
         """Return a copy of the reward with other names for the same classes, in the same order."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
@@ -30,7 +29,6 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, Score, by_embeddings, pseudo_values, scale_of
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.metrics.template import BASELINE
-from support.clips import changed
 from support.ensembles import ensemble_score
 
 
@@ -272,8 +270,6 @@ def test_new_classes_must_fit_but_do_not_compete(clip: Clip, tmp_path: Path) -> 
 def test_features_are_kept_in_the_users_cache_by_default(clip: Clip, cache: Path) -> None:
     reward = ClipReward(clip, ["cat"])
     assert reward.store.path.is_relative_to(cache)
-    reward.score(["a <CLASS>"], EncodedPictures(clip.encode_texts(["a cat"]), np.array([0])))
-    assert [path.name for path in reward.store.path.parent.glob("texts.sqlite")]  # class embeddings beside them
 
 
 def test_copies_share_the_reward(reward: ClipReward) -> None:
@@ -402,10 +398,3 @@ def test_a_scale_that_is_none_is_refused() -> None:
     assert scale_of(object()) is FRACTION
     with pytest.raises(InputError, match="scale of the reward SimpleNamespace is float and no Scale"):
         scale_of(SimpleNamespace(scale=1.0))
-
-
-def test_class_embeddings_of_two_clips_are_kept_apart(clip: Clip, tmp_path: Path) -> None:
-    for one in (clip, changed(clip, fingerprint="0" * 64)):
-        ClipReward(one, ["cat"], FeatureStore(one, tmp_path)).score([BASELINE], pictures(clip, [0]))
-    with sqlite3.connect(tmp_path / "texts.sqlite") as table:
-        assert table.execute("SELECT COUNT(DISTINCT clip) FROM vectors").fetchone() == (2,)
