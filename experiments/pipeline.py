@@ -40,7 +40,7 @@ from ipo_prompts.experiments.run.result import (
 from ipo_prompts.experiments.run.sealed import SealedTest, encode_sealed, open_test
 from ipo_prompts.experiments.run.searching import program_of, search_in
 from ipo_prompts.experiments.run.tested_before import check_countable, told
-from ipo_prompts.experiments.tracking import Tracker, summary_of, tracking
+from ipo_prompts.experiments.tracking import Tracker, summary_of
 from ipo_prompts.metrics.blend import FEWEST
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.clock import BudgetReached, now
@@ -106,7 +106,7 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any) -> R
     with closing(Journal(folder, started)) as journal:
         if not resume and journal.events:  # another process began the run between the first check and the lock
             raise _taken(folder)
-        with tracking(config, folder, ui) as tracker:
+        with Tracker(config, folder, ui) as tracker:
             _announce(prepared, journal, ui)
             searched = search_in(prepared, journal, ui, tracker.step)
             program = program_of(prepared, searched)

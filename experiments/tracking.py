@@ -32,34 +32,6 @@ AS = {"names": "names", "template": "words", "other names": "words", "pictures":
 """The name of the score after each step; `words` is the score of template and names together."""
 
 
-class Tracker:
-    """Logs a run in a `with` block. This base class logs nothing."""
-
-    def __enter__(self) -> Tracker:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        """End the log. An exception that ended the `with` block is raised further."""
-
-    def step(self, step: Step, ledger: Ledger) -> None:
-        """Log a finished step. A resumed run calls this for its earlier steps again."""
-
-    def finish(self, numbers: dict[str, Any]) -> None:
-        """Log the numbers and templates of a result, by name, and the files of the run directory."""
-
-
-def tracking(config: RunConfig, folder: Path, ui: Ui, **cell: Any) -> Tracker:
-    """Return the tracker that `config.track` names. For errors see `WandbTracker`.
-
-    Args:
-        config: the settings of the run.
-        folder: the run directory, which must exist.
-        ui: shows warnings.
-        **cell: for a cell of a grid, its record; it is logged in place of the settings.
-    """
-    return Tracker() if config.track == "none" else WandbTracker(cell or config.model_dump(), folder, ui)
-
-
 def summary_of(result: RunResult) -> dict[str, Any]:
     """Return the numbers and templates of a result, by name.
 
@@ -88,23 +60,37 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     }
 
 
-class WandbTracker(Tracker):
-    """Logs settings, steps, the summary, and the run directory as an artifact to W&B.
+class Tracker:
+    """Logs settings, steps, the summary, and the run directory as an artifact to W&B, in a `with` block.
 
-    A resumed run stays the same W&B run, because its id is computed from the start event of the journal. W&B ignores
-    steps that its run has already; an offline log is written again from the first step.
+    With `track=none` it logs nothing. A resumed run stays the same W&B run, because its id is computed from the start
+    event of the journal. W&B ignores steps that its run has already; an offline log is written again from the first
+    step.
+
+    Args:
+        config: the settings of the run.
+        folder: the run directory, which must exist.
+        ui: shows warnings.
+        **cell: for a cell of a grid, its record; it is logged in place of the settings.
 
     Raises:
         InputError: W&B is not installed, or a run directory or a grid's folder holds settings for it.
     """
 
-    def __init__(self, settings: dict[str, Any], folder: Path, ui: Ui) -> None:
+    def __init__(self, config: RunConfig, folder: Path, ui: Ui, **cell: Any) -> None:
+        self._settings, self._folder, self._ui = cell or config.model_dump(), folder, ui
+        if config.track == "none":
+            self._run = None
+            return
         try:
             import wandb
         except ImportError as error:
             raise InputError("track=wandb needs Weights & Biases: pip install wandb.") from error
         refuse_settings(folder, Path())  # W&B reads them where a person stands
-        self._wandb, self._settings, self._folder, self._ui = wandb, settings, folder, ui
+        self._wandb = wandb
+
+    def __enter__(self) -> Tracker:
+        return self
 
     @cached_property
     def _run(self) -> Any:
@@ -125,13 +111,13 @@ class WandbTracker(Tracker):
         return None
 
     def step(self, step: Step, ledger: Ledger) -> None:
-        """See `Tracker.step`."""
+        """Log a finished step. A resumed run calls this for its earlier steps again."""
         with self._surviving():
             if self._run:
                 self._run.log(_numbers_of(step, ledger), step=step.number + 1, commit=True)
 
     def finish(self, numbers: dict[str, Any]) -> None:
-        """See `Tracker.finish`."""
+        """Log the numbers and templates of a result, by name, and the files of the run directory."""
         with self._surviving():
             if self._run:
                 self._run.summary.update(redacted(numbers))
@@ -142,7 +128,7 @@ class WandbTracker(Tracker):
                 self._run.log_artifact(artifact)
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        """End the W&B run if it was begun; W&B prints where its log is."""
+        """End the W&B run if it was begun; W&B prints where its log is. An exception of the block is raised further."""
         if (run := vars(self).get("_run")) is None:
             return
         with self._surviving():

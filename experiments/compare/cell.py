@@ -28,7 +28,7 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepared import Prepared, prepare
 from ipo_prompts.experiments.run.tested_before import check_countable, count, name_of
-from ipo_prompts.experiments.tracking import tracking
+from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error
@@ -153,7 +153,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     task = sealed.task
     about = {"cell": cell.record(), "measure": task.measure, "unit": task.unit, "precision": config.precision}
-    with tracking(config, folder, ui, **cell.record()) as tracker:
+    with Tracker(config, folder, ui, **cell.record()) as tracker:
         try:
             fitted = method.fit(Lesson(prepared, dict(cell.settings), source.hand_written, folder, tracker))
             # 2. Evaluate only after learning.

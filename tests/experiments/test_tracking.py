@@ -16,7 +16,7 @@ from rich.console import Console
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.result import LanguageModels, Used
-from ipo_prompts.experiments.tracking import Tracker, summary_of, tracking
+from ipo_prompts.experiments.tracking import Tracker, summary_of
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.evidence import score_interval
 from ipo_prompts.metrics.sampling import Sampling
@@ -90,7 +90,7 @@ def test_all_of_a_run_is_in_its_offline_record(tmp_path: Path, ui: Ui, monkeypat
     wandb.teardown()  # W&B reads the environment once in a process
     monkeypatch.setenv("WANDB_RUN_GROUP", "mine")
     config = RunConfig(track="wandb", steps=3, lm_api_base="http://host/v1", task=f"{SECRET} pets")
-    with tracking(config, tmp_path, ui) as tracker:
+    with Tracker(config, tmp_path, ui) as tracker:
         for one in STEPS:
             tracker.step(one, Ledger())
         finish(tracker, tmp_path)
@@ -115,11 +115,11 @@ def test_all_of_a_run_is_in_its_offline_record(tmp_path: Path, ui: Ui, monkeypat
 def test_a_run_that_goes_on_is_the_same_wandb_run(tmp_path: Path, ui: Ui) -> None:
     begun(tmp_path)
     config = RunConfig(track="wandb", steps=3)
-    with pytest.raises(ConnectionError), tracking(config, tmp_path, ui) as tracker:
+    with pytest.raises(ConnectionError), Tracker(config, tmp_path, ui) as tracker:
         for one in STEPS[:2]:
             tracker.step(one, Ledger())
         raise ConnectionError
-    with tracking(config, tmp_path, ui) as tracker:
+    with Tracker(config, tmp_path, ui) as tracker:
         for one in STEPS:  # a resumed run tells its earlier steps again
             tracker.step(one, Ledger())
         finish(tracker, tmp_path)
@@ -132,7 +132,7 @@ def test_a_log_that_fails_is_a_warning(
     tmp_path: Path, ui: Ui, told: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "no such mode")
-    with tracking(RunConfig(track="wandb"), tmp_path, ui) as tracker:
+    with Tracker(RunConfig(track="wandb"), tmp_path, ui) as tracker:
         tracker.step(STEPS[0], Ledger())
         finish(tracker, tmp_path)
     assert told.getvalue().count("the run continues") == 1
@@ -152,13 +152,13 @@ def test_settings_for_wandb_inside_a_run_or_a_grid_are_refused(
     for folder, stands in ((run, elsewhere), (elsewhere, run)):
         monkeypatch.chdir(stands)
         with pytest.raises(InputError, match="the W&B key goes"):
-            tracking(RunConfig(track="wandb"), folder, ui)
+            Tracker(RunConfig(track="wandb"), folder, ui)
     monkeypatch.chdir(own)
-    tracking(RunConfig(track="wandb"), elsewhere, ui)  # a person's own settings
+    Tracker(RunConfig(track="wandb"), elsewhere, ui)  # a person's own settings
 
 
 def test_nothing_is_logged_unless_asked_for(tmp_path: Path, ui: Ui) -> None:
-    with tracking(RunConfig(), tmp_path, ui) as tracker:
+    with Tracker(RunConfig(), tmp_path, ui) as tracker:
         tracker.step(STEPS[0], Ledger())
         tracker.finish(summary_of(RESULT))
     assert list(tmp_path.iterdir()) == []
@@ -166,5 +166,5 @@ def test_nothing_is_logged_unless_asked_for(tmp_path: Path, ui: Ui) -> None:
 
 def test_without_wandb_it_is_said_how_to_get_it(tmp_path: Path, ui: Ui, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(InputError, match="pip install wandb"), tracking(RunConfig(track="wandb"), tmp_path, ui):
+    with pytest.raises(InputError, match="pip install wandb"), Tracker(RunConfig(track="wandb"), tmp_path, ui):
         pass

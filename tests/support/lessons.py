@@ -16,6 +16,7 @@ from ipo_prompts.experiments.run.files import build
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.prepared import prepare
+from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.clip import Clip
 
 
@@ -40,6 +41,7 @@ def lesson(clip: Clip, cache: Path, tmp_path: Path) -> Callable[..., Lesson]:
         drawn = draw(few, config.shots, config.selection_shots if config.selection == "held-back" else 0, config.seed)
         sealed = replace(drawn, test=(), new_test=())
         prepared = prepare(Plan(config, replace(few, test=()), sealed, None, None), Ui(0, quiet=True), clip)
-        return Lesson(prepared, settings, hand_written, tmp_path)
+        tracker = Tracker(config, tmp_path, Ui(0, quiet=True))
+        return Lesson(prepared, settings, hand_written, tmp_path, tracker)
 
     return make
