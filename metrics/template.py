@@ -216,20 +216,19 @@ def _refuse(template: str, reason: str | None) -> None:
         raise InputError(f"the template {template!r} cannot be used: {reason}.")
 
 
-def check_count(names: int, templates: int = 1) -> None:
-    """Refuse more texts than a program may have, before any text is encoded.
+def check_count(names: int) -> None:
+    """Refuse more names than a program may have, before any text is encoded.
 
     Args:
         names: the number of names of all classes, with synonyms.
-        templates: the number of templates.
 
     Raises:
-        InputError: there are too many texts; the message has the number of texts.
+        InputError: there are too many names; the message has their number.
     """
-    if (texts := names * templates) > MOST_TEXTS:
+    if names > MOST_TEXTS:
         raise InputError(
-            f"there are {texts:,} texts to encode (names of classes and their synonyms: {names:,}, templates: "
-            f"{templates:,}), more than {MOST_TEXTS:,}; take fewer classes, synonyms or templates."
+            f"there are {names:,} texts to encode, one for each name and synonym of a class, more than "
+            f"{MOST_TEXTS:,}; take fewer classes or synonyms."
         )
 
 

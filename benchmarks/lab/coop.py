@@ -12,7 +12,6 @@ from ipo_prompts.experiments.compare.methods import (
     FittedEmbeddings,
     Lesson,
     Method,
-    labels_of_a_search,
 )
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.config import RunConfig
@@ -62,7 +61,7 @@ class CoOp(Method):
 
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return how many pictures of each class CoOp is trained on."""
-        return labels_of_a_search(config) if self.same_labels else config.shots
+        return super().labelled_per_class(config) if self.same_labels else config.shots
 
     def fit(self, lesson: Lesson) -> LearnedContext:
         """Train the context vectors.

@@ -60,11 +60,6 @@ class Failure:
         trace = "" if isinstance(error, InputError) else "".join(traceback.format_exception(error))
         return cls(type(error).__name__, str(error), trace)
 
-    @classmethod
-    def died(cls, error: BaseException) -> Failure:
-        """Return the failure of an item whose worker died at every attempt."""
-        return cls(DIED, f"its process died {RETRIES + 1} times ({type(error).__name__}); is there enough memory?")
-
 
 Outcomes = Generator[tuple[int, R | Failure], None, None]
 """The index of each item and its outcome, in the order in which items finish."""
@@ -217,7 +212,8 @@ class Ray:
             ray.exceptions.OutOfMemoryError,
             ray.exceptions.NodeDiedError,
         ) as error:
-            return Failure.died(error)
+            said = f"its process died {RETRIES + 1} times ({type(error).__name__}); is there enough memory?"
+            return Failure(DIED, said)
         except ray.exceptions.RayError as error:  # for example a node on which this package is not installed
             cause = getattr(error, "cause", None) or error
             return Failure(type(cause).__name__, str(cause))

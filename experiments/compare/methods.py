@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.plan import held_back_shots
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.arrays import Floats
@@ -88,7 +89,7 @@ class Lesson:
     settings: Mapping[str, Any]
     hand_written: str | None
     folder: Path
-    tracker: Tracker = Tracker()  # noqa: RUF009 - it has no state
+    tracker: Tracker
 
     @property
     def config(self) -> RunConfig:
@@ -182,11 +183,6 @@ class FittedLogits(Fitted):
     logits: Callable[[Sequence[str]], Logits]
 
 
-def labels_of_a_search(config: RunConfig) -> int:
-    """Return how many labelled pictures of each class a search sees, search and selection pictures together."""
-    return config.shots + (config.selection_shots if config.selection == "held-back" else 0)
-
-
 class Method(ABC):
     """A method under test, with the facts that grids and tables need.
 
@@ -209,14 +205,9 @@ class Method(ABC):
     is_opponent: bool = True
     remark: str = ""
 
-    @property
-    def is_control(self) -> bool:
-        """Whether the method is IPO without one of its parts."""
-        return bool(self.shows)
-
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return how many labelled pictures of each class the method sees under the settings of its cells."""
-        return labels_of_a_search(config) if self.uses_labels else 0
+        return config.shots + held_back_shots(config) if self.uses_labels else 0
 
     def differs(self, config: RunConfig) -> str:
         """Return how the method differs from its publication, as a clause; by default `unlike`.

@@ -20,10 +20,7 @@ def verdicts(table: Table) -> list[str]:
     IPO is compared on the averages, or on each data set if the table has no averages. In a table without IPO (an
     ablation, whose rows are variants) each row is compared with the reference.
     """
-    return list(_verdicts(table))
-
-
-def _verdicts(table: Table) -> Iterator[str]:
+    found: list[str] = []
     methods, known = table.methods, table.known
     pairs = [(method, table.reference) for method in methods if method != table.reference]
     if SUBJECT in methods and table.reference != SUBJECT:
@@ -35,10 +32,11 @@ def _verdicts(table: Table) -> Iterator[str]:
             gain = table.line(scope.name, pair[0], over=pair[1])
             names = [known[row].label if row in known else f"“{row}”" for row in pair]
             missing = f"{' and '.join(names)} are not compared; one of them is absent."
-            yield start + (_sentence(gain, *names) if gain else missing)
+            found.append(start + (_sentence(gain, *names) if gain else missing))
         for name, method in known.items():
-            if method.is_control and (gain := table.line(scope.name, SUBJECT, over=name)):
-                yield start + _control(gain, known[SUBJECT].label, method)
+            if method.shows and (gain := table.line(scope.name, SUBJECT, over=name)):
+                found.append(start + _control(gain, known[SUBJECT].label, method))
+    return found
 
 
 def _sentence(gain: Any, method: str, other: str) -> str:

@@ -561,5 +561,5 @@ def test_more_texts_than_anyone_needs_are_refused_before_the_clip_is_loaded(
     plain = [f"name {i}" for i in range(200_000)]
     for classes, names in ((plain, "200,000"), ([plain[:150_001]], "150,001")):
         file.write_text(json.dumps(state | {"class_names": classes}))
-        with pytest.raises(InputError, match=rf"texts to encode \(.* synonyms: {names}, "):
+        with pytest.raises(InputError, match=f"{names} texts to encode"):
             TemplateClassifier.from_file(file)

@@ -57,7 +57,7 @@ def test_every_method_knows_itself() -> None:
     assert len({method.label for _, method in all_methods()}) == len(list(METHODS))
     fixed = {name for name, method in all_methods() if not method.depends_on_seed}
     assert fixed == {"baseline", "class-name", "given", "hand-written", "ensemble-80"}
-    assert {name for name, method in all_methods() if method.is_control} == {
+    assert {name for name, method in all_methods() if method.shows} == {
         "phrases",
         "no-history",
         "history",
