@@ -10,8 +10,7 @@ import os
 import secrets
 import stat
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,23 +31,10 @@ def write_whole(file: Path, content: bytes) -> None:
     Raises:
         OSError: the disk is full or the folder cannot be written; then no part of the new content stays.
     """
-    with replacing(file) as opened:
-        opened.write(content)
-
-
-@contextmanager
-def replacing(file: Path) -> Iterator[BinaryIO]:
-    """Open a new file for the block to write. When the block ends, flush it to disk and let it replace `file`.
-
-    If that or the block fails, the new file is deleted.
-
-    Raises:
-        OSError: see `write_whole`.
-    """
     partial = file.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with partial.open("x+b") as opened:  # x: opens no existing file and follows no link
-            yield opened
+            opened.write(content)
             opened.flush()
             os.fsync(opened.fileno())
         _flush_folder(file.parent)  # so the new file is in the folder on disk before it is renamed

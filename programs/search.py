@@ -154,7 +154,8 @@ def search(
                     bench.domain = tuple(find_domain())
             ended = _ask_until_it_ends(settings, strategy, bench, end_step)
         except Exception as error:
-            reached = _limit_behind(error, ledger)
+            cause = explain(error)  # DSPy wraps errors, and other code replaces them
+            reached = cause if isinstance(cause, BudgetReached) else ledger.reached
             if not reached:
                 raise
             if bench.proposed:  # what came before the limit; a resumed search does this step again, and may get more
@@ -200,15 +201,6 @@ def _ask_until_it_ends(settings: SearchSettings, strategy: Strategy, bench: Benc
         if since_better == settings.patience:
             return f"nothing better came in {since_better} steps"
     return f"all {settings.steps} steps were done"
-
-
-def _limit_behind(error: Exception, ledger: Ledger) -> BudgetReached | None:
-    """Return the limit that caused an error, or None. If none is in it, return a limit that was reached before it.
-
-    DSPy wraps errors, and other code replaces them.
-    """
-    reached = explain(error)
-    return reached if isinstance(reached, BudgetReached) else ledger.reached
 
 
 def _give_up(strategy: Strategy, bench: Bench, empty: int) -> str:

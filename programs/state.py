@@ -114,7 +114,7 @@ class State(BaseModel, frozen=True):
         Raises:
             InputError: the class names or the template cannot be used.
         """
-        used = ClipUsed(name=clip.name, fingerprint=clip.fingerprint, precision=clip.precision)
+        used = ClipUsed.model_validate(clip, from_attributes=True)
         names = _classes(class_names)
         check_template(template, names, clip)
         own = {"clip": used, "class_names": names, "labels": labels or tuple(map(str, names)), "template": template}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import struct
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar
@@ -100,12 +99,9 @@ def numpy_logits(place: Path, features: Floats) -> Floats:
         place: the folder of an exported head.
         features: the features of n pictures, float32 (n, D), unit rows.
     """
-    raw, about = (place / TENSORS).read_bytes(), json.loads((place / ABOUT).read_text(encoding="utf-8"))
-    (size,) = struct.unpack("<Q", raw[:8])
-    head = {}
-    for name, tensor in json.loads(raw[8 : 8 + size]).items():
-        first, last = tensor["data_offsets"]
-        head[name] = np.frombuffer(raw[8 + size + first : 8 + size + last], "<f4").reshape(tensor["shape"])
+    from safetensors.numpy import load_file
+
+    head, about = load_file(place / TENSORS), json.loads((place / ABOUT).read_text(encoding="utf-8"))
     exact = features.astype("f8") @ head["rows"].T.astype("f8") * about["scale"] + head["bias"]
     logits: Floats = exact.astype("f4")
     return logits

@@ -176,7 +176,7 @@ def environment(clip: Clip) -> Environment:
         threads=torch.get_num_threads(),
         device=clip.device,
         packages=versions,
-        clip=ClipUsed(name=clip.name, fingerprint=clip.fingerprint, context_length=clip.context_length),
+        clip=ClipUsed.model_validate(clip),
         text_path=text_path(clip.model),
     )
 
