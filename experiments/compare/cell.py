@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 from pydantic_core import to_jsonable_python
 
 from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, Lesson
@@ -22,8 +22,16 @@ from ipo_prompts.experiments.compare.protocols import (
     totals,
 )
 from ipo_prompts.experiments.data import sources
-from ipo_prompts.experiments.run.config import RunConfig, dotted, nested
-from ipo_prompts.experiments.run.files import Content, allow_typed, build, check_writable, content_of, write_bytes
+from ipo_prompts.experiments.run.config import RunConfig, dotted
+from ipo_prompts.experiments.run.files import (
+    Content,
+    allow_typed,
+    as_model,
+    build,
+    check_writable,
+    content_of,
+    write_bytes,
+)
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepared import Prepared, prepare
@@ -31,7 +39,7 @@ from ipo_prompts.experiments.run.tested_before import check_countable, count, na
 from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Precision
-from ipo_prompts.metrics.errors import InputError, first_error
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore, contents
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
 from ipo_prompts.programs.journal import line_of
@@ -54,25 +62,24 @@ class Cell:
         seed: decides which pictures are drawn, the language model's sampling, and whatever else is random in a method.
         targets: specs of the data sets to test on, for cross-dataset and domain-generalization; specs of the CLIPs
             to test with, for cross-clip.
-        settings: keys and values of `RunConfig` that all methods share.
+        settings: keys and values of `RunConfig` that all methods share, see `nested`.
     """
 
     protocol: str
     data: str
     method: str
     seed: int
-    targets: tuple[str, ...] = ()
-    settings: tuple[tuple[str, Any], ...] = ()
+    targets: tuple[str, ...]
+    settings: dict[str, Any]
 
     def record(self) -> dict[str, Any]:
-        """Return the cell as JSON values; neither the order nor the spelling of the settings makes a difference."""
-        settings = dict(sorted(dotted(nested(dict(self.settings))).items()))
+        """Return the cell as JSON values; the order of the settings makes no difference."""
+        settings = dict(sorted(dotted(self.settings).items()))
         record: dict[str, Any] = to_jsonable_python({**asdict(self), "settings": settings})
         return record
 
 
 Numbers = dict[str, int | float | None]
-Form = TypeVar("Form", bound=BaseModel)
 
 
 class Tested(Content):
@@ -137,7 +144,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     before = read_cell(cell, folder)
     if before:
         return before
-    allow_typed(nested(dict(cell.settings)))  # code nobody typed was refused by `load_grid`; a worker allows the rest
+    allow_typed(cell.settings)  # code nobody typed was refused by `load_grid`; a worker allows the rest
     METHODS.allow(cell.method)
     sources.allow([cell.data, *cell.targets])
     config, method = shared_config(cell), METHODS.find(cell.method)
@@ -155,7 +162,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     about = {"cell": cell.record(), "measure": task.measure, "unit": task.unit, "precision": config.precision}
     with Tracker(config, folder, ui, **cell.record()) as tracker:
         try:
-            fitted = method.fit(Lesson(prepared, dict(cell.settings), source.hand_written, folder, tracker))
+            fitted = method.fit(Lesson(prepared, cell.settings, source.hand_written, folder, tracker))
             # 2. Evaluate only after learning.
             result = Result(
                 **about,
@@ -227,32 +234,10 @@ def read_cell(cell: Cell, folder: Path) -> dict[str, Any] | None:
     file, what, fix = folder / FILE_NAME, "the cell in", "delete the file to do the cell again"
     if not file.is_file():
         return None
-    result = read_line(Result, read_text(file, what, JSON_BYTES, "JSON", fix).rstrip("\n"), f"{what} {file}", fix)
+    result = as_model(Result, read_text(file, what, JSON_BYTES, "JSON", fix).rstrip("\n"), f"{what} {file}", fix)
     if result.cell != cell.record():
         raise InputError(f"{folder} holds another cell; choose another folder.")
     return result.content()
-
-
-def read_line(form: type[Form], line: str, what: str, fix: str) -> Form:
-    """Return a line of JSON as an instance of a model. The line may come from any source.
-
-    Args:
-        form: the class of the model.
-        line: the line, without its end.
-        what: the name of the line in messages.
-        fix: what to do about a damaged line, for messages.
-
-    Raises:
-        InputError: the line is damaged, or was written by another version of ipo.
-    """
-    try:
-        return form.model_validate_json(line)
-    except ValidationError as error:
-        where, said = first_error(error)
-        wrong = f"is damaged ({where[:100]}: {said})"
-        if where == "schema":
-            wrong = "was written by another version of ipo"
-    raise InputError(f"{what} {wrong}; {fix}.")
 
 
 def shared_config(cell: Cell) -> RunConfig:
@@ -261,16 +246,15 @@ def shared_config(cell: Cell) -> RunConfig:
     Raises:
         InputError: an unknown method or setting, or a setting that a grid must not set.
     """
-    settings = nested(dict(cell.settings))
-    for key in settings:
+    for key in cell.settings:
         if key in SET_BY_THE_CELL:
             raise InputError(f"{key} is set by the cell and its method; leave it out of the settings.")
         if key in LIMITS:
             raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
     own = {"data": cell.data, "classes": classes, "seed": cell.seed, "head": "words"}
-    shared = build({"names": "as-is", **settings, **own}, "the settings of the grid")
-    if shared.names in ("auto", "search") and METHODS.find(cell.method).run_config(shared, settings) is None:
+    shared = build({"names": "as-is", **cell.settings, **own}, "the settings of the grid")
+    if shared.names in ("auto", "search") and METHODS.find(cell.method).run_config(shared, cell.settings) is None:
         raise InputError(
             f"names={shared.names} is settled at the end of a search, and {cell.method} is none; give it to the rows "
             "of searches alone, in their settings, or write names=cleaned."
@@ -284,7 +268,7 @@ def run_config(cell: Cell) -> RunConfig | None:
     Raises:
         InputError: see `shared_config`.
     """
-    config: RunConfig | None = METHODS.find(cell.method).run_config(shared_config(cell), dict(cell.settings))
+    config: RunConfig | None = METHODS.find(cell.method).run_config(shared_config(cell), cell.settings)
     return config
 
 

@@ -25,7 +25,7 @@ import pandas
 from pydantic import Field
 
 from ipo_prompts.experiments.compare import cell as cells
-from ipo_prompts.experiments.compare.cell import Result, read_line
+from ipo_prompts.experiments.compare.cell import Result
 from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
 from ipo_prompts.experiments.compare.methods import METHODS, Recorded
@@ -33,7 +33,15 @@ from ipo_prompts.experiments.compare.printing import details, on_terminal, plain
 from ipo_prompts.experiments.compare.published import ablations_of
 from ipo_prompts.experiments.compare.table import COUNTS, Table, build_table
 from ipo_prompts.experiments.compare.words import notes, verdicts
-from ipo_prompts.experiments.run.files import Content, check_writable, content_of, digest, write_bytes, write_text
+from ipo_prompts.experiments.run.files import (
+    Content,
+    as_model,
+    check_writable,
+    content_of,
+    digest,
+    write_bytes,
+    write_text,
+)
 from ipo_prompts.metrics.errors import InputError, as_cell
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
 from ipo_prompts.programs.journal import line_of
@@ -239,14 +247,14 @@ def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] 
     what, fix = "the file of cells", "get it anew"
     first, *lines = read_text(file, what, JSON_BYTES, "JSON", fix).rstrip("\n").split("\n")
     what = f"{what} {file}"
-    heading = read_line(Heading, first, what, fix)
+    heading = as_model(Heading, first, what, fix)
     found = [replace(entry, recorded=heading.rows.get(entry.label)) for entry in entries(heading.grid, file.parent)]
     done = [entry for entry in found if entry.name not in heading.gaps]
     if len(done) != len(lines):
         raise InputError(f"{what} is damaged (it has {len(lines)} cells, and its grid {len(done)}); {fix}.")
     contents = {}
     for number, (entry, line) in enumerate(zip(done, lines, strict=True), 2):
-        result = read_line(Result, line, f"line {number} of {what}", fix)
+        result = as_model(Result, line, f"line {number} of {what}", fix)
         if result.cell != entry.cell.record():
             raise InputError(f"line {number} of {what} is damaged (it is not {entry.name}); {fix}.")
         contents[entry.name] = result.content()

@@ -233,7 +233,7 @@ class GridCell:
     def config(self) -> RunConfig:
         """The settings of the cell: those of its own search with a language model, else those that all rows share."""
         shared = cells.shared_config(self.cell)
-        return self.method.run_config(shared, dict(self.cell.settings)) or shared
+        return self.method.run_config(shared, self.cell.settings) or shared
 
     @property
     def name(self) -> str:
@@ -260,13 +260,13 @@ def entries(grid: GridConfig, folder: Path) -> list[GridCell]:
     All cells of one seed come before those of the next seed, so that a grid that is stopped has complete seeds.
     """
     shared = nested(grid.settings)
-    settings = {row.label: dotted(overlaid(shared, nested(row.settings))).items() for row in grid.methods}
+    settings = {row.label: overlaid(shared, nested(row.settings)) for row in grid.methods}
     targets = tuple(grid.targets)
     return [
         GridCell(
             row.label,
             folder / CELLS / _slug(data) / _slug(row.label) / f"seed-{seed}",
-            Cell(grid.protocol, data, row.method, seed, targets, tuple(sorted(settings[row.label]))),
+            Cell(grid.protocol, data, row.method, seed, targets, settings[row.label]),
         )
         for seed in grid.seeds
         for data in grid.data

@@ -99,15 +99,30 @@ def read_model(form: type[Form], file: Path, fix: str = "") -> Form:
     """
     again = f"`{resume_command(file.parent)}` writes it again" if holds_run(file.parent) else "restore it"
     content = read_json(file, "the file", fix or again)
+    return as_model(form, content, str(file), fix or again, fix or "start a new run")
+
+
+def as_model(form: type[Form], content: Any, what: str, fix: str, anew: str = "") -> Form:
+    """Return foreign content as a model.
+
+    Args:
+        form: the class of the model.
+        content: values, or a text of JSON.
+        what: the name of the content in messages.
+        fix: what to do about damaged content, for messages.
+        anew: what to do about content of another version, for messages; "": the same.
+
+    Raises:
+        InputError: the content is damaged, or was written by another version of ipo.
+    """
     try:
-        return form.model_validate(content)
+        return form.model_validate_json(content) if isinstance(content, str) else form.model_validate(content)
     except ValidationError as error:
         where, said = first_error(error)
         if where == "schema":
-            raise InputError(f"{file} was written by another version of ipo; {fix or 'start a new run'}.") from error
-        raise InputError(
-            f"{file} does not have the form that this version reads ({where}: {said}); {fix or again}."
-        ) from error
+            raise InputError(f"{what} was written by another version of ipo; {anew or fix}.") from error
+        wrong = f"does not have the form that this version reads ({where[:100]}: {said})"
+        raise InputError(f"{what} {wrong}; {fix}.") from error
 
 
 def check_writable(folder: Path, what: str = "run directory", fix: str = "choose another --out") -> None:

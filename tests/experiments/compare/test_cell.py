@@ -19,6 +19,7 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.words import notes
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.run.config import nested
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -50,7 +51,7 @@ SEARCHES = ("no-history", "history", "ipo-paper", "ipo-code", "ipo-default")
 
 def cell(data: str, method: str = "baseline", protocol: str = "few-shot", **more: Any) -> Cell:
     targets = tuple(more.pop("targets", ()))
-    return Cell(protocol, data, method, more.pop("seed", 0), targets, tuple({**SETTINGS, **more}.items()))
+    return Cell(protocol, data, method, more.pop("seed", 0), targets, nested({**SETTINGS, **more}))
 
 
 @pytest.fixture(autouse=True)
@@ -304,7 +305,7 @@ def test_a_finished_cell_is_read_back_and_another_one_refused(
 ) -> None:
     done = run_cell(cell(six), tmp_path)
     monkeypatch.setattr(cells_of, "laid_out", None)  # nothing is loaded any more
-    same = Cell("few-shot", six, "baseline", 0, settings=tuple(reversed(SETTINGS.items())))
+    same = Cell("few-shot", six, "baseline", 0, (), dict(reversed(SETTINGS.items())))
     assert run_cell(same, tmp_path) == done
     with pytest.raises(InputError, match="holds another cell; choose another folder"):
         run_cell(cell(six, seed=1), tmp_path)

@@ -43,7 +43,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def cell(method: str, clip: str, other: str, **settings: object) -> Cell:
     targets = ("embedded", other)
-    return Cell("cross-clip", DATA, method, 0, targets, tuple({**FEW, "clip": clip, **settings}.items()))
+    return Cell("cross-clip", DATA, method, 0, targets, {**FEW, "clip": clip, **settings})
 
 
 def test_what_was_searched_with_one_clip_is_scored_with_both(other: str, tmp_path: Path) -> None:
@@ -94,9 +94,7 @@ def test_one_grid_has_rows_in_both_precisions(tmp_path: Path) -> None:
             shutil.copy(file, tmp_path / "two" / name)
     found = []
     for precision in ("fp32", "fp16"):
-        one = Cell(
-            "few-shot", f"folder:{tmp_path}/two", "baseline", 0, (), tuple({**FEW, "precision": precision}.items())
-        )
+        one = Cell("few-shot", f"folder:{tmp_path}/two", "baseline", 0, (), {**FEW, "precision": precision})
         content = run_cell(one, tmp_path / precision)
         assert json.loads((tmp_path / precision / cells.FILE_NAME).read_text())["precision"] == precision
         (score,) = content["scores"].values()

@@ -19,7 +19,7 @@ from ipo_prompts.experiments.compare.protocols import TO_DATA, ProtocolName
 from ipo_prompts.experiments.compare.runner import check_grid
 from ipo_prompts.experiments.data.published import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
-from ipo_prompts.experiments.run.config import CHOSEN, dotted
+from ipo_prompts.experiments.run.config import dotted
 from support.coop_root import make_root
 from support.runs import KEY, Ended, ipo
 
@@ -73,10 +73,9 @@ def test_a_shipped_grid_holds_known_names_and_valid_settings(name: str) -> None:
     for entry in found:
         shared = shared_config(entry.cell)
         asked = run_config(entry.cell)
-        for key, value in dict(entry.cell.settings).items():
-            name = f"{key}.name" if key in CHOSEN else key
-            assert dotted(shared.model_dump())[name] == value
-            assert asked is None or dotted(asked.model_dump())[name] == value, "a row's own settings win"
+        for key, value in dotted(entry.cell.settings).items():
+            assert dotted(shared.model_dump())[key] == value
+            assert asked is None or dotted(asked.model_dump())[key] == value, "a row's own settings win"
 
 
 @pytest.mark.parametrize("name", [name for name in shipped() if name != "domain-generalization"])
@@ -186,7 +185,7 @@ def test_cells_come_seed_by_seed_and_a_rows_own_settings_win(small: Callable[...
         for data in ("embedded:a", "embedded:b")
         for label in ("baseline", "longer")
     ]
-    assert [dict(entry.cell.settings)["steps"] for entry in found[:2]] == [3, 9]
+    assert [entry.cell.settings["steps"] for entry in found[:2]] == [3, 9]
     assert found[1].folder == Path("out/cells/embedded-a/longer/seed-1")
 
 

@@ -23,7 +23,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import Ledger, Question
 from support.runs import KEY
 
-CELL = Cell("few-shot", "embedded", "baseline", 0)
+CELL = Cell("few-shot", "embedded", "baseline", 0, (), {})
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_k
 
 def searching(label: str, data: str = "embedded", **settings: Any) -> GridCell:
     asked = {"lm": "openai/small", "lm_api_base": "http://one/v1", "describer": "none", "shots": 1, **settings}
-    return GridCell(label, Path("out") / label, Cell("few-shot", data, "ipo-default", 0, (), tuple(asked.items())))
+    return GridCell(label, Path("out") / label, Cell("few-shot", data, "ipo-default", 0, (), asked))
 
 
 def test_each_row_has_the_language_models_of_its_own_addresses() -> None:

@@ -127,7 +127,7 @@ def test_a_grid_that_a_person_wrote_has_it_called_and_a_strangers_folder_has_not
         f"title: t\nprotocol: few-shot\ndata: ['{SPEC}']\nmethods: [baseline]\nseeds: 1\n"
     )
     grid = load_grid("mine.yaml")
-    settings = (("shots", 1), ("selection_shots", 1), ("lm", "none"), ("describer", "none"))
+    settings = {"shots": 1, "selection_shots": 1, "lm": "none", "describer": "none"}
     as_in_a_new_process(monkeypatch)  # such as a worker
     done = run_cell(Cell("few-shot", SPEC, "baseline", 0, (), settings), folder / "cell")
     assert json.loads((folder / "cell" / "cell.json").read_text())["scores"] == done["scores"] and imported()

@@ -11,6 +11,7 @@ import pytest
 
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
 from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.run.config import nested
 from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan, plan
@@ -59,7 +60,7 @@ def test_every_method_has_a_value_or_a_reason(
         lm, _ = scripted(as_list("a negative of a <CLASS>.", "a drawing of a <CLASS>."), as_list("a <CLASS> here."))
         backend = Backend("scripted/model", lm, lambda tokens_in, tokens_out: 0.0)
         monkeypatch.setattr("ipo_prompts.experiments.run.plan.find_backend", lambda *_, found=backend, **__: found)
-        this = Cell("few-shot", f"folder:{pictures}", method, 0, settings=tuple(settings.items()))
+        this = Cell("few-shot", f"folder:{pictures}", method, 0, (), nested(settings))
         content = run_cell(this, tmp_path / method)
         assert (content["measure"], content["unit"]) == TASKS[task]
         if method in (
