@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from pydantic import BaseModel, Field
@@ -81,8 +82,8 @@ class Task:
         unit: the name of the units, in the plural, such as `pictures` or `queries`. `pictures` means that each unit is
             one picture.
         Settings: the model of the task's own settings. On the command line they are `reward.KEY=VALUE`.
-        made: the class of the reward. It is called with the settings as further keywords, and with `also_fit` if there
-            are such names.
+        made: the class of the reward, or the place from which it is imported when it is used. It is called with the
+            settings as further keywords, and with `also_fit` if there are such names.
     """
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
@@ -115,8 +116,8 @@ class Task:
 
     @classmethod
     def maker(cls) -> Any:
-        """Return the class of the reward, or the function that makes it. A task that ships imports its class here."""
-        return cls.made
+        """Return the class of the reward, or the function that makes it."""
+        return resolve_name(cls.made) if isinstance(cls.made, str) else cls.made
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """Return labelled pictures in the form that a reward needs; `reward.examples` makes the units from them.
@@ -154,14 +155,8 @@ class Task:
 class Classification(Task):
     """Scores templates with `ClipReward`: does the right class name fit a picture best?"""
 
+    made = "ipo_prompts.metrics.classification:ClipReward"
     measure = "accuracy"
-
-    @classmethod
-    def maker(cls) -> Any:
-        """Return `ClipReward`."""
-        from ipo_prompts.metrics.classification import ClipReward
-
-        return ClipReward
 
 
 MEMBERS = ("problem", "examples", "score")
@@ -233,19 +228,13 @@ class Retrieval(Task):
     """Scores templates with `RetrievalReward`; the class names are the captions."""
 
     Settings = RetrievalSettings
+    made = "ipo_prompts.metrics.retrieval:RetrievalReward"
     unit = "queries"
 
     def __init__(self, k: int = 1) -> None:
         super().__init__(k=k)
         self.k = k
         self.measure = f"recall@{k}"
-
-    @classmethod
-    def maker(cls) -> Any:
-        """Return `RetrievalReward`."""
-        from ipo_prompts.metrics.retrieval import RetrievalReward
-
-        return RetrievalReward
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """Return the units, as `Task.encode` does. A unit is a class name: the query for the pictures of the class."""

@@ -153,23 +153,24 @@ def _row(found: Sequence[GridCell], pictures: dict[str, int]) -> dict[str, Any]:
     """Return the forecast of a row."""
     left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
     known: dict[str, dict[str, Any]] = {}
+    asked: list[dict[str, Any]] = []
     for entry in left:
         data = entry.cell.data
         config = run_config(entry.cell)
         if data not in known and config:
             known[data] = estimate(plan(config, ready=False))  # no seed changes the number of pictures
             pictures.setdefault(data, known[data]["pictures"])
-    expected = {data: [known[data]] * sum(entry.cell.data == data for entry in left) for data in known}
-    all_of_it = [one for of_data in expected.values() for one in of_data]
-    roles = [role for one in all_of_it for role in (one["optimizer"], one["describer"]) if role]
+        if data in known:
+            asked.append(known[data])
+    roles = [role for one in asked for role in (one["optimizer"], one["describer"]) if role]
     return {
         "cells": len(found),
         "finished": len(found) - len(left),
         "calls": sum(role["calls"] for role in roles),
-        "tokens": sum(one["tokens"] for one in all_of_it),
-        "usd": total_usd([0.0, *(one["usd"] for one in all_of_it)]),
-        "seconds": sum(one["seconds"] for one in all_of_it),
-        "data": {data: total_usd(one["usd"] for one in of_data) for data, of_data in expected.items()},
+        "tokens": sum(one["tokens"] for one in asked),
+        "usd": total_usd([0.0, *(one["usd"] for one in asked)]),
+        "seconds": sum(one["seconds"] for one in asked),
+        "data": {data: total_usd(one["usd"] for one in asked if one is known[data]) for data in known},
     }
 
 
