@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 import shlex
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -156,12 +157,12 @@ def meant(path: Path, form: str = "") -> str:
 # Foreign text, such as file names and the errors of servers, is made safe to print.
 
 
-_IGNORED = (
-    (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
-    (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
-    (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
-)  # fmt: skip
-"""Ranges of invisible characters: Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 17."""
+_IGNORED = re.compile(
+    "[\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+"""The invisible characters: Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 17."""
 _BLANK = frozenset("\u2800\U0001d159\U00013441\U00013442")
 """Characters that are drawn as a blank: the Braille pattern without dots, the null notehead, blank hieroglyphs."""
 
@@ -180,7 +181,7 @@ def invisible(text: str) -> str | None:
 def _is_invisible(one: str) -> bool:
     if one in _BLANK or unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
         return True
-    return not one.isascii() and any(first <= ord(one) <= last for first, last in _IGNORED)
+    return _IGNORED.match(one) is not None
 
 
 def several(texts: Sequence[str], most: int = 5) -> str:
