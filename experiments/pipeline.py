@@ -47,7 +47,7 @@ from ipo_prompts.metrics.clock import BudgetReached, now
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, several, silent
 from ipo_prompts.metrics.reward import scale_of
-from ipo_prompts.metrics.template import written
+from ipo_prompts.metrics.template import fill, written
 from ipo_prompts.metrics.verdict import share
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.journal import Journal, last, read
@@ -275,6 +275,7 @@ def _result(
     pairs = zip(program.labels, program.class_names, strict=True)
     return RunResult(
         template=searching.choice.template,
+        prompts=tuple(fill(program.template, name) for name in program.class_names[:2]),
         initial_template=config.initial_template,
         rows=test.rows,
         names={str(typed): str(used) for typed, used in pairs if typed != used},

@@ -46,11 +46,6 @@ class Run:
     analysis: Analysis | None
 
     @property
-    def kept_initial(self) -> bool:
-        """Whether the run kept the initial template, because it found nothing convincing."""
-        return self.result.template == self.result.initial_template
-
-    @property
     def unchanged(self) -> bool:
         """Whether no step changed anything."""
         return not self.result.rows_on(self.result.judged_on)[-1].kept

@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from ipo_prompts.experiments.report.explain import WordChange
 from ipo_prompts.experiments.report.gather import Candidate, Run, SearchRecord, read_run
-from ipo_prompts.experiments.run.answer import cost, further, next_commands, table, unusable
+from ipo_prompts.experiments.run.answer import cost, further, headline, next_commands, table, unusable
 from ipo_prompts.experiments.run.files import write_text
 
 PAGE, TEMPLATES, PLOT = "report.html", "templates.csv", "search.svg"
@@ -107,6 +107,7 @@ def page_environment() -> Any:
         frame=FRAME,
         cost=cost,
         further=further,
+        headline=headline,
         next_commands=next_commands,
         search_alt=search_alt,
         table=table,

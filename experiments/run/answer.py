@@ -1,4 +1,4 @@
-"""The answer of a finished run, as a table: what each step did on the sealed test, and what to type next.
+"""The answer of a finished run: what helped, a table of what each step did on the sealed test, and what to type next.
 
 Terminal, page, notebook and `ipo report` show the same lines.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.result import PartName, Row, RunResult
+from ipo_prompts.experiments.run.result import PartName, Row, RunResult, What
 from ipo_prompts.metrics.errors import money, printable
 from ipo_prompts.metrics.verdict import format_p, share
 from ipo_prompts.programs.trust import resume_command
@@ -21,6 +21,33 @@ DEMO_ENDS = "ipo docs own-pictures"
 """The command that a person types after a run with the demo CLIP."""
 WIDTH = 120
 """The width of the table where the terminal has none, in characters."""
+NEARLY_ALL = 0.8
+"""The share of the gain in all from which one step gave nearly all of it."""
+CALLED: dict[What, str] = {"other names": "names by search", "pictures": "labelled pictures"}
+"""What gave a gain, where it is not called as its step."""
+
+
+def headline(result: RunResult) -> str:
+    """Say the gain of all steps together, and what gave it: only steps that can be told from chance.
+
+    If nothing was tested, nothing can be told from chance, so no step is named.
+    """
+    *steps, total = result.rows_on(result.judged_on)
+    mean, kept = total.difference.mean, [row for row in steps if row.kept]
+    helped = [row for row in kept if row.difference.outcome == "gain"]
+    found = f"{_gain(total)} points"
+    if not kept:
+        found = "nothing was convincingly better"
+    elif kept[0].difference.outcome == "no test":
+        found += f", {_shown(kept[0])}"
+    elif not helped or mean <= 0:
+        found = f"no gain for certain: {found}"
+    else:
+        most = [row for row in helped if row.difference.mean >= NEARLY_ALL * mean]
+        if len(most) == 1 < len(kept):
+            helped, found = most, f"{found}, nearly all"
+        found += f" by {' and '.join(CALLED.get(row.what, row.what) for row in helped)}"
+    return f"{found}, on {total.n:,} {total.part} {result.reward.unit}"
 
 
 class Line(NamedTuple):
@@ -85,14 +112,14 @@ def _shown(row: Row) -> str:
     found = row.difference
     if found.p_corrected is None:
         alone = row.classes is not None and row.classes[0] < 2
-        return "not tested" if alone or row.part == "selection" else "tested before"
+        return "not tested" if alone or row.part in ("search", "selection") else "tested before"
     low, high = found.ci95
     chance = "may be chance" if low <= 0 <= high else "may be chance, as one of several rows"
     return {"gain": format_p(found.p_corrected), "loss": "a loss"}.get(found.outcome, chance)
 
 
 def summary(result: RunResult, config: RunConfig | None, folder: Path, width: int | None = None) -> str:
-    """Format a result for a person: the template, the table, one piece of advice, and what to type next.
+    """Format a result for a person: what helped, the template, the table, advice, and what to type next.
 
     Args:
         result: the result of a finished run.
@@ -103,7 +130,7 @@ def summary(result: RunResult, config: RunConfig | None, folder: Path, width: in
     from rich.table import Table
     from rich.text import Text
 
-    lines = ["", f"  {result.template}"]
+    lines = ["", f"  {headline(result)}", f"  {result.template}"]
     judge = result.judged_on
     titles: dict[PartName, str] = {judge: f"{judge} {result.reward.measure}", "new": "new classes"}
     for part, title in titles.items():

@@ -113,6 +113,7 @@ class RunResult(Content):
 
     Attributes:
         template: the chosen template; `initial_template` if no other was convincing.
+        prompts: the sentences that the CLIP reads for the first two classes.
         rows: what each step of the answer did, in the order of choice, on each part of the pictures that the run has.
         names: class name as typed → the name in prompts, for the classes whose names differ.
         advice: what a person may do to know more, or to get more; empty if there is nothing to do.
@@ -129,6 +130,7 @@ class RunResult(Content):
 
     version: Literal[3] = Field(default=3, alias="schema")
     template: str
+    prompts: tuple[str, ...] = ()
     initial_template: str
     rows: tuple[Row, ...]
     names: dict[str, str]

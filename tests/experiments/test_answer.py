@@ -15,7 +15,7 @@ import pytest
 
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part, run_page
-from ipo_prompts.experiments.run.answer import cost, further, next_commands, one_line, summary, table
+from ipo_prompts.experiments.run.answer import cost, further, headline, next_commands, one_line, summary, table
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.experiments.run.sealed import Scored, Step, rows_of
 from ipo_prompts.experiments.tracking import summary_of
@@ -64,8 +64,9 @@ def test_terminal_page_notebook_and_tracking_say_the_same(seed: int) -> None:
     lines = table(result)
     assert len(lines) == len(STEPS) + 2
     terminal = summary(result, run.config, run.folder, 200)
+    said = headline(result)
     for text in (" ".join(terminal.split()), flat(run_page(run)), flat(notebook_part(run))):
-        at = 0
+        at = text.index(said[0].upper() + said[1:] if text[0] != said[0] else said)
         for line in lines:
             at = text.index(" ".join(cell for cell in line if cell), at)
     total = result.rows_on("test")[-1]
@@ -76,13 +77,52 @@ def test_terminal_page_notebook_and_tracking_say_the_same(seed: int) -> None:
     assert RunResult.model_validate_json(result.model_dump_json(by_alias=True)).rows == result.rows
 
 
+@pytest.mark.parametrize(
+    ("gains", "before", "said"),
+    [
+        ({"template": 30}, 0, " points by template, on 100 test pictures"),
+        ({"names": 20, "template": 15}, 0, " points by names and template,"),
+        ({"names": 10, "template": 1, "pictures": 50}, 0, " points, nearly all by labelled pictures,"),
+        ({"other names": 20, "template": 3, "pictures": 15}, 0, " points by names by search and labelled pictures,"),
+        ({"template": 2}, 0, "no gain for certain: +2.0 ["),
+        ({"template": 20, "pictures": -22}, 0, "no gain for certain: -2.0 ["),
+        ({"template": None}, 0, "nothing was convincingly better, on 100 test pictures"),
+        ({"template": 30}, 1, " points, tested before, on"),
+    ],
+)
+def test_the_headline_names_only_what_can_be_told_from_chance(
+    gains: dict[Any, int | None], before: int, said: str
+) -> None:
+    def score(right: int) -> Score:
+        hits = np.arange(100) < right
+        return Score("a <CLASS>", right / 100, 1.0, hits, np.ones(100))
+
+    def step(what: Any, right: int | None) -> Step:
+        return Step(what, "how", None if right is None else lambda units: score(right))
+
+    steps, right = [], 30
+    for what, gain in gains.items():
+        right += gain or 0
+        steps.append(step(what, gain and right))
+    parts = {"test": Scored.of(score(30), steps, object(), Sampling(100))}
+    result = load_result(RUN).model_copy(update={"rows": rows_of(parts, "accuracy", tested_before=before)})
+    assert said in headline(result)
+
+
+@pytest.mark.parametrize("part", ["search", "selection"])
+def test_the_headline_of_a_closed_test_names_the_pictures_that_chose(part: Any) -> None:
+    result = load_result(RUN)
+    only = result.model_copy(update={"rows": tuple(result.rows_on(part))})
+    assert headline(only).endswith(f" points, not tested, on {only.rows[0].n} {part} pictures")
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_the_terminal_shows_the_template_first_and_keeps_to_its_width(width: int) -> None:
+def test_the_terminal_shows_what_helped_then_the_template_and_keeps_to_its_width(width: int) -> None:
     run = read_run(RECORDED / "api-paper-base-to-new")
     text = summary(run.result, run.config, Path("run"), width)
     lines = text.splitlines()
-    assert lines[1].strip() == run.result.template
-    drawn = lines[2 : next(i for i, line in enumerate(lines) if line.startswith(("advice: ", "  cost: ")))]
+    assert [line.strip() for line in lines[1:3]] == [headline(run.result), run.result.template]
+    drawn = lines[3 : next(i for i, line in enumerate(lines) if line.startswith(("advice: ", "  cost: ")))]
     assert max(map(len, drawn)) <= width
     assert "new classes" in text and len(table(run.result, "new")) >= 2
 

@@ -98,7 +98,7 @@ def test_hostile_text_is_text(show: Open, hostile: Path, complaints: list[str]) 
     shown = HOSTILE
     for char in ACTS_IF_NOT_SHOWN:
         shown = shown.replace(char, f"[U+{ord(char):04X}]")
-    assert page.inner_text("h1") == shown.strip()
+    assert page.inner_text(".prompt") == shown.strip()
     for section in SECTIONS:
         assert "alert(1)" in page.inner_text(f"#{section}"), f"#{section} does not show the text"
     assert page.title().startswith("<script>alert(1)</script>")
