@@ -109,8 +109,8 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any) -> R
         with Tracker(config, folder, ui) as tracker:
             _announce(prepared, journal, ui)
             searched = search_in(prepared, journal, ui, tracker.step)
-            program = program_of(prepared, searched)
-            test = open_test(prepared, searched, program, journal, ui)
+            program, alone = program_of(prepared, searched)
+            test = open_test(prepared, searched, program, alone, journal, ui)
             ui.passing("measuring what each word does")
             return publish(prepared, searched, program, test, journal, tracker)
 
@@ -279,6 +279,7 @@ def _result(
         initial_template=config.initial_template,
         rows=test.rows,
         names={str(typed): str(used) for typed, used in pairs if typed != used},
+        controls=test.controls,
         advice=advice(prepared, program, test),
         reward=planned.reward_names,
         strategy=StrategyUsed(

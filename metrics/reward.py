@@ -372,6 +372,7 @@ def groups_of(examples: Sequence[Any]) -> tuple[str, ...] | None:
 
 def class_embeddings(clip: Clip, templates: Sequence[str], class_names: Sequence[str]) -> Floats:
     """Return the class embeddings of a template, or of an ensemble of templates: float32 (C, D), unit rows."""
-    if len(templates) == 1:  # the same bits as in `ClipReward.score`
-        return np.asarray(encode_templates(clip.model, clip.tokenizer, templates, class_names)[0])
-    return encode_ensemble(clip.model, clip.tokenizer, templates, class_names)
+    with clip.timed("text"):
+        if len(templates) == 1:  # the same bits as in `ClipReward.score`
+            return np.asarray(encode_templates(clip.model, clip.tokenizer, templates, class_names)[0])
+        return encode_ensemble(clip.model, clip.tokenizer, templates, class_names)

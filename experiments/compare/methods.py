@@ -319,5 +319,4 @@ class Templates(FittedEmbeddings):
         class_names = [self.names.get(name, name) for name in class_names]
         for template in self.templates:
             check_template(template, class_names, self.clip)
-        with self.clip.timed("text"):
-            return class_embeddings(self.clip, self.templates, class_names)
+        return class_embeddings(self.clip, self.templates, class_names)

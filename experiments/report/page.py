@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from ipo_prompts.experiments.report.explain import WordChange
 from ipo_prompts.experiments.report.gather import Candidate, Run, SearchRecord, read_run
-from ipo_prompts.experiments.run.answer import cost, further, headline, next_commands, table, unusable
+from ipo_prompts.experiments.run.answer import comparison, cost, further, headline, next_commands, table, unusable
 from ipo_prompts.experiments.run.files import write_text
 
 PAGE, TEMPLATES, PLOT = "report.html", "templates.csv", "search.svg"
@@ -105,6 +105,7 @@ def page_environment() -> Any:
     made.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
     made.globals.update(
         frame=FRAME,
+        comparison=comparison,
         cost=cost,
         further=further,
         headline=headline,

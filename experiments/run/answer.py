@@ -140,6 +140,8 @@ def summary(result: RunResult, config: RunConfig | None, folder: Path, width: in
         for line in table(result, part):
             shown.add_row(*(Text(printable(cell)) for cell in line))
         lines += [f"  {line}" for line in _drawn(shown, (width or WIDTH) - 2)]
+        if part == judge and result.controls:
+            lines.append(f"  {comparison(result)}")
     if unused := unusable(result):
         lines.append(f"  {unused}")
     if result.advice:
@@ -157,6 +159,11 @@ def _drawn(shown: object, width: int) -> list[str]:
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
+def comparison(result: RunResult) -> str:
+    """Return the line with the controls."""
+    return f"for comparison: {', '.join(f'{name} {share(found)}' for name, found in result.controls.items())}"
+
+
 def unusable(result: RunResult) -> str:
     """Say that a language model was asked for templates and none could be used; "" if some could."""
     asked = result.lm.optimizer
@@ -164,11 +171,10 @@ def unusable(result: RunResult) -> str:
 
 
 def one_line(result: RunResult) -> str:
-    """Return what a quiet run prints: the template, then all steps together."""
-    part = result.judged_on
-    total = result.rows_on(part)[-1]
-    change = f"{share(total.before)} → {share(total.after)}, {_gain(total)} points"
-    return f"{result.template}\n{result.reward.measure} {change}, {total.n:,} {part} {result.reward.unit}"
+    """Return what a quiet run prints: the template, then the accuracies of all steps together, and what helped."""
+    total = result.rows_on(result.judged_on)[-1]
+    change = f"{share(total.before)} → {share(total.after)}"
+    return f"{result.template}\n{result.reward.measure} {change}; {headline(result)}"
 
 
 def cost(result: RunResult, config: RunConfig | None) -> str:

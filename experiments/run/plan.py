@@ -23,6 +23,7 @@ from ipo_prompts.experiments.tasks import REWARDS, Task
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.pictures import VIEWS, Picture
+from ipo_prompts.metrics.reward import by_embeddings
 from ipo_prompts.metrics.surrogate import texts_for
 from ipo_prompts.metrics.template import check_count, every_name
 from ipo_prompts.programs.candidates import forecast_names
@@ -39,6 +40,8 @@ SPLIT_SEED = 0
 
 So runs with different seeds have the same test pictures.
 """
+MOST_CLASSES = 200
+"""The most classes for which CLIP's 80 templates are scored beside the answer."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,13 @@ class Plan:
         """The names of the reward, its measure and its units."""
         task = self.task
         return RewardNames(name=self.config.reward["name"], measure=task.measure, unit=task.unit)
+
+    @property
+    def with_80_templates(self) -> bool:
+        """Whether CLIP's 80 templates are scored on the test pictures, beside the answer."""
+        reward = REWARDS.find(self.config.reward["name"]).maker()
+        few = len(self.drawn.class_names) <= MOST_CLASSES
+        return self.config.test and few and by_embeddings(reward) is not None
 
     @cached_property
     def strategy(self) -> Strategy:
@@ -252,7 +262,8 @@ def _texts(planned: Plan, forecast: Forecast) -> int:
     search, classes = planned.config, len(planned.drawn.class_names)
     tried = min(forecast.scored_only, search.scored_templates)
     scored_only = texts_for(tried, classes, forecast.promising_only)
-    return classes * (1 + search.steps * search.candidates_per_step) + scored_only
+    controls = 80 if planned.with_80_templates else 0
+    return classes * (1 + search.steps * search.candidates_per_step + controls) + scored_only
 
 
 def _optimizer(planned: Plan, backend: Backend, asked: Forecast) -> dict[str, Any]:

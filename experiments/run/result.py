@@ -116,6 +116,7 @@ class RunResult(Content):
         prompts: the sentences that the CLIP reads for the first two classes.
         rows: what each step of the answer did, in the order of choice, on each part of the pictures that the run has.
         names: class name as typed → the name in prompts, for the classes whose names differ.
+        controls: what the test pictures give otherwise, by name: scores that chose nothing and are not tested.
         advice: what a person may do to know more, or to get more; empty if there is nothing to do.
         ended: why the search ended, in words.
         stopped: the limit that ended the search early, in words; None if no limit did.
@@ -134,6 +135,7 @@ class RunResult(Content):
     initial_template: str
     rows: tuple[Row, ...]
     names: dict[str, str]
+    controls: dict[str, Control] = Field({})
     advice: str
     reward: RewardNames
     strategy: StrategyUsed
@@ -206,6 +208,12 @@ class Value(Content):
 
     value: Rounded
     ci95: Ends
+
+
+class Control(Value):
+    """The score of n test units by a classifier that stands beside the answer."""
+
+    n: int
 
 
 What = Literal["names", "template", "other names", "pictures", "in all"]

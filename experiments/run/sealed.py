@@ -17,9 +17,10 @@ from ipo_prompts.experiments.data.names import changed_names
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable
-from ipo_prompts.experiments.run.result import AnyPart, PartName, Row, SealedPart, Value, What
+from ipo_prompts.experiments.run.result import AnyPart, Control, PartName, Row, SealedPart, Value, What
 from ipo_prompts.experiments.run.tested_before import count, name_of, told
 from ipo_prompts.experiments.tasks import Encoded
+from ipo_prompts.metrics.blend import Linear
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.evidence import (
@@ -30,8 +31,9 @@ from ipo_prompts.metrics.evidence import (
     paired_difference,
     score_interval,
 )
-from ipo_prompts.metrics.reward import Reward, Score, Units
+from ipo_prompts.metrics.reward import Reward, Score, Units, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.metrics.verdict import judge, no_test
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.journal import Journal
@@ -66,18 +68,25 @@ class SealedTest:
     Attributes:
         parts: each part of the pictures, with the scores before the first step and after the last step.
         rows: the rows of the result.
+        controls: see `controls_of`.
         copies: how many test pictures are also search or selection pictures, compared by their bytes.
         tested_before: how many tests had at least half of the sealed pictures before.
     """
 
     parts: dict[AnyPart, Compared]
     rows: tuple[Row, ...]
+    controls: dict[str, Control]
     copies: int
     tested_before: int
 
 
 def open_test(
-    prepared: Prepared, searched: Searched, program: TemplateClassifier, journal: Journal, ui: Ui
+    prepared: Prepared,
+    searched: Searched,
+    program: TemplateClassifier,
+    alone: Linear | None,
+    journal: Journal,
+    ui: Ui,
 ) -> SealedTest:
     """Score all parts before and after each step; only here are the sealed pictures opened.
 
@@ -87,6 +96,7 @@ def open_test(
         prepared: the prepared run.
         searched: the finished search of the run.
         program: the finished program.
+        alone: the classifier of the labelled pictures without words, if there is one.
         journal: the journal of the run.
         ui: shows the progress.
     """
@@ -111,10 +121,13 @@ def open_test(
         score("selection", reward, prepared.selection, from_words)
     times = 0
     others: Mapping[str, Reward] = {}
+    controls: dict[str, Control] = {}
     if prepared.config.test:
         ui.passing(f"opening the sealed test {task.unit}")
-        test = score("test", reward, encode("test", reward, drawn.test), steps)
+        encoded = encode("test", reward, drawn.test)
+        test = score("test", reward, encoded, steps)
         _record(journal, "test", template, test)
+        controls = controls_of(prepared, searched.reward, alone, encoded.units, test.sampling)
         if drawn.new_test:
             new_reward = task.reward(prepared.clip, drawn.new_class_names, prepared.store)
             start = len(drawn.class_names)
@@ -139,7 +152,32 @@ def open_test(
         else:
             now = searched.reward.score([template], encoded.units)[0]
             parts["fresh"] = Compared.of(encoded, searched.reward, Scored([], [now], encoded.sampling(now.n)))
-    return SealedTest(parts, rows, copies_of(prepared), times)
+    return SealedTest(parts, rows, controls, copies_of(prepared), times)
+
+
+def controls_of(
+    prepared: Prepared, reward: Any, alone: Linear | None, units: Any, sampling: Sampling
+) -> dict[str, Control]:
+    """Return the scores of labelled pictures without words, and of CLIP's 80 templates with the names in use.
+
+    They choose nothing. A control that does not apply is left out: see `alone` and `Plan.with_80_templates`.
+
+    Args:
+        prepared: the prepared run.
+        reward: the reward, with the class names in use.
+        alone: see `open_test`.
+        units: the test units.
+        sampling: how they were drawn.
+    """
+    scores = {}
+    if alone:
+        scores["pictures alone"] = reward.score_logits("pictures alone", alone.logits, units)
+    eighty = imagenet_templates()
+    if prepared.plan.with_80_templates and not any(map(reward.problem, eighty)):
+        rows = class_embeddings(prepared.clip, eighty, reward.class_names)
+        (scores["CLIP's 80 templates"],) = reward.score_embeddings([""], [rows], units)
+    balanced = prepared.config.verdict == "balanced"
+    return {name: Control(n=one.n, **dict(_value(one, sampling, balanced))) for name, one in scores.items()}
 
 
 def copies_of(prepared: Prepared) -> int:

@@ -16,6 +16,7 @@ from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
 from ipo_prompts.experiments.tasks import Encoded
+from ipo_prompts.metrics.blend import Linear
 from ipo_prompts.metrics.classification import EncodedPictures, scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.template import written
@@ -127,20 +128,25 @@ def _descriptions(prepared: Prepared, journal: Journal, ledger: Ledger, ui: Ui) 
 # The program: the words that the search chose, and what labelled pictures add to them.
 
 
-def program_of(prepared: Prepared, searched: Searched) -> TemplateClassifier:
-    """Return the program that a run found. Its temperature and its pictures come from search and selection pictures."""
+def program_of(prepared: Prepared, searched: Searched) -> tuple[TemplateClassifier, Linear | None]:
+    """Return the program that a run found. Its temperature and its pictures come from search and selection pictures.
+
+    Return also the classifier that these pictures make without words; None if pictures may not be added.
+    """
     config, data, choice = prepared.config, prepared.plan.data, searched.result.choice
     names = searched.reward.class_names
     program = TemplateClassifier(prepared.clip, names, choice.template, answers(data)[: len(names)])
     parts = [units for part in (prepared.search, prepared.selection) if (units := _pictures(part))]
+    alone = None
     if parts:
         accuracy = scores_accuracy(prepared.reward)
         initial = TemplateClassifier(prepared.clip, prepared.reward.class_names, config.initial_template)
         calibrate_words(program, initial, choice.gain if accuracy else None, searched.named, parts)
         if accuracy and config.head != "words":
             shown = [picture for part in (prepared.search, prepared.selection) if part for picture in part.pictures]
-            blend_in(program, parts, partial(prepared.store.views, shown), gate=config.head == "auto")
-    return program
+            see = partial(prepared.store.views, shown)
+            alone = blend_in(program, parts, see, gate=config.head == "auto").alone
+    return program, alone
 
 
 def _pictures(part: Encoded | None) -> EncodedPictures | None:
