@@ -171,10 +171,8 @@ def unusable(result: RunResult) -> str:
 
 
 def one_line(result: RunResult) -> str:
-    """Return what a quiet run prints: the template, then the accuracies of all steps together, and what helped."""
-    total = result.rows_on(result.judged_on)[-1]
-    change = f"{share(total.before)} → {share(total.after)}"
-    return f"{result.template}\n{result.reward.measure} {change}; {headline(result)}"
+    """Return what a quiet run prints: the template, then what helped."""
+    return f"{result.template}\n{headline(result)}"
 
 
 def cost(result: RunResult, config: RunConfig | None) -> str:

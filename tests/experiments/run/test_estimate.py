@@ -66,7 +66,8 @@ def test_a_search_without_a_language_model_costs_nothing(tmp_path: Path) -> None
     (tmp_path / "mine.txt").write_text("a negative of a <CLASS>.\n")
     found = estimate(planned(["lm=none", "strategy=list", f"strategy.file={tmp_path}/mine.txt"], None))
     nothing = dict.fromkeys(("optimizer", "describer"))
-    assert found == {**nothing, "tokens": 0, "usd": 0, "seconds": 0, "pictures": 10, "texts": 2 * (1 + 12 * 5)}
+    made = {"pictures": 10, "views": 30, "texts": 2 * (1 + 12 * 5 + 80)}
+    assert found == {**nothing, "tokens": 0, "usd": 0, "seconds": 0, **made}
 
 
 def test_descriptions_cost_at_most_what_is_shown_of_them() -> None:
