@@ -36,7 +36,7 @@ class FromPictures(Method):
 
     def differs(self, config: RunConfig) -> str:
         """See `Method`."""
-        if self.learn is Moments.class_means:
+        if self is CLASS_MEAN:
             return ""
         same = "a picture is encoded with the clean transform that all methods see, without crops"
         if not self.text:
@@ -54,6 +54,8 @@ class FromPictures(Method):
         texts = Templates(clip, (lesson.hand_written or BASELINE,)).class_embeddings(names) if self.text else None
         if texts is None:
             found = self.learn(Moments.of(pictures))
+            if self is CLASS_MEAN and found:  # cosines
+                found = found.times(clip.logit_scale)
         else:
             found = blend(partial(logits_of, clip, classes=texts), pictures).added
         if found is None:
