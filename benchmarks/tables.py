@@ -160,7 +160,7 @@ def of_lines(make: Callable[[Cells], Iterable[str]], cells: str) -> Table:
 def of_answers() -> list[Table]:
     """The goals of whole runs with what was found, and the accuracies step by step."""
     plan = list(answer.planned(answer.BEDS, None, answer.JUDGING))
-    clips = ["embedded", "plain-81", "plain-82"]
+    clips = ["embedded", "plain-91", "plain-92"]
     return joined(read(answer.tables(Cells.kept("answer"), clips, plan)))
 
 
