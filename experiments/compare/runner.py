@@ -123,89 +123,50 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
     """Forecast the calls, tokens and most cost of all unfinished cells. No picture is opened, nothing is fetched.
 
     Returns:
-        - `rows`: label → `cells, finished, calls, tokens, usd, seconds, data` of the row. `data` has the `usd`
-          of each data set. `seconds` are of waiting for language models.
-        - `cells, calls, tokens, usd, minutes`: totals. `usd` is the most; None where a price is not known. Replies that
-          rows share through the cache count for each row.
+        - `cells, finished`: the number of all cells, and of those that are finished.
+        - `calls, tokens, usd, minutes`: sums over the other cells. `usd` is the most; None where a price is not known.
+          `minutes` are of waiting for language models. Replies that rows share through the cache count for each row.
         - `missing`: the data sets that are not on this machine; their published sizes are assumed.
-        - `pictures`: data set → the pictures of a cell, for the data sets where a row asks a language model.
 
     Raises:
         InputError: there is no such language model.
     """
-    pictures: dict[str, int] = {}
-    labels = dict.fromkeys(entry.label for entry in found)
-    rows = {label: _row([entry for entry in found if entry.label == label], pictures) for label in labels}
+    left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
+    known: dict[tuple[str, str], dict[str, Any] | None] = {}  # no seed changes the number of pictures
+    asked: list[dict[str, Any]] = []
+    for entry in left:
+        kind = (entry.label, entry.cell.data)
+        if kind not in known:
+            config = run_config(entry.cell)
+            known[kind] = estimate(plan(config, ready=False)) if config else None
+        if told := known[kind]:
+            asked.append(told)
     data = dict.fromkeys(name for entry in found for name in (entry.cell.data, *entry.cell.targets))
     return {
         "missing": [name for name in data if absent(name)],
-        "rows": rows,
-        "cells": len(found),
-        "calls": sum(row["calls"] for row in rows.values()),
-        "tokens": sum(row["tokens"] for row in rows.values()),
-        "usd": total_usd(row["usd"] for row in rows.values()),
-        "pictures": pictures,
-        "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
-    }
-
-
-def _row(found: Sequence[GridCell], pictures: dict[str, int]) -> dict[str, Any]:
-    """Return the forecast of a row."""
-    left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
-    known: dict[str, dict[str, Any]] = {}
-    asked: list[dict[str, Any]] = []
-    for entry in left:
-        data = entry.cell.data
-        config = run_config(entry.cell)
-        if data not in known and config:
-            known[data] = estimate(plan(config, ready=False))  # no seed changes the number of pictures
-            pictures.setdefault(data, known[data]["pictures"])
-        if data in known:
-            asked.append(known[data])
-    roles = [role for one in asked for role in (one["optimizer"], one["describer"]) if role]
-    return {
         "cells": len(found),
         "finished": len(found) - len(left),
-        "calls": sum(role["calls"] for role in roles),
+        "calls": sum(role["calls"] for one in asked for role in (one["optimizer"], one["describer"]) if role),
         "tokens": sum(one["tokens"] for one in asked),
-        "usd": total_usd([0.0, *(one["usd"] for one in asked)]),
-        "seconds": sum(one["seconds"] for one in asked),
-        "data": {data: total_usd(one["usd"] for one in asked if one is known[data]) for data in known},
+        "usd": total_usd(one["usd"] for one in asked),
+        "minutes": round(sum(one["seconds"] for one in asked) / 60, 1),
     }
 
 
 def forecast_text(forecast: dict[str, Any]) -> str:
-    """Format a forecast as a table of rows and data sets."""
-    asked = [row for row in forecast["rows"].values() if row["calls"]]
-    sets = list(dict.fromkeys(data for row in asked for data in row["data"]))
-    wide = [max(7, min(14, len(data))) for data in sets]
-    head = " ".join(f"{data[-width:]:>{width}}" for data, width in zip(sets, wide, strict=True))
-    lines = [f"{'at most $':24} {'cells':>6} {'done':>6} {head} {'together':>9} {'minutes':>8}"]
-    if forecast["missing"]:
-        missing = ", ".join(forecast["missing"])
-        lines.insert(0, f"not on this machine, so their published sizes are assumed: {missing}")
-    for label, row in forecast["rows"].items():
-        of_data = [row["data"].get(data, 0.0) for data in sets]
-        shown = " ".join(f"{_short(usd):>{width}}" for usd, width in zip(of_data, wide, strict=True))
-        lines.append(
-            f"{label[:24]:24} {row['cells']:6,} {row['finished']:6,} {shown} {_short(row['usd']):>9} "
-            f"{row['seconds'] / 60:8,.0f}"
-        )
-    counts = " ".join(f"{forecast['pictures'].get(data, 0):>{width},}" for data, width in zip(sets, wide, strict=True))
-    lines += [f"{'pictures of a cell':24} {'':6} {'':6} {counts}"] if sets else []
-    if not asked:
-        lines.append(f"together: {forecast['cells']:,} cells; what is left asks no language model and costs nothing.")
-    else:
-        lines.append(
+    """Format a forecast as a few lines of text."""
+    lines = [f"together: {forecast['cells']:,} cells; what is left asks no language model and costs nothing."]
+    if forecast["calls"]:
+        lines = [
             f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, at most {forecast['tokens']:,} "
             f"tokens, {at_most(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models "
             "one after another; encoding pictures and texts comes on top. Nothing was asked yet."
-        )
+        ]
+    if forecast["finished"]:
+        lines.append(f"finished already: {forecast['finished']:,} of these cells")
+    if forecast["missing"]:
+        lines.append(f"not on this machine, so their published sizes are assumed: {', '.join(forecast['missing'])}")
     return "\n".join(lines)
-
-
-def _short(usd: float | None) -> str:
-    return "?" if usd is None else "-" if usd == 0 else f"{usd:,.2f}" if usd >= 0.01 else "<0.01"
 
 
 def run_all(

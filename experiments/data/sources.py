@@ -257,9 +257,9 @@ _allowed: set[str] = set()
 def allow(specs: object) -> None:
     """Allow calls of the functions that are named in a spec or a list of specs, which a person must have typed.
 
-    Values that name no function are ignored, whatever their type.
+    Values that name no function have no effect, whatever their type.
     """
-    _allowed.update(_functions(specs))
+    _allowed.update(map(_function_of, _each(specs)))
 
 
 def check_allowed(specs: object) -> None:
@@ -268,11 +268,12 @@ def check_allowed(specs: object) -> None:
     Raises:
         InputError: a spec names a function that no person typed; see `allow`.
     """
-    for name, spec in _functions(specs).items():
-        if name not in _allowed:
+    for spec in _each(specs):
+        name = _function_of(spec)
+        if spec.startswith(OWN_DATA) and name not in _allowed:
             raise InputError(
                 f"the data {spec} are gathered by code, and code is only run where a person types its name; if you "
-                f"trust {name}, type {spec.strip()} again."
+                f"trust {name.removeprefix(OWN_DATA)}, type {spec} again."
             )
 
 
@@ -284,8 +285,8 @@ def gather_own(rest: str) -> Gathered:
             `Gathered`.
     """
     what = f"data={OWN_DATA}{rest}"
-    name = next(iter(_functions(OWN_DATA + rest)), None)
-    if name is None:
+    name = _function_of(OWN_DATA + rest).removeprefix(OWN_DATA)
+    if not is_own(name):
         raise InputError(f"{what} names no function; write {OWN_DATA}MODULE:FUNCTION, such as {OWN_DATA}mine:gather.")
     check_allowed(OWN_DATA + rest)
     function = load(name, what)
@@ -296,19 +297,18 @@ def gather_own(rest: str) -> Gathered:
     return found
 
 
-def _functions(specs: object) -> dict[str, str]:
-    """Return `module:function` → the spec that names it, for each function of the user that is named.
+def _each(specs: object) -> list[str]:
+    """Return a spec, or each spec of a list, as text."""
+    return [str(spec).strip() for spec in (specs if isinstance(specs, (list, tuple)) else [specs])]
 
-    >>> _functions(["python:mine:gather:some/folder", "folder:pets"])
-    {'mine:gather': 'python:mine:gather:some/folder'}
+
+def _function_of(spec: str) -> str:
+    """Return a spec without the text behind its function.
+
+    >>> _function_of("python:mine:gather:some/folder")
+    'python:mine:gather'
     """
-    found = {}
-    for spec in specs if isinstance(specs, (list, tuple)) else [specs]:
-        kind, _, rest = str(spec).strip().partition(":")
-        name = ":".join(rest.split(":", 2)[:2])
-        if f"{kind}:" == OWN_DATA and is_own(name):
-            found[name] = str(spec)
-    return found
+    return ":".join(spec.split(":")[:3])
 
 
 class Source(NamedTuple):

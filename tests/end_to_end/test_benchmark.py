@@ -349,7 +349,6 @@ def test_a_dry_run_counts_and_touches_nothing(bench: Bench, here: Here, monkeypa
     assert ended.code == 0
     assert (forecast["cells"], forecast["calls"]) == (CELLS, 2 * SEARCHES * SEEDS)
     assert forecast["tokens"] > 1000 and 0 < forecast["usd"] < 0.1 and forecast["minutes"] > 0
-    assert forecast["rows"]["baseline"]["calls"] == 0 and forecast["rows"]["ipo-paper"]["calls"] == 4
     text = here("dry", "--dry-run").out
     assert f"together: {CELLS} cells, 8 calls, " in text and "price unknown" in text and "minutes" in text
     assert not (bench.folder / "dry").exists()
