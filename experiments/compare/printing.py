@@ -40,6 +40,8 @@ BETWEEN = 2
 """Blanks between two columns on a terminal."""
 Line = Sequence[str | Text]
 """The cells of one line of a table; a `Text` has a colour on a terminal."""
+Record = dict[str, str | Text]
+"""One line of a table: heading → cell. A heading that is missing is an empty cell."""
 Block = str | list[Line]
 """A paragraph, or the lines of a table with the head first."""
 LEAST = 2
@@ -67,8 +69,8 @@ def to_markdown(table: Table) -> str:
     marks = Footnotes()
     blocks: list[Block] = []
     for scope in table.averages:
-        means: list[Line] = [*overview(table, scope, marks), *_published(table, scope, _overviewed(table), marks)]
-        blocks += [f"Means over {_number_of(scope)}:", means]
+        means = [*overview(table, scope, marks), *_published(table, scope, _overviewed(table), marks)]
+        blocks += [f"Means over {_number_of(scope)}:", _lines(means)]
     return _page(table, [*blocks, *_by_data_set(table), *_searches(table, table.averages), *_verdicts(table)], marks)
 
 
@@ -102,8 +104,7 @@ def on_terminal(table: Table, width: int) -> Iterator[RenderableType]:
         means = f"means over {_number_of(scope)}"
         yield ""
         yield safe_line(means if scope.is_average else scope_name(scope), "bold")
-        places = _by_importance(table)
-        yield fitted_table([[line[place] for place in places] for line in overview(table, scope, marks)], width)
+        yield fitted_table(_lines([*overview(table, scope, marks)], _by_importance(table)), width)
     for reason, mark in marks.items():
         yield safe_line(f"{mark} {reason}")
     yield safe_line("[95 % interval]; * a gain or loss that is shown, by p corrected for (so many) comparisons", "dim")
@@ -122,34 +123,35 @@ def _number_of(scope: Scope) -> str:
     return f"{len(scope.data)} data set{'s' if len(scope.data) > 1 else ''}{scope.name.removeprefix('average')}"
 
 
-def overview(table: Table, scope: Scope, marks: Footnotes) -> Iterator[Line]:
-    """Yield the head of a scope's table, then a line for each method.
+def _lines(records: Sequence[Record], heads: Sequence[str] = ()) -> list[Line]:
+    """Return the lines of a table, the head first; empty if there are no records.
+
+    `heads` are the headings to show; without them, all headings of the first record are shown.
+    """
+    shown = heads or [head for record in records[:1] for head in record]
+    return [shown, *([record.get(head, "") for head in shown] for record in records)] if records else []
+
+
+def overview(table: Table, scope: Scope, marks: Footnotes) -> Iterator[Record]:
+    """Yield a line of a scope's table for each method.
 
     The line has the method's values, gains, number of data sets, labels, and templates proposed and scored only.
     """
-    columns = _overviewed(table)
-    others = _compared_with(table)
-    yield [
-        "method",
-        *columns,
-        *(f"over {other}" for other in others),
-        "sets",
-        "labels/class",
-        "proposed",
-        "scored only",
-    ]
     for method in table.methods:
         row = table.first(scope.name, method)
         mark = f" {marks[row.remark]}" if row.remark else ""
-        values = [_value(table.line(scope.name, method, column), column == table.headline) for column in columns]
+        line: Record = {"method": method}
+        for column in _overviewed(table):
+            value = _value(table.line(scope.name, method, column), column == table.headline)
+            line[column] = value if row.seeds else f"{value}{mark}"
+        for other in _compared_with(table):
+            line[f"over {other}"] = _compared(table, scope, method, other)
         has = sum(table.first(data, method).seeds > 0 for data in scope.data)
-        yield [
-            method,
-            *(values if row.seeds else [f"{value}{mark}" for value in values]),
-            *(_compared(table, scope, method, other) for other in others),
-            f"{has}{mark}" if row.seeds else f"{has} of {len(scope.data)}",
-            *map(_count, (row.labelled_per_class, row.proposals, row.scored_only)),
-        ]
+        line["sets"] = f"{has}{mark}" if row.seeds else f"{has} of {len(scope.data)}"
+        line["labels/class"] = _count(row.labelled_per_class)
+        line["proposed"] = _count(row.proposals)
+        line["scored only"] = _count(row.scored_only)
+        yield line
 
 
 def _overviewed(table: Table) -> list[str]:
@@ -161,13 +163,11 @@ def _compared_with(table: Table) -> list[str]:
     return list(dict.fromkeys([table.reference, *({SUBJECT} & {*table.methods})]))
 
 
-def _by_importance(table: Table) -> list[int]:
-    """Return the places of an overview's columns, ordered by importance; a narrow terminal omits the last columns."""
-    columns = _overviewed(table)
-    headline, gains = 1 + columns.index(table.headline), 1 + len(columns)
-    sets = gains + len(_compared_with(table))
-    sides = [place for place in range(1, gains) if place != headline]
-    return [0, headline, *range(gains, sets), *sides, sets + 1, sets + 3, sets + 2, sets]
+def _by_importance(table: Table) -> list[str]:
+    """Return the headings of an overview, ordered by importance; a narrow terminal omits the last columns."""
+    gains = [f"over {other}" for other in _compared_with(table)]
+    rest = ["labels/class", "scored only", "proposed", "sets"]
+    return list(dict.fromkeys(["method", table.headline, *gains, *_overviewed(table), *rest]))
 
 
 def _compared(table: Table, scope: Scope, method: str, other: str) -> str | Text:
@@ -215,18 +215,18 @@ def _count(number: float | None) -> str:
     return EMPTY if number is None else f"{number:.0f}"
 
 
-def _published(table: Table, scope: Scope, columns: Sequence[str], marks: Footnotes) -> Iterator[list[str]]:
-    """Yield the published rows of a scope. Each row has as many cells as a line of `overview`."""
+def _published(table: Table, scope: Scope, columns: Sequence[str], marks: Footnotes) -> Iterator[Record]:
+    """Yield the published rows of a scope."""
     fixed = {"base", "new", "test", "source", "H", "mean"}
-    keys = [column if column in fixed else data_key(column) for column in columns]  # as published rows name columns
+    keys = {column: column if column in fixed else data_key(column) for column in columns}  # as published rows name it
     frame = table.frame
     for method, lines in frame[(frame.origin == PUBLISHED) & (frame["data"] == scope.name)].groupby(
         "method", sort=False
     ):
         values = dict(zip(lines["column"], lines.value, strict=True))
-        cells = [f"{100 * values[key]:.2f}" if key in values else "" for key in keys]
         mark = marks[SOURCE + lines.remark.iloc[0]]
-        yield [f"*{method}, published* {mark}", *cells, *[""] * (4 + len(_compared_with(table)))]
+        cells = {column: f"{100 * values[key]:.2f}" for column, key in keys.items() if key in values}
+        yield {"method": f"*{method}, published* {mark}", **cells}
 
 
 def _by_data_set(table: Table) -> list[Block]:
@@ -280,32 +280,36 @@ def _grid(table: Table, title: str, methods: Sequence[str], entry: Callable[[Sco
 
 def _values(table: Table, marks: Footnotes) -> list[Line]:
     """Return the table of our values and the published values in every scope, head first."""
-    lines: list[Line] = [["data", "method", *table.columns, "n", "labels/class", "seeds"]]
+    records: list[Record] = []
     for scope in table.scopes:
-        lines += [[scope_name(scope), method, *_row(table, scope, method, marks)] for method in table.methods]
-        for name, *cells in _published(table, scope, table.columns, marks):
-            lines.append([scope_name(scope), name, *cells[: len(table.columns)], "", "", ""])
-    return lines
+        ours = [_record(table, scope, method, marks) for method in table.methods]
+        for record in (*ours, *_published(table, scope, table.columns, marks)):
+            records.append({"data": scope_name(scope), **record})
+    return _lines(records)
 
 
-def _row(table: Table, scope: Scope, method: str, marks: Footnotes) -> list[str]:
+def _record(table: Table, scope: Scope, method: str, marks: Footnotes) -> Record:
     first = table.first(scope.name, method)
-    mark = marks[first.remark] if first.remark else ""
+    mark = f" {marks[first.remark]}" if first.remark else ""
     if not first.seeds:
-        return [*[f"{EMPTY} {mark}"] * len(table.columns), EMPTY, EMPTY, EMPTY]
-    lines = [table.line(scope.name, method, column) for column in table.columns]
-    scores = [line for line in lines if line and line.gap is None]
+        counts = dict.fromkeys(("n", "labels/class", "seeds"), EMPTY)
+        return {"method": method, **dict.fromkeys(table.columns, f"{EMPTY}{mark}"), **counts}
+    record: Record = {"method": method}
+    scores = []
+    for column in table.columns:
+        line = table.line(scope.name, method, column)
+        record[column] = "" if line is None else f"{EMPTY} {marks[line.gap]}" if line.gap else _score(line)
+        scores += [line] if line and line.gap is None else []
     sides = [line for line in scores if line.column in ("base", "new", "test")]
-    units = " + ".join(str(line.n) for line in sides or scores)
-    values = [
-        "" if line is None else _score(line) if line.gap is None else f"{EMPTY} {marks[line.gap]}" for line in lines
-    ]
-    return [*values, units, _count(first.labelled_per_class), f"{first.seeds} {mark}".rstrip()]
+    record["n"] = " + ".join(str(line.n) for line in sides or scores)
+    record["labels/class"] = _count(first.labelled_per_class)
+    record["seeds"] = f"{first.seeds}{mark}"
+    return record
 
 
 def _score(line: Any) -> str:
     spread = "" if line.sd is None else f" ± {100 * line.sd:.2f}"
-    return f"{100 * line.value:.2f} [{100 * line.low:.1f}, {100 * line.high:.1f}]{spread}"
+    return f"{_value(line, True)}{spread}"
 
 
 def _references(table: Table) -> list[str]:
@@ -316,27 +320,30 @@ def _references(table: Table) -> list[str]:
 
 def _gains(table: Table) -> list[Line]:
     """Return the table of gains over the references, head first; empty if there are no gains."""
-    others = _references(table)
-    lines: list[Line] = []
+    records: list[Record] = []
     for scope, method in product(table.scopes, table.methods):
-        found = [table.line(scope.name, method, over=other) for other in others]
-        if any(found):
-            lines.append([scope_name(scope), method, *map(verdict_text, found)])
-    return lines and [["data", "method", *(f"over {other}" for other in others)], *lines]
+        found = {f"over {other}": table.line(scope.name, method, over=other) for other in _references(table)}
+        if any(found.values()):
+            texts = {head: verdict_text(gain) for head, gain in found.items()}
+            records.append({"data": scope_name(scope), "method": method, **texts})
+    return _lines(records)
 
 
 def _searches(table: Table, scopes: Sequence[Scope]) -> list[Block]:
-    counts = [name.replace("_", " ") for name in COUNTS]
-    lines: list[Line] = [["data", "method", "search", "selection", "test", "optimism", *counts, "usd"]]
+    records: list[Record] = []
     for scope, method in product(scopes, table.methods):
         line = table.first(scope.name, method)
         if line.seeds:
-            percent = [EMPTY if x is None else f"{100 * x:.2f}" for x in (line.search, line.selection, line.test)]
-            optimism = EMPTY if line.optimism is None else points(line.optimism)
-            usd = EMPTY if line.usd is None else f"{line.usd:.4f}"
-            spent = [_count(getattr(line, name)) for name in COUNTS]
-            lines.append([scope_name(scope), method, *percent, optimism, *spent, usd])
-    return [f"Search and cost, means per run{' and data set' if scopes == table.averages else ''}:", lines]
+            record: Record = {"data": scope_name(scope), "method": method}
+            for part in ("search", "selection", "test"):
+                value = getattr(line, part)
+                record[part] = EMPTY if value is None else f"{100 * value:.2f}"
+            record["optimism"] = EMPTY if line.optimism is None else points(line.optimism)
+            record |= {name.replace("_", " "): _count(getattr(line, name)) for name in COUNTS}
+            record["usd"] = EMPTY if line.usd is None else f"{line.usd:.4f}"
+            records.append(record)
+    title = f"Search and cost, means per run{' and data set' if scopes == table.averages else ''}:"
+    return [title, _lines(records)]
 
 
 def _verdicts(table: Table) -> list[Block]:
