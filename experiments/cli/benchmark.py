@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,6 @@ EXAMPLES = common.examples(
     "ipo benchmark embedded --executor ray",
     "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20",
     "ipo benchmark my-grid.yaml seeds=5",
-    "ipo benchmark runs/embedded/cells.jsonl.gz",
 )
 
 
@@ -29,7 +29,7 @@ def benchmark(
     grid: Annotated[
         str,
         typer.Argument(
-            help="a grid file, the name of a shipped grid, or a cells.jsonl.gz",
+            help="a grid file, or the name of a shipped grid",
             metavar="GRID[.yaml]",
         ),
     ],
@@ -47,7 +47,7 @@ def benchmark(
     """Run a grid of data sets, methods and seeds, and make a table. The same command resumes a grid that was killed.
 
     The command also writes all cells to one file, `cells.jsonl.gz`. From this file alone,
-    `ipo benchmark cells.jsonl.gz` makes the same tables; with --out it also writes them.
+    `ipo report cells.jsonl.gz` makes the same tables; with --out it also writes them.
     """
     from ipo_prompts.experiments.compare.documents import (
         ENDING,
@@ -57,7 +57,6 @@ def benchmark(
         outcomes_of,
         print_documents,
         table_of,
-        tables_of_file,
         write_documents,
     )
     from ipo_prompts.experiments.compare.executors import Failure, make_executor
@@ -78,10 +77,7 @@ def benchmark(
 
     folder = out or Path("runs") / Path(grid).stem
     if grid.endswith(ENDING):
-        if words or executor != "here" or budget_usd is not None or dry_run:
-            raise InputError(f"the cells of {grid} are done; give no settings, executor, budget or --dry-run.")
-        tables_of_file(Path(grid), out, as_json)
-        return 0
+        raise InputError(f"the cells of {grid} are done; make their tables with `ipo report {shlex.quote(grid)}`.")
     config = load_grid(grid, words or [])
     workers = make_executor(executor, gpus=gpu_share)
     ui = Ui(0, quiet=quiet)

@@ -151,12 +151,13 @@ def report(
 ) -> int:
     """Make a page that explains a run.
 
-    For a file of cells from `ipo benchmark`, print the tables and the digest of the file.
+    For a file of cells from `ipo benchmark`, print the tables and the digest of the file; with --out, the name of a
+    folder, also write them.
     """
     if run.name.endswith(".jsonl.gz"):
         from ipo_prompts.experiments.compare.documents import tables_of_file
 
-        tables_of_file(run, out, as_json=False)
+        tables_of_file(run, out)
         return 0
     look_first([run], out=out)
     from ipo_prompts.experiments.report.gather import read_run

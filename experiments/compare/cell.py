@@ -83,7 +83,7 @@ Numbers = dict[str, int | float | None]
 
 
 class Tested(Content):
-    """The score on a set of test pictures, unit by unit; see `tested`."""
+    """The score on a set of test pictures, unit by unit; see `tested`. Either `hits` or `values` is None."""
 
     value: float
     loss: float
@@ -125,13 +125,6 @@ class Result(Content):
     budget: Numbers | None = None
     picture_ids: dict[str, str] = Field({})
     precision: Precision = "fp32"
-
-    def content(self) -> dict[str, Any]:
-        """Return the JSON values of the result; a score has either `hits` or `values`."""
-        content = content_of(self)
-        for score in content["scores"].values():
-            del score["values" if score["values"] is None else "hits"]
-        return content
 
 
 def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
@@ -176,7 +169,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
             count(name_of(str(folder.resolve().parents[3])), contents(pictures))
         except Absent as reason:
             result = Result(**about, absent=str(reason))
-        content = result.content()
+        content = content_of(result)
         tracker.finish({**content, "scores": {name: score["value"] for name, score in content["scores"].items()}})
     write_bytes(folder / FILE_NAME, line_of(content))
     return content
@@ -237,7 +230,7 @@ def read_cell(cell: Cell, folder: Path) -> dict[str, Any] | None:
     result = as_model(Result, read_text(file, what, JSON_BYTES, "JSON", fix).rstrip("\n"), f"{what} {file}", fix)
     if result.cell != cell.record():
         raise InputError(f"{folder} holds another cell; choose another folder.")
-    return result.content()
+    return content_of(result)
 
 
 def shared_config(cell: Cell) -> RunConfig:

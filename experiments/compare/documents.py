@@ -147,7 +147,7 @@ def print_documents(table: Table, texts: dict[str, str], as_json: bool, where: s
     console.print(f"\n{where}", markup=False)
 
 
-def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
+def tables_of_file(file: Path, out: Path | None) -> None:
     """Make the tables of a file of cells and print them. Write them into the folder `out`, too, unless it is None.
 
     Raises:
@@ -165,7 +165,7 @@ def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
             raise InputError(f"{there} is there already; choose another --out.")
         write_documents(texts, out)
     whole = "with --out DIR, or through a pipe to another program" if out is None else f"{out}/table.md"
-    print_documents(table, texts, as_json, f"the whole table: {whole}")
+    print_documents(table, texts, as_json=False, where=f"the whole table: {whole}")
     print(f"{file.name}: SHA-256 {digest(file)}", file=sys.stderr)
     if out is not None:
         print(f"{out}/{', '.join(texts)}", file=sys.stderr)
@@ -257,7 +257,7 @@ def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] 
         result = as_model(Result, line, f"line {number} of {what}", fix)
         if result.cell != entry.cell.record():
             raise InputError(f"line {number} of {what} is damaged (it is not {entry.name}); {fix}.")
-        contents[entry.name] = result.content()
+        contents[entry.name] = content_of(result)
     return heading.grid, found, [heading.gaps.get(entry.name) or contents[entry.name] for entry in found]
 
 

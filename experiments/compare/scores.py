@@ -153,7 +153,7 @@ def column_score(column: str, group: Sequence[Runs]) -> ColumnScore:
         for runs, of_sides in zip(group, weights, strict=True)
     ]
     parts = [part for search in searches for part in search]
-    if len(parts) == 1 and all("hits" in cell["scores"].get(column, ()) for cell in group[0].cells):
+    if len(parts) == 1 and all(cell["scores"].get(column, {}).get("hits") for cell in group[0].cells):
         low, high = accuracy_interval(parts[0])
     else:
         effect = effect_of(found, spread(searches, added=0))

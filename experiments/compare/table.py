@@ -257,7 +257,7 @@ def _runs(row: tuple[str, str], cells: Sequence[CellContent], known: Mapping[str
 
 
 def _values(score: Mapping[str, Any]) -> Doubles:
-    if "hits" not in score:
+    if not score.get("hits"):
         return np.asarray(score["values"], dtype=np.float64)
     return (np.frombuffer(score["hits"].encode("ascii"), np.uint8) - ord("0")).astype(np.float64)
 

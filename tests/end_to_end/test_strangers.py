@@ -85,7 +85,7 @@ def test_a_program_a_grid_and_cells_name_nothing(
     Path("theirs/grid.yaml").write_text(json.dumps(grid))
     for code, words in (
         (0, ["predict", "program.json", str(pictures)]),
-        (2, ["benchmark", "cells.jsonl.gz"]),
+        (2, ["report", "cells.jsonl.gz"]),
         (2, ["benchmark", "theirs/grid.yaml"]),
         (2, ["benchmark", "theirs/grid.yaml", "methods=baseline"]),
     ):

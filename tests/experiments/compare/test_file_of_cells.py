@@ -101,14 +101,18 @@ def _scenes(cell: dict[str, Any]) -> None:
     ],
 )
 def test_the_file_alone_makes_the_tables_to_the_byte(
-    made: Made, run: Callable[..., Ended], change: Callable[[dict[str, Any]], object], grid: dict[str, Any]
+    made: Made,
+    run: Callable[..., Ended],
+    capfd: pytest.CaptureFixture[str],
+    change: Callable[[dict[str, Any]], object],
+    grid: dict[str, Any],
 ) -> None:
     first = run(made(change, **grid))
     assert first.code == 0, first.err
     assert first.err.endswith(", all in cells.jsonl.gz\n")
     Path("kept").mkdir()
     Path("runs/made/cells.jsonl.gz").rename("kept/other name.jsonl.gz")
-    again = run("kept/other name.jsonl.gz", "--out=again")
+    again = ipo(capfd, "report", "kept/other name.jsonl.gz", "--out=again")
     assert (again.code, again.out) == (0, first.out), again.err
     assert _bytes("again") == _bytes("runs/made") and {*FILES} <= {*_bytes("again")}
     assert ("data-sets.md" in _bytes("again")) == (len({**GRID, **grid}["data"]) > 1)

@@ -38,7 +38,7 @@ def run(
 
 
 def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_needs_no_code(
-    run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Ended], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("own_rows.py").write_text(OWN)
     Path("own.yaml").write_text(GRID.replace("MODULE", "own_rows"))
@@ -55,5 +55,5 @@ def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_ne
     METHODS._allowed.clear()
     monkeypatch.setattr(registry, "load", None)
     Path("runs/own/cells.jsonl.gz").rename("cells.jsonl.gz")
-    again = run("cells.jsonl.gz")
+    again = ipo(capfd, "report", "cells.jsonl.gz")
     assert (again.code, again.out) == (0, ran.out)

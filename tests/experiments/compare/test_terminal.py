@@ -77,12 +77,12 @@ def on_a_terminal(width: int, *words: str) -> str:
 
 
 def test_the_command_shows_the_answer_on_a_terminal_and_all_of_it_to_a_pipe(tmp_path: Path) -> None:
-    seen = on_a_terminal(100, "benchmark", str(CELLS), "--out", str(tmp_path / "out"))
+    seen = on_a_terminal(100, "report", str(CELLS), "--out", str(tmp_path / "out"))
     assert "| --- |" not in seen
     assert "IPO shows no evidence of a gain over the baseline template" in " ".join(seen.split())
     assert "out/table.md" in "".join(seen.split()) and "the whole table:" in seen
     piped = subprocess.run(
-        [sys.executable, "-m", "ipo_prompts", "benchmark", str(CELLS)],
+        [sys.executable, "-m", "ipo_prompts", "report", str(CELLS)],
         capture_output=True,
         check=True,
         env={**os.environ, "FORCE_COLOR": "1"},
