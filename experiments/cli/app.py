@@ -247,7 +247,7 @@ def _usage_error(error: Any, command: str) -> int:
         error.show()
     else:
         path = error.ctx.command_path if getattr(error, "ctx", None) else command
-        reason = _number(error) or " ".join(error.format_message().split()).rstrip(". ")
+        reason = " ".join(error.format_message().split()).rstrip(". ")
         reason = reason.replace("Value error, ", "").replace("Input should", "it should")  # pydantic's
         if path == "ipo" and kind == "NoSuchOption":
             reason = reason.partition(" (")[0] + "; options stand after the command, as in `ipo optimize --quiet`"
@@ -256,18 +256,6 @@ def _usage_error(error: Any, command: str) -> int:
         see = " See" if reason.endswith("?") else "; see"
         fail(f"{reason[:1].lower()}{reason[1:]}{see} `{path} --help`.", error.exit_code)
     return int(error.exit_code)
-
-
-def _number(error: Any) -> str | None:
-    """Return which kind of number a flag takes, if something else was typed; None for any other error."""
-    wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
-    if wanted is None or type(error).__name__ != "BadParameter" or error.param is None:
-        return None
-    from ipo_prompts.experiments.run.files import example_of
-
-    flag, kind = error.param.opts[0], "a whole number" if "integer" in wanted[0] else "a number"
-    example = example_of(error.param.name)
-    return f"{flag} is {kind}, such as {flag} {example}"
 
 
 def _failure(error: Exception) -> str | None:

@@ -376,12 +376,6 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
         raise input_error(error, where) from error
 
 
-def example_of(key: Any) -> Any:
-    """Return an example value of a setting: its default, or 12 if it has no default."""
-    field = RunConfig.model_fields.get(key)
-    return 12 if field is None or field.default is None else field.default
-
-
 def allow_typed(values: dict[str, Any]) -> None:
     """Allow the import of the user-written classes and functions that these settings name; see `Registry.allow`."""
     for key, registry in CHOSEN.items():

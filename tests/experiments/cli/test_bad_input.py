@@ -118,7 +118,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--describer", "file:gone.txt"], "cannot read the file of descriptions gone.txt: No such file"),
     (["--describer", "file:latin.txt"], "the file of descriptions latin.txt is not text in UTF-8"),
     (["--describer", "file:empty.txt"], "the file of descriptions empty.txt is empty; write one description a line"),
-    (["--steps", "3.5"], "--steps is a whole number, such as --steps 12; see `ipo optimize --help`"),
+    (["--steps", "3.5"], "'--steps': it should be a valid integer"),
     (["steps=abc"], "steps in the command line is wrong: input should be a valid integer"),
     (["temperature=hot"], "temperature in the command line is wrong: input should be a valid number"),
     (["--steps", "0"], "steps in the command line is wrong"),

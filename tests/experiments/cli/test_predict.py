@@ -217,7 +217,7 @@ def test_labels_are_written_to_a_new_file_with_the_names_that_the_clip_reads(
     [
         (["--out", "labels.txt"], "--out labels.txt is no .csv and no .jsonl"),
         (["--out", "new.csv", "--format", "table"], "--out new.csv is no .csv"),
-        (["--top", "few"], "--top is a whole number"),
+        (["--top", "few"], "'--top': it should be a valid integer"),
         (["--top", "0"], "'--top': it should be greater than or equal to 1; see `ipo predict --help`."),
     ],
 )
