@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field
+
 from ipo_prompts.experiments.report.explain import ANALYSIS, Analysis, load_analysis
 from ipo_prompts.experiments.run.config import RunConfig, dotted
 from ipo_prompts.experiments.run.files import build, config_of
 from ipo_prompts.experiments.run.result import RESULT, RunResult, load_result
-from ipo_prompts.metrics.errors import InputError, as_cell
+from ipo_prompts.metrics.errors import InputError, as_cell, reason
 from ipo_prompts.programs.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.journal import Event, read
 from ipo_prompts.programs.lm.ledger import Question, read_questions
@@ -92,7 +94,7 @@ def read_run(folder: Path) -> Run:
     try:
         search = follow(events, questions, result.template)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else reason(error)
         raise InputError(f"{folder / JOURNAL} is not as this version writes it: {what}; start a new run.") from error
     analysis = load_analysis(folder) if (folder / ANALYSIS).exists() else None
     return Run(folder, config, result, search, analysis)
@@ -102,12 +104,11 @@ LARGEST = 1e6
 """The largest value of a template that is accepted, as a fraction. No reward comes near it, and it can be drawn."""
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(BaseModel):
     """A scored template, its value as a fraction, and its loss."""
 
     template: str
-    value: float
+    value: float = Field(alias="accuracy", ge=-LARGEST, le=LARGEST)
     loss: float
 
 
@@ -196,33 +197,25 @@ def follow(events: Sequence[Event], asked: Sequence[Question], chosen: str) -> S
         elif event["type"] == "scores" and event["kind"] == "selection":
             finals = event["scores"]
         elif event["type"] == "scored_only":
-            scored_only[event["step"]] |= {row[0]: _made(*row) for row in event["rows"]}
+            for template, value, loss in event["rows"]:
+                one = Candidate(template=template, accuracy=value, loss=loss)
+                scored_only[event["step"]][template] = one
         elif event["type"] == "descriptions":
             descriptions = event["descriptions"]
     first = searched[-1]["scores"][0]
     search = SearchRecord(
-        _candidate(first),
+        Candidate(**first),
         first["n"],
         chosen,
-        finalists=[_candidate(score) for score in finals],
+        finalists=[Candidate(**score) for score in finals],
         finalists_n=finals[0]["n"] if finals else 0,
         descriptions=descriptions,
     )
     for number in sorted(set(searched) - {-1}):
-        found = [_candidate(score) for score in searched[number]["scores"]]
+        found = [Candidate(**score) for score in searched[number]["scores"]]
         best = max([search.best, *found], key=lambda one: (one.value, -one.loss))
         search.steps.append(StepRecord(number + 1, found, list(scored_only[number].values()), best))
     for question in asked:
         if question.role != "describer" and question.state == "answered":
             search.question = question
     return search
-
-
-def _candidate(score: dict[str, Any]) -> Candidate:
-    return _made(score["template"], score["accuracy"], score["loss"])
-
-
-def _made(template: str, value: float, loss: float) -> Candidate:
-    if not abs(value) <= LARGEST:  # a TypeError where it is no number
-        raise ValueError(f"a template has the value {value}")
-    return Candidate(template, value, float(loss))
