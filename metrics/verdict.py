@@ -151,13 +151,13 @@ def between(found: Any) -> str:
     return f"[{points(found.ci95[0])}, {points(found.ci95[1])}]"
 
 
-def points(value: float) -> str:
+def points(value: float, decimals: int = 2) -> str:
     """Format a difference, given as a fraction, in percentage points. It has a sign, and is never -0.00.
 
-    >>> points(-0.0123)
-    '-1.23'
+    >>> points(-0.0123), points(-0.0001, 1)
+    ('-1.23', '+0.0')
     """
-    return f"{round(100 * value, 2) + 0.0:+.2f}"
+    return f"{round(100 * value, decimals) + 0.0:+.{decimals}f}"
 
 
 def format_p(p: float) -> str:

@@ -264,7 +264,7 @@ def _short(gain: Any) -> str:
         return EMPTY
     if gain.outcome == "same templates":
         return "same"
-    return f"{round(100 * gain.value, 1) + 0.0:+.1f}{_star(gain)} ±{50 * (gain.high - gain.low):.1f}"
+    return f"{points(gain.value, 1)}{_star(gain)} ±{50 * (gain.high - gain.low):.1f}"
 
 
 def _grid(table: Table, title: str, methods: Sequence[str], entry: Callable[[Scope, str], str]) -> list[Block]:

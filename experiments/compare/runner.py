@@ -7,7 +7,6 @@ cell was resumed.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.plan import backends, estimate, plan
 from ipo_prompts.metrics.clip import check_name
-from ipo_prompts.metrics.errors import InputError, at_most, money
+from ipo_prompts.metrics.errors import InputError, at_most, money, silent
 from ipo_prompts.programs.lm.ledger import read_questions, total_usd
 from ipo_prompts.programs.redaction import redact
 
@@ -227,9 +226,8 @@ def run_all(
 
 def do(entry: GridCell) -> dict[str, Any]:
     """Do one cell and return its content. The function can be imported by name, so that any process can call it."""
-    for library in ("dspy", "LiteLLM"):  # the message of a failure holds what these libraries log
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-    return entry.run()
+    with silent("dspy", "LiteLLM"):  # the message of a failure holds what these libraries log
+        return entry.run()
 
 
 def paid_for(entry: GridCell) -> float | None:

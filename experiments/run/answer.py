@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.result import PartName, Row, RunResult, What
 from ipo_prompts.metrics.errors import money, printable
-from ipo_prompts.metrics.verdict import format_p, share
+from ipo_prompts.metrics.verdict import format_p, points, share
 from ipo_prompts.programs.trust import resume_command
 
 REPORT = "report.html"
@@ -101,11 +101,7 @@ def _line(row: Row) -> Line:
 
 def _gain(row: Row) -> str:
     low, high = row.difference.ci95
-    return f"{_points(row.difference.mean)} [{_points(low)}, {_points(high)}]"
-
-
-def _points(value: float) -> str:
-    return f"{round(100 * value, 1) + 0.0:+.1f}"
+    return f"{points(row.difference.mean, 1)} [{points(low, 1)}, {points(high, 1)}]"
 
 
 def _shown(row: Row) -> str:
