@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import product
@@ -35,8 +35,6 @@ JUDGING = {
     "unnamed": ("slant+stripes@308", "ripple+posterise@309", "bulge+double@310"),
 }
 """Kind of pictures → the sets that judge. Captions of the demo CLIP named the transformations, or none ever did."""
-TUNING = {"clean": ("clean",), "named": ("noise+negative", "sideways+dark"), "unnamed": ()}
-"""Sets with which the rules and gates were chosen: to try this script, never to judge."""
 CLAIMS = {"named": "claims-taught", "unnamed": "claims-untaught"}
 
 
@@ -52,10 +50,9 @@ class Bed:
     shuffled: bool = False
     all_steps: bool = False
 
-    def asked(self, data: str, most: int | None) -> Iterator[Asked]:
-        """Yield the runs on a set, with at most `most` draws."""
-        draws = self.draws if most is None else min(most, self.draws)
-        for draw, labels, kind in product(range(draws), self.labels, self.kinds):
+    def asked(self, data: str) -> Iterator[Asked]:
+        """Yield the runs on a set."""
+        for draw, labels, kind in product(range(self.draws), self.labels, self.kinds):
             yield Asked(data, self.twenty, self.classes, kind, labels, draw, self.shuffled, self.all_steps)
 
 
@@ -76,15 +73,10 @@ def main() -> None:
     options = arguments(
         __doc__,
         clips={"default": "embedded", "help": "as in ipo optimize, with commas between"},
-        rows={"default": ",".join(BEDS), "help": "beds, with commas between"},
-        draws={"type": int, "default": None, "help": "at most so many draws of each set"},
-        tuning={"action": "store_true", "help": "take the sets that tuned, to try this script"},
         jobs={"type": int, "default": 1, "help": "processes, one set each"},
         cells=OPTION,
     )
-    plan = list(planned(options.rows.split(","), options.draws, TUNING if options.tuning else JUDGING))
-    if options.small:
-        plan = list(toy(planned(BEDS, 1, TUNING)))
+    plan = list(toy(planned()) if options.small else planned())
     clips = options.clips.split(",")
     with Cells(options.cells) as cells:
         for clip in clips:
@@ -105,18 +97,13 @@ class Planned(NamedTuple):
         return (short(clip), self.bed, asked.data, asked.classes, asked.kind, asked.labels, asked.draw)
 
 
-def planned(beds: Iterable[str], most: int | None, sets: Mapping[str, Sequence[str]]) -> Iterator[Planned]:
-    """Yield the runs of some beds, with at most `most` draws. The claims judge on sets of their own."""
-    for name in beds:
-        judged = name == "claims" and sets is JUDGING
-        own = {kind: _claims(half) for kind, half in CLAIMS.items()} if judged else sets
-        for kind, specs in own.items():
+def planned() -> Iterator[Planned]:
+    """Yield the runs of all beds. The claims judge on sets of their own."""
+    claims = {kind: [spec.removeprefix(SHIFTED) for spec in suite(half)] for kind, half in CLAIMS.items()}
+    for name, bed in BEDS.items():
+        for kind, specs in (claims if name == "claims" else JUDGING).items():
             for data in specs:
-                yield from (Planned(name, kind, asked) for asked in BEDS[name].asked(data, most))
-
-
-def _claims(half: str) -> list[str]:
-    return [spec.removeprefix(SHIFTED) for spec in suite(half)]
+                yield from (Planned(name, kind, asked) for asked in bed.asked(data))
 
 
 def toy(plan: Iterable[Planned]) -> Iterator[Planned]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import platform
-import re
 import statistics
 import sys
 import time
@@ -44,19 +42,6 @@ def alternate(repeats: int, **things: Callable[[], Any]) -> dict[str, float]:
             thing()
             seconds[name].append(clock() - started)
     return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def memory_from_here() -> int:
-    """Begin to count the peak, `memory("VmHWM")`, anew (Linux); return the bytes in use now."""
-    ctypes.CDLL(None).malloc_trim(0)  # memory freed before must not hide what is used now
-    Path("/proc/self/clear_refs").write_text("5")
-    return memory("VmRSS")
-
-
-def memory(field: str) -> int:
-    """Return a field of this process's status in bytes (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(re.findall(rf"{field}:\s+(\d+) kB", status)[0])
 
 
 def report(benchmark: str, **found: Any) -> None:

@@ -2,13 +2,11 @@
 
 Searches in pairs on sets of 68 or 30 classes: one scores all compositions, the other only those that the surrogate
 finds promising. Both try equally many. The control `drawn` scores as many compositions as the second, but draws them
-at random. With `--model`, one search with ImageNet's class names on a tower with random weights instead: its texts,
-minutes and memory, and those of a search that scores all compositions but tries only a quarter.
+at random.
 """
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -17,11 +15,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.common import arguments, memory, memory_from_here, report
+from benchmarks.common import arguments
 from benchmarks.lab.bed import SHIFTED
 from benchmarks.lab.cells import OPTION, Cells, short
 from benchmarks.lab.crossed import crossed_interval
-from benchmarks.text_tower import tower
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics import reward as reward_module
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
@@ -38,7 +35,10 @@ from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import compose
 from ipo_prompts.programs.strategies.compose import Compose
 
+SHOTS = 6
+"""Pictures of each class to search with."""
 SEEDS = (11, 12, 13, 14, 15)
+"""Draws of the pictures."""
 SETS = (
     *("dark+upside-down", "noise+sideways", "negative", "edge+gray", "faded+small", "pixel+hue", "blur+bright"),
     *("zoom+sepia", "swirl+rings", "clean", "held-back/dark", "held-back/clean", "held-back/negative+sideways"),
@@ -55,32 +55,21 @@ class Drawn(Surrogate):
 
 
 def main() -> None:
-    """Search, and print a table, or one line for a tower."""
+    """Search, and print a table."""
     options = arguments(
         __doc__,
         clip={"default": "embedded", "help": "the CLIP of the pairs of searches"},
-        shots={"type": int, "default": 6, "help": "pictures of each class to search with, at most 6"},
-        seeds={"default": ",".join(map(str, SEEDS)), "help": "draws of the pictures"},
         cells=OPTION,
-        model={"default": "", "help": "open_clip architecture of the one search; random weights"},
-        classes={"type": int, "default": 1000, "help": "ImageNet class names of the one search"},
-        threads={"type": int, "default": 2, "help": "torch threads of the one search"},
     )
-    if options.model:
-        one_search(options)
-        return
-    seeds = [1] if options.small else list(map(int, options.seeds.split(",")))
     with Cells(options.cells) as cells:
-        for row in table(pairs(cells, options.clip, options.shots, seeds, small=options.small)):
+        for row in table(pairs(cells, options.clip, small=options.small)):
             print(row)
 
 
-def pairs(
-    cells: Cells, clip: str, shots: int = 6, seeds: Sequence[int] = SEEDS, *, small: bool = False
-) -> list[dict[str, Any]]:
+def pairs(cells: Cells, clip: str, *, small: bool = False) -> list[dict[str, Any]]:
     """Return each pair of searches, with its set; those that are not among the cells are run."""
     loaded = cache(lambda: load_clip(clip))
-    shots, steps, sets = (1, 1, SETS[-3:-2]) if small else (shots, SearchSettings().steps, SETS)
+    shots, steps, sets, seeds = (1, 1, SETS[-3:-2], (1,)) if small else (SHOTS, SearchSettings().steps, SETS, SEEDS)
     found = []
     for seed in seeds:
         for name in sets:
@@ -121,9 +110,7 @@ class Counting(Compose):
         return found
 
 
-def searched(
-    way: str, reward: ClipReward, units: EncodedPictures, settings: SearchSettings, **strategy: int
-) -> tuple[str, int, int]:
+def searched(way: str, reward: ClipReward, units: EncodedPictures, settings: SearchSettings) -> tuple[str, int, int]:
     """Search in one way. Return the winner, how many compositions were tried, and how many texts were encoded."""
     texts = 0
 
@@ -133,7 +120,7 @@ def searched(
         return encode_templates(model, tokenizer, templates, names)
 
     words = domain_of(reward.class_names, ())
-    made = Counting(words=0, **strategy)
+    made = Counting(words=0)
     with (
         patch.object(reward_module, "encode_templates", counting),
         patch.object(compose, "SENTENCES", 10**12 if way == ALL else 0),
@@ -159,44 +146,6 @@ def table(lines: Sequence[dict[str, Any]]) -> list[str]:
         rows.append(f"| {way} | {gains.mean():.2f} | {' | '.join(told)} | {share:.0%} |")
     rows.append(f"\n{len(lines)} pairs of searches; intervals over sets.")
     return rows
-
-
-def one_search(options: Any) -> None:
-    """Search once with many classes and random weights, in both ways; print texts, minutes and memory.
-
-    The minutes are reckoned, because all texts would take hours on two cores: the milliseconds of a text are measured
-    on a few compositions with all names. The searches then run with one layer of the text tower.
-    """
-    model, tokenizer, names = tower(options)
-    clip = Clip(options.model, model, None, tokenizer)
-    rng = np.random.default_rng(0)
-    width = clip.encode_texts(["a"]).shape[1]
-    features = rng.standard_normal((options.shots * len(names), width), dtype=np.float32)
-    features /= np.linalg.norm(features, axis=1, keepdims=True)
-    units = EncodedPictures(features, np.arange(len(features)) % len(names))
-    compositions = [
-        f"a {word} photo of a <CLASS>, {end}." for word in ("dark", "torn") for end in ("indoors", "close-up")
-    ]
-    began = time.perf_counter()
-    encode_templates(model, tokenizer, compositions, names)
-    each = (time.perf_counter() - began) / (len(compositions) * len(names))
-    model.transformer.resblocks = model.transformer.resblocks[:1]
-    reward = ClipReward(clip, names)
-    settings = SearchSettings(steps=1 if options.small else 12)
-    for way, most in ((PROMISING, 100), (ALL, 25)):
-        began, held = time.perf_counter(), memory_from_here()
-        _, tried, texts = searched(way, reward, units, settings, scored_templates=most)
-        report(
-            "promising",
-            scored=way,
-            classes=len(names),
-            tried=tried,
-            texts=texts,
-            milliseconds_of_a_text=round(1000 * each, 2),
-            minutes_of_texts=round(texts * each / 60, 1),
-            minutes_with_one_layer=round((time.perf_counter() - began) / 60, 1),
-            megabytes=round((memory("VmHWM") - held) / 1e6),
-        )
 
 
 if __name__ == "__main__":

@@ -22,14 +22,11 @@ def main() -> None:
     options = arguments(__doc__)
     repeats = 1 if options.small else max(options.repeats, 9)
     heavy = {words: _heavy(words.split()) for words in COMMANDS}
-    there = [words for words in COMMANDS if heavy[words] is not None]
-    commands = {words: [*IPO, *words.split()] for words in there}
-    seconds = alternate(
-        repeats, empty=partial(_run, EMPTY), **{words: partial(_run, command) for words, command in commands.items()}
-    )
+    commands = {words: partial(_run, [*IPO, *words.split()]) for words in COMMANDS}
+    seconds = alternate(repeats, empty=partial(_run, EMPTY), **commands)
     report(
         "startup",
-        over_empty={words: round(seconds[words] / seconds["empty"], 2) for words in there},
+        over_empty={words: round(seconds[words] / seconds["empty"], 2) for words in COMMANDS},
         heavy_imports=heavy,
         seconds={name: round(value, 4) for name, value in seconds.items()},
         repeats=repeats,
@@ -41,12 +38,10 @@ def _run(command: list[str]) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _heavy(words: list[str]) -> list[str] | None:
-    """Return the heavy modules that a command imports; None when there is no such command."""
+def _heavy(words: list[str]) -> list[str]:
+    """Return the heavy modules that a command imports."""
     command = [sys.executable, "-X", "importtime", *IPO[1:], *words]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        return None
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     return sorted(loaded & set(HEAVY))
 

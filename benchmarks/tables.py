@@ -159,7 +159,7 @@ def of_lines(make: Callable[[Cells], Iterable[str]], cells: str) -> Table:
 @lru_cache
 def of_answers() -> list[Table]:
     """The goals of whole runs with what was found, and the accuracies step by step."""
-    plan = list(answer.planned(answer.BEDS, None, answer.JUDGING))
+    plan = list(answer.planned())
     clips = ["embedded", "plain-91", "plain-92"]
     return joined(read(answer.tables(Cells.kept("answer"), clips, plan)))
 

@@ -30,7 +30,7 @@ def test_every_goal_has_a_judge() -> None:
 
 def test_no_set_that_judges_was_looked_at() -> None:
     known = {spec.removeprefix(SHIFTED).removeprefix(PREFIX) for half in (*SUITES, *CLAIMS) for spec in suite(half)}
-    known |= {name for sets in answer.TUNING.values() for name in sets}
+    known |= {"noise+negative", "sideways+dark"}  # with these the rules were chosen
     seen = {set_of(name).transformations for name in known} - {()}
     for name in (name for sets in answer.JUDGING.values() for name in sets):
         one = set_of(name)
