@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.late import end_before_the_search
-from support.openai_server import OpenAIServer, Reply, error, good, listed, templates
+from support.openai_server import OpenAIServer, Reply, error, good
 from support.pages import DOCS
 from support.runs import KEY, Ended, answered, arguments, check_whole, ipo, program, result, scored, unanswered
 
@@ -103,31 +103,6 @@ def test_a_time_limit_ends_the_run_with_what_it_has(
     assert result(out) == result(unlimited)
 
 
-def test_a_limit_below_one_call_asks_nothing(run: Callable[..., Ended], server: OpenAIServer, out: Path) -> None:
-    assert run("--budget-tokens", "50").code == 3
-    assert not server.asked
-    assert check_whole(out)["templates_scored"] == 1
-
-
-def test_describing_at_once_keeps_the_budget_together(
-    run: Callable[..., Ended], server: OpenAIServer, out: Path
-) -> None:
-    vision = ("--describer=openai/vision-model", f"describer_api_base={server.base}", "described_pictures=6")
-    assert run(*vision, "--budget-tokens", "13000").code == 3
-    found = check_whole(out)
-    assert spent(found, "tokens") <= 13000
-    assert 1 <= found["lm"]["describer"]["calls"] < 6
-    assert len(server.asked) == found["lm"]["describer"]["calls"]
-
-
-def test_an_unknown_price_is_not_taken_for_nothing(run: Callable[..., Ended], server: OpenAIServer, out: Path) -> None:
-    ended = run("--budget-usd", "1")
-    assert ended.code == 2
-    assert "the price of openai/test-model is not known" in ended.sentence
-    assert not server.asked
-    assert not out.exists()
-
-
 def test_a_failed_call_costs_nothing_known(
     run: Callable[..., Ended], server: OpenAIServer, out: Path, quick: list[float]
 ) -> None:
@@ -154,18 +129,6 @@ def test_the_dry_runs_of_the_page_on_costs_are_todays(
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     found = json.loads(ipo(capfd, *shlex.split(row[0]), "--dry-run", "--json").out)["optimizer"]
     assert [f"{found[key]:,}" for key in ("calls", "tokens_in", "tokens_out")] == list(row[1:])
-
-
-def test_a_server_without_usage_is_booked_at_its_bound(
-    run: Callable[..., Ended], resume: Callable[..., Ended], server: OpenAIServer, out: Path
-) -> None:
-    server.behave = lambda asked: Reply(listed(asked, templates(asked)), usage=None)
-    ended = run("max_tokens=200", lm=PRICED)
-    assert ended.code == 0
-    used = check_whole(out)["lm"]["optimizer"]
-    assert used["tokens_out"] == 2 * 200, "the longest replies that were asked for"
-    assert used["tokens_in"] >= sum(len(asked.text.encode()) for asked in server.asked)
-    assert used["usd"] == pytest.approx(used["tokens_in"] * 0.15e-6 + used["tokens_out"] * 0.6e-6, abs=1e-6)
 
 
 def test_a_question_that_was_not_answered_in_time_is_booked_and_stays_booked(

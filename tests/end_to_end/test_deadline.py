@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, listed, templates
-from support.runs import Ended, check_whole, scored, unanswered
+from support.runs import Ended, check_whole, scored
 
 Run = Callable[..., Ended]
 
@@ -50,14 +50,3 @@ def test_a_wait_ends_with_the_time_limit(
     server.behave = good
     assert resume("--max-minutes", "60").code == 0
     assert len(scored(out)) == 7
-
-
-def test_without_a_limit_a_reply_that_never_ends_is_given_up(
-    run: Run, server: OpenAIServer, out: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.lm.connect.TIMEOUT_SECONDS", 2.0)
-    server.script.append(lambda asked: Reply(listed(asked, templates(asked)), drip=0.5))
-    assert run().code == 0
-    check_whole(out)
-    (lost,) = unanswered(out)
-    assert "no answer within 2 s" in lost.error

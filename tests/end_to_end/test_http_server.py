@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.openai_server import OpenAIServer, Reply, error, good, listed
-from support.runs import KEY, Ended, answered, check_whole, events, ipo, rejected, scored, unanswered
+from support.runs import KEY, Ended, answered, check_whole, events, ipo, rejected, scored
 
 Run = Callable[..., Ended]
 
@@ -42,14 +42,6 @@ def test_a_self_hosted_server_needs_no_key(
     assert server.asked[0].body["model"] == "x"
 
 
-def test_a_missing_key_is_named(run: Run, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    ended = run()
-    assert ended.code == 2
-    assert "OPENAI_API_KEY" in ended.sentence
-    assert not server.asked
-
-
 def test_a_wrong_key_is_one_sentence(run: Run, server: OpenAIServer) -> None:
     server.behave = lambda asked: error(401, "Incorrect API key provided.")
     ended = run()
@@ -57,24 +49,6 @@ def test_a_wrong_key_is_one_sentence(run: Run, server: OpenAIServer) -> None:
     assert "Incorrect API key provided." in ended.sentence
     assert "To fix" not in ended.sentence, "advice for programmers"
     assert len(server.asked) == 1, "a refused key is not tried again"
-
-
-@pytest.mark.parametrize("lm", ["openai/test-model", "hosted_vllm/x"])
-def test_a_rate_limit_is_waited_out_as_long_as_the_server_says(
-    run: Run, server: OpenAIServer, out: Path, quick: list[float], lm: str
-) -> None:
-    server.script.extend([error(429, "slow down", Retry_After="7"), error(429, "slow down", Retry_After="3")])
-    assert run(lm=lm).code == 0
-    assert [seconds for seconds in quick if seconds >= 3] == [7, 3]
-    assert check_whole(out)["lm"]["optimizer"]["calls"] == 2
-    assert len(server.asked) == 4
-
-
-def test_passing_server_errors_are_tried_again(run: Run, server: OpenAIServer, out: Path, quick: list[float]) -> None:
-    server.script.extend([error(500, "broken"), error(503, "busy"), good, error(502, "bad gateway")])
-    assert run().code == 0
-    assert check_whole(out)["lm"]["optimizer"]["calls"] == 2
-    assert len(unanswered(out)) == 3
 
 
 def test_lasting_server_errors_end_a_run_that_can_be_resumed(
@@ -92,24 +66,6 @@ def test_lasting_server_errors_end_a_run_that_can_be_resumed(
     assert resume().code == 0
     assert check_whole(out)["lm"]["optimizer"]["calls"] == 2
     assert len(server.asked) == asked + 1, "the first step's reply was in the journal"
-
-
-def test_a_short_hang_is_survived(
-    run: Run, server: OpenAIServer, out: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.lm.connect.TIMEOUT_SECONDS", 1.0)
-    server.script.append(Reply("too late", wait=3))
-    assert run().code == 0
-    check_whole(out)
-
-
-def test_a_server_that_is_not_there_is_one_sentence(
-    run: Run, out: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended = run("lm_api_base=http://127.0.0.1:9/v1")
-    assert ended.code == 1
-    assert "onnect" in ended.sentence
-    assert "--resume" in ended.sentence
 
 
 def test_a_cut_off_answer_loses_only_its_last_template(run: Run, server: OpenAIServer, out: Path) -> None:

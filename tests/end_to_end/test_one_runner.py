@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dspy
 import pytest
-from dspy.lm15 import Message, Response, Usage
 
 from ipo_prompts import IPO, TemplateClassifier
 from ipo_prompts.experiments.data import draw, load_data
@@ -16,7 +14,6 @@ from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.journal import read
-from ipo_prompts.programs.lm.ledger import read_questions
 from support.runs import answered, ipo, program
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -64,26 +61,3 @@ def test_the_same_job_leaves_the_same_journal(
     assert [state[key] for key in ("template", "clip")] == [saved[key] for key in ("template", "clip")]
     assert [one.key for one in answered(log)] == [one.key for one in answered(run)]
     assert len(answered(log)) == found.usage["optimizer"].calls > 0
-
-
-def test_a_language_model_of_ones_own_is_recorded_like_any_other(clip: Clip, tmp_path: Path) -> None:
-    """The engine answers with what was recorded; the log is that of the replay, and a second compile asks nothing."""
-    recorded, asked = RECORDED / "api-cross-validated", list[Any]()
-    replies = read_questions(recorded)
-
-    class Answers:
-        def complete(self, request: Any) -> Any:
-            asked.append(request)
-            said = Message.assistant(replies[len(asked) - 1].text)
-            return Response(id=None, model="m", message=said, finish_reason="stop", usage=Usage())
-
-    def own() -> dspy.LM:
-        options: dict[str, Any] = {"temperature": 1.0, "max_tokens": 1024, "num_retries": 0, "cache": False}
-        return dspy.LM("openai/test-model", engine=Answers(), **options)
-
-    found = [compiled(recorded, clip, {"lm": own(), "log_dir": tmp_path / "own"}) for _ in range(2)]
-    assert len(asked) == len(replies)
-    assert [one.template for one in found] == [found[0].template] * 2
-    compiled(recorded, clip, {"lm": f"replay/{recorded}", "log_dir": tmp_path / "replayed"})
-    assert told(tmp_path / "own") == told(tmp_path / "replayed")
-    assert [one.key for one in answered(tmp_path / "own")] == [one.key for one in answered(tmp_path / "replayed")]

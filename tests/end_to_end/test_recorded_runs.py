@@ -73,13 +73,6 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return Path(shutil.copytree(RECORDED / request.param, tmp_path / "run"))
 
 
-def test_a_finished_one_has_nothing_left_to_resume(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    before = (folder / "result.json").read_bytes()
-    ended = ipo(capfd, *resuming(folder))
-    assert ended.code == 0 and load_result(folder).template in ended.out
-    assert (folder / "result.json").read_bytes() == before
-
-
 def test_a_killed_one_resumes_without_asking_anything_again(
     folder: Path, light: None, capfd: pytest.CaptureFixture[str]
 ) -> None:

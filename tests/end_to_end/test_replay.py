@@ -67,22 +67,6 @@ def test_a_replay_gives_the_same_result_without_a_network(replay: Replay, record
     check_whole(out)
 
 
-@pytest.mark.parametrize("strategy", ["history", "compose"])
-def test_what_was_shown_is_told_again(
-    replay: Replay, run: Callable[..., Ended], server: OpenAIServer, out: Path, tmp_path: Path, strategy: str
-) -> None:
-    first = tmp_path / "first"
-    ended = run(f"strategy.name={strategy}", "--out", str(first))
-    assert ended.code == 0, ended.err
-    assert all("The pictures look like: " in asked.text for asked in server.asked[-1:])
-    shown = any("accuracy " in line for asked in server.asked for line in asked.text.splitlines())
-    assert shown == (strategy == "history")
-    ended = replay(first)
-    assert ended.code == 0, ended.err
-    assert result(out) == result(first)
-    assert scored(out) == scored(first)
-
-
 def test_a_replayed_describer_leaves_the_optimizer_free_to_ask(
     run: Callable[..., Ended], server: OpenAIServer, recorded: Path, out: Path
 ) -> None:

@@ -17,7 +17,6 @@ import torch.nn.functional as functional
 from PIL import Image
 from safetensors.torch import save_file
 
-from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, check_name, load_clip, open_clip_arguments
@@ -26,7 +25,6 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import fill
-from support.ensembles import ensemble_score
 
 TEMPLATES = (
     "a photo of a <CLASS>.",
@@ -202,43 +200,6 @@ def test_scores_equal_open_clip_used_directly(
 
 def test_the_siglip_like_model_has_its_bias(siglip_like: Sample, loaded: Callable[[str], Clip]) -> None:
     assert loaded(siglip_like.where).logit_bias == -10.0
-
-
-def test_evaluate_on_the_command_line_equals_open_clip(
-    cache: Path, direct: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = load_data("embedded:b", seed=0)
-    items = data.val
-    sample = Sample(
-        "embedded", data.class_names, tuple(Path(i.picture.name) for i in items), tuple(i.label for i in items)
-    )
-    # The cached pictures of `direct` belong to another sample, so this one goes by another name of the same model.
-    sample = Sample(f"local-dir:{open_clip_folder()}", sample.names, sample.files, sample.labels)
-    flags = [word for template in TEMPLATES for word in ("--template", template)]
-    assert main(["evaluate", "--json", "--data", "embedded:b", "--part", "val", *flags]) == 0
-    rows = json.loads(capsys.readouterr().out)["templates"]
-    assert [row["template"] for row in rows] == list(TEMPLATES)
-    for row, expected in zip(rows, direct(sample, TEMPLATES), strict=True):
-        hits = np.array(expected.predictions) == np.array(sample.labels)
-        assert (row["n"], row["accuracy"]) == (len(items), round(float(hits.mean()), 6))
-        assert row["loss"] == pytest.approx(np.mean(expected.losses), abs=1e-5)
-
-
-@models
-def test_an_ensemble_equals_open_clips_zero_shot_classifier(
-    sample: Sample, loaded: Callable[[str], Clip], tmp_path: Path
-) -> None:
-    clip = loaded(sample.where)
-    reward, pictures = encoded(clip, sample, tmp_path)
-    members = usable(reward)
-    theirs = open_clip.build_zero_shot_classifier(
-        clip.model, clip.tokenizer, sample.names, [lambda name, t=t: fill(t, name) for t in members]
-    ).numpy()
-    logits = clip.logit_scale * (pictures.features @ theirs) + clip.logit_bias
-    score = ensemble_score(reward, members, pictures)
-    assert score.predictions.tolist() == logits.argmax(1).tolist()
-    losses = functional.cross_entropy(torch.from_numpy(logits), torch.tensor(sample.labels), reduction="none")
-    np.testing.assert_allclose(score.losses, losses.numpy(), rtol=0, atol=1e-4)
 
 
 @models

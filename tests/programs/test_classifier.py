@@ -359,15 +359,6 @@ def test_a_program_is_saved_and_not_pickled(clip: Clip, tmp_path: Path) -> None:
         program.save(str(tmp_path / "whole"), save_program=True)
 
 
-def test_a_new_template_is_used_at_once(clip: Clip, file: Path) -> None:
-    program = TemplateClassifier(clip, NAMES)
-    before = program(image=file).scores
-    program.set_template(ODD)
-    assert program(image=file).scores != before
-    program.set_template("a photo of a <CLASS>.")
-    assert program(image=file).scores == before
-
-
 def test_dspy_evaluate_gives_the_rewards_accuracy(clip: Clip, tmp_path: Path) -> None:
     data = load_data("embedded", seed=0)
     items = data.test[:40]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,6 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import BASELINE, SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.for_dspy import NOTE, AboutTemplates, clip_accuracy, with_feedback
-from support import template_lm
 from support.template_lm import PLANTED, USELESS, Writer, language_model, optimised
 
 OPTIMIZERS = ("copro", "miprov2", "gepa")
@@ -109,20 +105,6 @@ def test_24_bad_proposals_in_a_row_end_nothing(
     found = optimised(name, program, examples, writer, proposals=24)
     assert writer.told >= 24
     assert found.template == BASELINE
-
-
-def test_a_process_with_them_ends(cache: Path) -> None:
-    path = os.pathsep.join([str(Path(template_lm.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, template_lm.__file__, *OPTIMIZERS],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=os.environ | {"PYTHONPATH": path},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert {f"{name}: {PLANTED}" for name in OPTIMIZERS} <= {*done.stdout.splitlines()}
 
 
 def test_the_questions_of_gepa_stay_short_with_1000_classes(

@@ -1,19 +1,14 @@
-"""A language model for DSPy's optimizers: it fills in every field that it is asked for; and the optimizers themselves.
-
-Run as a program it optimises the embedded pictures, and has to come to its end: `python template_lm.py copro gepa`.
-"""
+"""DSPy's optimizers, and a language model for them that fills in every field that it is asked for."""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import dspy
 
-from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.for_dspy import (
     PROPOSE,
     AboutTemplates,
@@ -105,18 +100,3 @@ def optimised(name: str, program: Any, examples: Sequence[Any], writer: Writer, 
             num_threads=1,
         )
         return gepa.compile(program, trainset=examples, valset=examples)
-
-
-def main() -> None:
-    """Optimise, and print the template that each optimizer found."""
-    from ipo_prompts.experiments.data import draw, load_data
-    from ipo_prompts.metrics.clip import load_clip
-
-    data = draw(load_data("embedded:a", seed=0), shots=1, selection_shots=1, seed=0)
-    program = TemplateClassifier(load_clip("embedded"), data.class_names)
-    for name in sys.argv[1:]:
-        print(f"{name}: {optimised(name, program, data.examples('search')[:34], Writer()).template}")
-
-
-if __name__ == "__main__":
-    main()

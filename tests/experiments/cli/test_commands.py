@@ -1,4 +1,4 @@
-"""`evaluate`, `doctor`, `data check`, `optimize --dry-run`: what they print and how they end."""
+"""`evaluate`, `doctor`, `optimize --dry-run`: what they print and how they end."""
 
 from __future__ import annotations
 
@@ -95,24 +95,6 @@ def test_evaluate_cuts_the_parts_of_a_run(folder: Path, tmp_path: Path, capsys: 
     assert (row["accuracy"], row["n"]) == (test["before"]["value"], test["n"])
     (run_test, our_test) = [json.loads(line) for line in (state_dir() / FILE_NAME).read_text().splitlines() if line]
     assert run_test["pictures"] == our_test["pictures"]
-
-
-# --- data check
-
-
-def test_data_check_names_what_is_wrong(folder: Path, capsys: Capture) -> None:
-    (folder / "cat" / "1.png").write_text("no picture")
-    (folder / "dog" / "1.png").write_bytes((folder / "cat" / "0.png").read_bytes())
-    (folder / "notes.txt").write_text("x")
-    assert main(["data", "check", f"folder:{folder}"]) == 1
-    out = capsys.readouterr().out
-    for said in (
-        "1.png is not a picture",
-        "cannot be searched on yet: unreadable pictures (1)",
-        "copies in several classes",
-        "notes.txt",
-    ):
-        assert said in out
 
 
 # --- doctor and --dry-run

@@ -212,20 +212,6 @@ def test_labels_are_written_to_a_new_file_with_the_names_that_the_clip_reads(
     assert main(words[:-2]) == 0 and f"{rows[0]['label']} ({rows[0]['name']})" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--out", "labels.txt"], "--out labels.txt is no .csv and no .jsonl"),
-        (["--out", "new.csv", "--format", "table"], "--out new.csv is no .csv"),
-        (["--top", "few"], "'--top': it should be a valid integer"),
-        (["--top", "0"], "'--top': it should be greater than or equal to 1; see `ipo predict --help`."),
-    ],
-)
-def test_odd_numbers_are_refused_before_anything_is_loaded(words: list[str], said: str, capsys: Capture) -> None:
-    assert main(["predict", "gone", "gone", *words]) == 2
-    assert said in capsys.readouterr().err
-
-
 def test_paths_come_from_stdin(saved: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     places = copies(tmp_path / "a few", 3)
     lines = "".join(f"{path}\n" for path in (places[2], tmp_path / "gone.png", "", places[0]))

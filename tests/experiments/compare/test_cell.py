@@ -284,22 +284,6 @@ def _then(function: Any, log: list[str]) -> Any:
     return wrapped
 
 
-def test_a_killed_cell_resumes_and_ends_in_the_same_bytes(
-    six: str, tmp_path: Path, language_model: Callable[..., Any], as_list: Callable[..., str]
-) -> None:
-    this = cell(six, "ipo-default", "base-to-new")
-    language_model(KINDS, *(as_list(*reply) for reply in REPLIES))
-    run_cell(this, tmp_path / "whole")
-    language_model(KINDS, as_list(*REPLIES[0]), KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        run_cell(this, tmp_path / "killed")
-    assert not (tmp_path / "killed" / "cell.json").exists()
-    engine = language_model(as_list(*REPLIES[1]))
-    run_cell(this, tmp_path / "killed")
-    assert len(engine.requests) == 1  # the first reply was not asked for again
-    assert (tmp_path / "killed" / "cell.json").read_bytes() == (tmp_path / "whole" / "cell.json").read_bytes()
-
-
 def test_a_finished_cell_is_read_back_and_another_one_refused(
     six: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

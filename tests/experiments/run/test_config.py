@@ -1,9 +1,6 @@
 from pathlib import Path
 
-import pytest
-
 from ipo_prompts.experiments.run.files import load_config
-from ipo_prompts.metrics.errors import InputError
 
 
 def test_defaults_need_nothing() -> None:
@@ -23,30 +20,6 @@ def test_words_may_have_the_form_that_sweep_agents_write() -> None:
     nested = load_config(None, ["strategy={'name': 'history', 'size': 3}", "patience=None"])
     assert (nested.strategy["name"], nested.strategy["size"], nested.patience) == ("history", 3, None)
     assert load_config(None, ["exclude=[cat]"]).exclude == ["cat"]
-
-
-@pytest.mark.parametrize(("preset", "candidates", "size"), [("paper", 5, 20), ("code", 8, 30)])
-def test_presets_are_the_published_settings(preset: str, candidates: int, size: int) -> None:
-    config = load_config(None, [f"preset={preset}"])
-    assert (config.steps, config.candidates_per_step, config.strategy["size"]) == (100, candidates, size)
-    assert config.selection == "search"
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["stepz=3"], "unknown key 'stepz' in the command line .did you mean steps"),
-        (["steps"], "settings are written key=value"),
-        (["steps=many"], r"steps in the command line is wrong: .* valid integer.* \(given: 'many'\)"),
-        (["steps=0"], "greater than or equal to 1"),
-        (["initial_template=a photo"], "no <CLASS> slot"),
-        (["preset=papr"], "preset in the command line is wrong"),
-        (["reward.k=3"], "the reward 'classification' has no setting 'k'; it has none"),
-    ],
-)
-def test_wrong_settings_are_one_clear_sentence(words: list[str], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        load_config(None, words)
 
 
 def test_written_configuration_reads_back_equal(tmp_path: Path) -> None:

@@ -185,14 +185,15 @@ def test_only_the_last_reply_says_what_was_cut_off(off: bool, server: OpenAIServ
     assert found == [True, False]
 
 
+@pytest.mark.parametrize("name", ["openai/gpt-4o-mini", "hosted_vllm/m"])
 def test_a_rate_limit_is_waited_out_but_not_for_a_day(
-    server: OpenAIServer, tmp_path: Path, quick: list[float], caplog: pytest.LogCaptureFixture
+    name: str, server: OpenAIServer, tmp_path: Path, quick: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     server.script.extend([error(429, "slow down", Retry_After="7"), error(429, "slow down", Retry_After="86400")])
-    assert ask(lm_of(server, Ledger(tmp_path))) == TEXT
+    assert ask(lm_of(server, Ledger(tmp_path), name)) == TEXT
     assert [pause for pause in quick if pause > 1] == [7, 60]
     said = [one.getMessage() for one in caplog.records if one.name.startswith("ipo_prompts")]
-    assert [line[-4:] for line in said] == [" 7 s", "60 s"] and "openai/gpt-4o-mini asks to wait" in said[0]
+    assert [line[-4:] for line in said] == [" 7 s", "60 s"] and f"{name} asks to wait" in said[0]
     assert states(tmp_path) == ["refused", "refused", "answered"]
 
 
