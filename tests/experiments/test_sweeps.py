@@ -18,6 +18,17 @@ from support.pages import DOCS
 from support.runs import copy_pictures
 from support.wandb_files import recorded, segments
 
+GRID = """
+title: Number of steps
+protocol: few-shot
+data: [embedded]
+methods:
+  - baseline
+  - {label: 6 steps, method: phrases, settings: {steps: 6}}
+  - {label: 12 steps, method: phrases, settings: {steps: 12}}
+seeds: [0, 1]
+settings: {track: wandb}
+"""
 TINY = ["data=folder:six", "describer=none", "shots=1", "selection_shots=1", "--quiet"]
 
 
@@ -38,7 +49,7 @@ def test_each_command_of_the_sweep_runs_and_logs_its_metric(
     tmp_path: Path, cache: Path, clip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (DOCS / "how-to" / "sweeps.md").read_text(encoding="utf-8")
-    text, grid = re.findall(r"<<'END'\n(.*?)END\n", page, flags=re.DOTALL)
+    (text,) = re.findall(r"<<'END'\n(.*?)END\n", page, flags=re.DOTALL)
     sweep = yaml.safe_load(text)
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -58,7 +69,7 @@ def test_each_command_of_the_sweep_runs_and_logs_its_metric(
     winner = ["--resume", "run-0", "test=yes", "track=wandb", "--quiet"]
     assert main(["optimize", *winner]) == 0 and (state_dir() / FILE_NAME).exists()
     # The same without an account.
-    Path("sweep.yaml").write_text(grid)
+    Path("sweep.yaml").write_text(GRID)
     monkeypatch.setattr("ipo_prompts.experiments.compare.cell.load_clip", lambda *_: clip)
     assert main(["benchmark", "sweep.yaml", *TINY]) == 0
     cells = sorted(Path("runs/sweep/cells").glob("*/*/*"))
