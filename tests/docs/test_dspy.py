@@ -58,7 +58,5 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     for name in ("by_copro", "by_gepa"):
         assert problem(page[name].template) is None
         assert page[name].template != BASELINE
-    # As strategies: as many templates as asked for, none scored only.
-    assert (page["found"].search.proposed, page["found"].search.scored_only) == (8, 0)
     assert sorted(path.name for path in desk.iterdir()) == ["explain.json", "logs", "program.json"]
     assert capsys.readouterr().out.count("n = 272") == 1

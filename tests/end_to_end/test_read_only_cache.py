@@ -22,12 +22,14 @@ NOBODY = 65534
 CHILD = f"""
 import os, sys
 from pathlib import Path
+from PIL import Image
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 
 clip, folder = load_clip("embedded"), Path(sys.argv[1])
 pictures = [Picture.from_bytes(name, Path(name).read_bytes()) for name in sys.argv[2:]]
+Image.init()  # nobody may not read the decoders
 if os.geteuid() == 0:
     os.seteuid({NOBODY})  # root may write everywhere
 store = FeatureStore(clip, folder)
