@@ -37,15 +37,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from ipo_prompts.metrics.arrays import Doubles, Floats, spread
 from ipo_prompts.metrics.calibration import (
     BOUNDS,
     best_temperature,
-    cross_entropies,
     expected_accuracy,
     matched_temperature,
-    softmax,
 )
 from ipo_prompts.metrics.sampling import Numbers
 
@@ -181,18 +180,18 @@ def around_words(words: Words, pictures: Labelled) -> Linear:
     """Learn what logistic regression adds to the words, whose logits are first divided by their best temperature."""
     from scipy.optimize import minimize
 
-    features, right = pictures.features.astype(np.float64), np.arange(len(pictures.labels))
+    features, right = pictures.features.astype(np.float64), (np.arange(len(pictures.labels)), pictures.labels)
     logits = words(pictures.features)
     temperature = best_temperature(logits, pictures.labels)
     offset = logits.astype(np.float64) / temperature
 
     def loss(flat: Doubles) -> tuple[float, Doubles]:
         rows = flat.reshape(pictures.classes, -1)
-        found = offset + features @ rows.T
-        apart = softmax(found)
-        value = cross_entropies(found, pictures.labels).mean() + PENALTY / 2 * flat @ flat
-        apart[right, pictures.labels] -= 1
-        return value, (apart.T @ features / len(right) + PENALTY * rows).ravel()
+        logs = special.log_softmax(offset + features @ rows.T, axis=1)
+        apart = np.exp(logs)
+        apart[right] -= 1
+        value = PENALTY / 2 * flat @ flat - logs[right].mean()
+        return value, (apart.T @ features / len(features) + PENALTY * rows).ravel()
 
     start = np.zeros(pictures.classes * features.shape[1])
     rows = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
@@ -241,7 +240,7 @@ class Blend:
         alone: the classifier that the same pictures make without words: the discriminant, or class means where no
             covariance is learnt.
         temperature: the number to divide the sum of the logits by, > 0.
-        loss: the mean loss of left-out pictures, in nats; 0 if none can be left out.
+        loss: the mean loss of left-out pictures, in nats; 0 if none can be left out, or nothing was fitted.
         sure: whether the gate is open: pictures may be taken without being asked for.
     """
 
@@ -253,39 +252,49 @@ class Blend:
     sure: bool
 
 
-def blend(words: Words, pictures: Labelled) -> Blend:
+def blend(words: Words, pictures: Labelled, *, gate: bool = False) -> Blend:
     """Choose the weight of the pictures, and return the blend.
 
     Args:
         words: see `Words`.
         pictures: at least one labelled picture.
+        gate: whether the pictures have to pass the gate; if they do not, their weight is 0 and nothing is fitted.
     """
     masks, taught = list(left_out_in_turn(pictures)), pictures.teaching()
     every = Moments.of(taught)
     if not masks:
+        if gate:
+            return _closed(every.class_means())
         temperature = best_temperature(words(pictures.features), pictures.labels)
         return Blend(1.0, around_words(words, taught), every.class_means(), temperature, loss=0.0, sure=False)
     places, counts = _places(pictures)
     staying = [every.without(Moments.of(pictures.teaching(mask))) for mask in masks]
     alone = [_left_out([one.class_means() for one in staying], pictures, masks)]
     # The logits of the discriminant shrink as one over the number of pictures; they are scaled to that of all.
-    shares = [float(np.mean(~mask)) for mask in masks]
-    learnt = [one.times(share) for one, share in zip(map(Moments.discriminant, staying), shares, strict=True) if one]
+    found = zip(map(Moments.discriminant, staying), masks, strict=True)
+    learnt = [one.times(float(np.mean(~mask))) for one, mask in found if one]
     if len(learnt) == len(masks):
         alone.append(_left_out(learnt, pictures, masks))
-    weights: tuple[float, ...] = WEIGHTS
-    whole = every.discriminant()
-    if np.median(counts) >= FEW and whole and len(alone) == 2:
-        held, by_pictures = alone[1], whole
-    else:
-        weights, by_pictures = (0.0, 1.0), every.class_means()
-        held = _left_out([around_words(words, pictures.teaching(~mask)) for mask in masks], pictures, masks)
-        whole = around_words(words, taught)
+    whole = every.discriminant() if np.median(counts) >= FEW and len(alone) == 2 else None
+    by_pictures = whole or every.class_means()
     numbers = np.concatenate([np.flatnonzero(mask) for mask in masks])
     rounds = np.repeat(np.arange(len(masks)), [np.count_nonzero(mask) for mask in masks])
     judges = spread(len(numbers), JUDGES)
-    numbers, rounds, held, alone = numbers[judges], rounds[judges], held[judges], [logits[judges] for logits in alone]
-    labels, by_words = pictures.labels[numbers], words(pictures.features[numbers])
+    numbers, rounds, alone = numbers[judges], rounds[judges], [logits[judges] for logits in alone]
+    labels = pictures.labels[numbers]
+    sure = bool(np.median(counts) >= FEWEST) and _beats_chance(alone, labels, places[numbers])
+    if gate and not sure:
+        return _closed(by_pictures)
+    if whole:
+        weights = WEIGHTS
+        held = alone[1]
+        added = whole
+    else:
+        weights = (0.0, 1.0)
+        learnt = [around_words(words, pictures.teaching(~mask)) for mask in masks]
+        held = _left_out(learnt, pictures, masks)[judges]
+        added = around_words(words, taught)
+    by_words = words(pictures.features[numbers])
 
     def logits_of(choice: int) -> Floats:
         return np.asarray(by_words + weights[choice] * held, dtype=np.float32)
@@ -304,12 +313,17 @@ def blend(words: Words, pictures: Labelled) -> Blend:
     a = weights[best]
     return Blend(
         a,
-        whole.times(a),
+        added.times(a),
         by_pictures,
         round(temperature * stayed**0.5, 4),
         loss=float(losses[best].mean(axis=1).min()),
-        sure=bool(np.median(counts) >= FEWEST) and _beats_chance(alone, labels, places[numbers]),
+        sure=sure,
     )
+
+
+def _closed(alone: Linear) -> Blend:
+    """Return the blend of a closed gate; `alone` is the classifier by pictures alone."""
+    return Blend(0.0, alone.times(0.0), alone, 1.0, loss=0.0, sure=False)
 
 
 def _at_all_temperatures(logits: Floats, labels: Numbers) -> Doubles:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.arrays import Floats
 
 BOUNDS = (0.05, 20.0)
 """The lowest and the highest temperature at which losses are compared.
@@ -19,13 +19,13 @@ WIDEST = (1e-3, 1e5)
 """The lowest and the highest temperature of a program. Logits of heavy pictures can be a thousand times too large."""
 
 
-def softmax(logits: Floats | Doubles, temperature: float = 1.0) -> Floats:
+def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
     """Turn logits into probabilities: (n, C) → float32 (n, C), rows that sum to 1."""
     scaled = (logits - logits.max(axis=1, keepdims=True)) / np.float32(temperature)
     return np.asarray(special.softmax(scaled, axis=1))
 
 
-def cross_entropies(logits: Floats | Doubles, labels: npt.NDArray[np.int64], temperature: float = 1.0) -> Doubles:
+def cross_entropies(logits: Floats, labels: npt.NDArray[np.int64], temperature: float = 1.0) -> npt.NDArray[np.float64]:
     """Return each picture's cross-entropy of softmax(logits / temperature): float64 (n,), nats, ≥ 0."""
     logs = special.log_softmax(logits.astype(np.float64) / temperature, axis=1)
     return np.asarray(-logs[np.arange(len(labels)), labels])

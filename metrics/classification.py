@@ -83,6 +83,11 @@ def features_of(*parts: Units | None) -> Floats:
     return np.concatenate([cast(EncodedPictures, part).features for part in parts if part is not None])
 
 
+def together(parts: Sequence[EncodedPictures]) -> EncodedPictures:
+    """Return the pictures of all parts as one set, part after part, without their groups."""
+    return EncodedPictures(features_of(*parts), np.concatenate([part.labels for part in parts]))
+
+
 class ClipReward(EmbeddingReward):
     """Scores templates with a frozen CLIP for a fixed set of classes, by accuracy or by a subclass's `judge`.
 

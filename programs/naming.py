@@ -43,7 +43,7 @@ from scipy import special
 
 from ipo_prompts.metrics.arrays import Doubles, Floats, batches
 from ipo_prompts.metrics.calibration import best_temperature
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, together
 from ipo_prompts.metrics.reward import Reward, class_embeddings
 from ipo_prompts.metrics.sampling import Numbers, Sampling
 from ipo_prompts.metrics.template import as_read, too_long
@@ -161,10 +161,10 @@ def _labelled(reward: ClipReward, parts: Sequence[Any]) -> EncodedPictures:
     Base pictures of different parts count as different.
     """
     units = [cast("EncodedPictures", part) for part in parts]
-    features = features_of(*units)
+    every = together(units)
     draws = (f"{place}|{name}" for place, part in enumerate(units) for name in part.groups or range(len(part)))
-    labels = np.concatenate([part.labels for part in units])
-    return EncodedPictures((np.float32(reward.clip.logit_scale) * features).astype(np.float32), labels, tuple(draws))
+    features = (np.float32(reward.clip.logit_scale) * every.features).astype(np.float32)
+    return EncodedPictures(features, every.labels, tuple(draws))
 
 
 # The decision: which text each class has, and whether any class is renamed.

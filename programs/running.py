@@ -10,11 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import dspy
-import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.blend import Blend, Labelled, blend
-from ipo_prompts.metrics.classification import EncodedPictures, features_of, scores_accuracy
+from ipo_prompts.metrics.classification import EncodedPictures, scores_accuracy, together
 from ipo_prompts.metrics.clock import Clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Units
@@ -174,7 +173,7 @@ def calibrate_words(
         parts: the labelled pictures of search and selection.
     """
     gained = (gain or 0.0) + (named.found.held.hits if named and named.renamed else 0.0)
-    pictures = EncodedPictures(features_of(*parts), np.concatenate([part.labels for part in parts]))
+    pictures = together(parts)
     before, now = (
         float((one.logits(pictures.features).argmax(axis=1) == pictures.labels).sum())
         for one in (initial, program.words_alone())
@@ -198,14 +197,12 @@ def blend_in(
     Returns:
         The blend, whether it was added or not.
     """
-    features, labels = features_of(*parts), np.concatenate([part.labels for part in parts])
+    every, words = together(parts), program.words_alone().logits
     apart = [part.groups or [f"{number} {i}" for i in range(len(part))] for number, part in enumerate(parts)]
     groups = [group for of_part in apart for group in of_part]
-    pictures, words = Labelled(features, labels, len(program.class_names), groups), program.words_alone().logits
-    found = blend(words, pictures)
-    if gate and not found.sure:
-        return found
-    if see and found.loss:  # without a loss, no picture can be left out to judge the views
+    pictures = Labelled(every.features, every.labels, len(program.class_names), groups)
+    found = blend(words, pictures, gate=gate)
+    if see and found.loss:  # without a loss, the gate is closed, or no picture can be left out to judge the views
         found = min(found, blend(words, replace(pictures, views=see())), key=lambda one: one.loss)
     if found.weight:
         program.add(found)

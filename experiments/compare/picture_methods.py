@@ -20,7 +20,7 @@ from ipo_prompts.experiments.compare.methods import (
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.blend import Labelled, Linear, Moments, blend
-from ipo_prompts.metrics.classification import logits_of
+from ipo_prompts.metrics.classification import logits_of, together
 from ipo_prompts.metrics.template import BASELINE, as_read
 
 
@@ -30,13 +30,22 @@ class FromPictures(Method):
     The classifier is used alone, without words, or beside the text; see `metrics/blend.py`.
     """
 
-    def __init__(self, label: str, learn: Callable[[Moments], Linear | None], *, text: bool = False) -> None:
-        """Make a method that is called `label`. If `text`, it also uses the hand-written or the baseline template."""
-        self.label, self.learn, self.text = label, learn, text
+    def __init__(
+        self, label: str, learn: Callable[[Moments], Linear | None], *, cosines: bool = False, text: bool = False
+    ) -> None:
+        """Make a method that is called `label`.
+
+        Args:
+            label: the name of the method.
+            learn: learns the classifier.
+            cosines: whether the classifier gives cosines, which the CLIP's logit scale makes logits.
+            text: whether the method also uses the hand-written or the baseline template.
+        """
+        self.label, self.learn, self.cosines, self.text = label, learn, cosines, text
 
     def differs(self, config: RunConfig) -> str:
         """See `Method`."""
-        if self is CLASS_MEAN:
+        if self.cosines:
             return ""
         same = "a picture is encoded with the clean transform that all methods see, without crops"
         if not self.text:
@@ -54,7 +63,7 @@ class FromPictures(Method):
         texts = Templates(clip, (lesson.hand_written or BASELINE,)).class_embeddings(names) if self.text else None
         if texts is None:
             found = self.learn(Moments.of(pictures))
-            if self is CLASS_MEAN and found:  # cosines
+            if self.cosines and found:
                 found = found.times(clip.logit_scale)
         else:
             found = blend(partial(logits_of, clip, classes=texts), pictures).added
@@ -74,7 +83,7 @@ class FromPictures(Method):
         return FittedLogits(logits)
 
 
-CLASS_MEAN = FromPictures("the nearest class mean", Moments.class_means)
+CLASS_MEAN = FromPictures("the nearest class mean", Moments.class_means, cosines=True)
 GDA = FromPictures("GDA", Moments.discriminant)
 GDA_TEXT = FromPictures("GDA with text", Moments.discriminant, text=True)
 
@@ -87,10 +96,10 @@ def seen(lesson: Lesson) -> Labelled:
     """
     classifying(lesson.prepared.reward)
     parts: list[Any] = lesson.prepared.shown
-    features, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("features", "labels"))
-    if len({*labels.tolist()}) < len(lesson.class_names):
+    every = together(parts)
+    if len({*every.labels.tolist()}) < len(lesson.class_names):
         raise Absent("a class has no picture that it could learn from")
-    return Labelled(features, labels, len(lesson.class_names))
+    return Labelled(every.features, every.labels, len(lesson.class_names))
 
 
 def places(class_names: Sequence[str], learnt: Sequence[str]) -> list[int]:
