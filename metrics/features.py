@@ -285,7 +285,7 @@ class TextStore:
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
-        self._recent: dict[str, Floats] = {}
+        self._recent: dict[tuple[str, str], Floats] = {}
 
     def encode(self, templates: Sequence[str], class_names: Sequence[str]) -> list[Floats]:
         """Return a list with the class embeddings of each template: float32 (C, D), unit rows, read-only."""
@@ -294,14 +294,12 @@ class TextStore:
         names = json.dumps(written(class_names))
         found: dict[str, Floats] = {}
         for template in dict.fromkeys(templates):
-            rows = self._recent.get(template + names)
+            rows = self._recent.pop((template, names), None)
             if rows is None:
                 with self.clip.timed("text"):
                     rows = encode_templates(self.clip.model, self.clip.tokenizer, [template], class_names)[0]
                 rows.setflags(write=False)
-            found[template] = rows
-        kept = {template + names: rows for template, rows in found.items()}
-        self._recent = {key: rows for key, rows in self._recent.items() if key not in kept} | kept
+            found[template] = self._recent[template, names] = rows
         while len(self._recent) > 1 and sum(one.nbytes for one in self._recent.values()) > IN_MEMORY:
             del self._recent[next(iter(self._recent))]  # the first entry is the one used longest ago
         return [found[template] for template in templates]

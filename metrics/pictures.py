@@ -126,9 +126,11 @@ class Picture:
 
     def views(self) -> list[Picture]:
         """Return the picture in each view of `VIEWS`, in order."""
-        views = [copy(self) for _ in VIEWS]
-        for one, name in zip(views, VIEWS, strict=True):
+        views = []
+        for name in VIEWS:
+            one = copy(self)
             one.view = name
+            views.append(one)
         return views
 
     def bytes(self) -> bytes:

@@ -85,9 +85,8 @@ class Plan:
     @property
     def with_80_templates(self) -> bool:
         """Whether CLIP's 80 templates are scored on the test pictures, beside the answer."""
-        reward = REWARDS.find(self.config.reward["name"]).maker()
         few = len(self.drawn.class_names) <= MOST_CLASSES
-        return self.config.test and few and by_embeddings(reward) is not None
+        return self.config.test and few and by_embeddings(self.task.maker()) is not None
 
     @cached_property
     def strategy(self) -> Strategy:
