@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.pictures import to_picture
-from ipo_prompts.metrics.registry import own_name
+from ipo_prompts.metrics.registry import check_members, own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.running import Searched
@@ -27,12 +27,9 @@ from ipo_prompts.programs.strategies.base import Strategy, own_strategy
 # The arguments of `IPO(…)`. Each argument is checked when it is given. A message says in one sentence what is wrong.
 
 
-NO_METRIC = (
-    "a metric judges one answer, a reward scores a template on all pictures at once; leave it out for accuracy, or "
-    "write your own as ipo docs own-reward shows."
-)
 NOT_HERE = {
-    "metric": f"IPO takes reward= and no metric=: {NO_METRIC}",
+    "metric": "IPO takes reward= and no metric=: a metric judges one answer, a reward scores a template on all pictures "
+    "at once; leave it out for accuracy, or write your own as ipo docs own-reward shows.",
     "lm_api_base": "IPO takes an address in the model: lm=dspy.LM('PROVIDER/NAME', api_base='http://HOST/v1').",
 }
 """Arguments that IPO does not take, and what to write."""
@@ -65,14 +62,10 @@ def check_arguments(reward: Any, lm: Any, describer: Any) -> None:
     Raises:
         InputError: says what to give.
     """
+    if isinstance(reward, type):
+        raise InputError(f"reward= takes an object, not {kind(reward)}; make one of it.")
     if reward is not None:
-        if isinstance(reward, type):
-            raise InputError(f"reward= takes an object, not {kind(reward)}; make one of it.")
-        missing = [name for name in ("class_names", "problem", "examples", "score") if not hasattr(reward, name)]
-        if missing and callable(reward):
-            raise InputError(f"reward= takes a reward, and a function is none: {NO_METRIC}")
-        if missing:
-            raise InputError(f"the reward has no {', '.join(missing)}, and is {kind(reward)}; see ipo docs own-reward.")
+        check_members(reward, ["class_names", "problem", "examples", "score"], f"reward={kind(reward)}", "own-reward")
     if not isinstance(lm, (dspy.BaseLM, str, type(None))):
         raise InputError(
             f"lm= takes a dspy.LM or a name as on the command line, not {kind(lm)}; write "

@@ -8,7 +8,7 @@ import io
 import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import dspy
 import numpy as np
@@ -25,9 +25,6 @@ from ipo_prompts.programs.lm.replies import whole_characters
 from ipo_prompts.programs.redaction import redact
 from ipo_prompts.programs.trust import OWN_DESCRIPTIONS
 from ipo_prompts.signatures.propose import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 SIDE = 512
@@ -170,20 +167,12 @@ def data_uri(picture: Picture) -> str:
     Raises:
         InputError: the picture cannot be decoded.
     """
-    buffer = io.BytesIO()
-    _fit(picture.image()).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _fit(image: Image) -> Image:
-    from PIL.Image import Resampling
-
+    image = picture.image()
     longest = max(image.size)
     target = min(max(longest, SMALLEST_SIDE), SIDE)
-    if target == longest:
-        return image
-    size = (max(1, round(image.width * target / longest)), max(1, round(image.height * target / longest)))
-    return image.resize(size, Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    image.resize([max(1, round(side * target / longest)) for side in image.size]).save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 # Describe the search pictures once. The descriptions, and the names of pictures that failed, are recorded before use.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,12 +30,17 @@ def redact(text: str) -> str:
 
 def redacted(value: Any) -> Any:
     """Return a JSON value in which `redact` was applied to every text. Keys and numbers stay unchanged."""
+    return each_text(value, redact)
+
+
+def each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a JSON value in which `change` was applied to every text. Keys and numbers stay unchanged."""
     if isinstance(value, str):
-        return redact(value)
+        return change(value)
     if isinstance(value, dict):
-        return {name: redacted(item) for name, item in value.items()}
+        return {name: each_text(item, change) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [redacted(item) for item in value]
+        return [each_text(item, change) for item in value]
     return value
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.device import one_for_numpy
@@ -22,7 +21,7 @@ from ipo_prompts.programs.lm.ledger import Ledger, explain
 from ipo_prompts.programs.phrases import DomainWord
 from ipo_prompts.programs.scoring import note_scores, score
 from ipo_prompts.programs.search_settings import SearchSettings
-from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
+from ipo_prompts.programs.selection import Choice, choose_winner
 from ipo_prompts.programs.strategies.base import Strategy, asks_lm, close, knows_history, needs_lm
 
 logger = logging.getLogger(__name__)
@@ -165,10 +164,7 @@ def search(
             logger.warning(told, ended, len(bench.everything), extra={"progress": True})
         finally:
             close(strategy)
-        held_back = None
-        if selection_units is not None:
-            held_back = HeldBack(selection_units, partial(held_back_scores, units=selection_units))
-        choice = choose_winner(settings.selection, bench.everything, search_units, held_back)
+        choice = choose_winner(settings.selection, bench.everything, search_units, selection_units, held_back_scores)
     found = bench.everything, bench.descriptions, ended, reached, bench.domain, bench.written
     return SearchResult(tuple(steps), choice, *found)
 

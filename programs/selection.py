@@ -34,7 +34,6 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,13 +90,6 @@ def why_not_best(choice: Choice, history: History) -> str:
     )
 
 
-class HeldBack(NamedTuple):
-    """Units that were held back from the search, and the function that scores templates on them."""
-
-    units: Units
-    score: Callable[[Sequence[str]], list[Score]]
-
-
 @dataclass(frozen=True)
 class ScoreTable:
     """The scores of the initial template (row 0) and T candidates on n units.
@@ -151,7 +143,13 @@ class ScoreTable:
         return Sampling.of(self.hits.shape[1], self.classes, self.draws)
 
 
-def choose_winner(how: str, history: History, search_units: Units, held_back: HeldBack | None) -> Choice:
+def choose_winner(
+    how: str,
+    history: History,
+    search_units: Units,
+    held_back: Units | None,
+    score: Callable[[Sequence[str], Units], list[Score]],
+) -> Choice:
     """Choose among all templates of a search.
 
     Args:
@@ -160,6 +158,7 @@ def choose_winner(how: str, history: History, search_units: Units, held_back: He
         history: the proposed templates, with their scores on the search units.
         search_units: the units on which these templates were scored.
         held_back: the selection units. Without them the search units choose, and no gain is reported.
+        score: a function that scores templates on the selection units.
     """
     initial, best = history.initial, history.best
     if how == "search":
@@ -169,8 +168,8 @@ def choose_winner(how: str, history: History, search_units: Units, held_back: He
     if held_back is None:
         winner = choose(searched)
         return Choice(entries[winner].template, winner == 0, None, None, SEARCHED)
-    scores = held_back.score([entry.template for entry in entries])
-    selection = ScoreTable.of("selection", scores, held_back.units)
+    scores = score([entry.template for entry in entries], held_back)
+    selection = ScoreTable.of("selection", scores, held_back)
     winner = choose(searched.pooled(selection))
     return Choice(entries[winner].template, winner == 0, *cross_fitted(searched, selection), POOLED)
 

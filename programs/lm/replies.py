@@ -14,6 +14,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import LIST_MARKER, SLOT, normalise
 from ipo_prompts.programs.lm import is_local
 from ipo_prompts.programs.lm.ledger import explain
+from ipo_prompts.programs.redaction import each_text
 
 
 def _adapter(as_json: bool) -> dspy.Adapter:
@@ -51,7 +52,7 @@ def ask_lm(signature: Any, inputs: dict[str, Any], number: int, *, as_json: bool
     try:
         with dspy.context(adapter=_adapter(as_json)):
             answer = dspy.Predict(signature)(**inputs, config={"rollout_id": number})
-        return dspy.Prediction(**whole_characters(dict(answer)))
+        return dspy.Prediction(**each_text(dict(answer), whole_characters))
     except (dspy.AdapterParseError, BudgetReached, InputError):
         raise
     except dspy.LMError as error:
@@ -66,7 +67,7 @@ def ask_lm(signature: Any, inputs: dict[str, Any], number: int, *, as_json: bool
 def excerpt(error: Any) -> str:
     """Return the answer that a parse error says could not be read, on one line; the next question may show it."""
     answer = getattr(error, "lm_response", "")
-    return str(whole_characters(" ".join(answer.split()))) if isinstance(answer, str) else ""
+    return whole_characters(" ".join(answer.split())) if isinstance(answer, str) else ""
 
 
 def why_unreadable(error: Any) -> str:
@@ -109,16 +110,10 @@ def _json_list(answer: str) -> list[str]:
     return [text for item in found for text in islice((one for one in item.values() if isinstance(one, str)), 1)]
 
 
-def whole_characters(value: Any) -> Any:
-    r"""Return a JSON value with the two halves of a character (surrogates) joined; a single half becomes U+FFFD.
+def whole_characters(text: str) -> str:
+    r"""Return a text with the two halves of a character (surrogates) joined; a single half becomes U+FFFD.
 
-    >>> whole_characters(["\ud83d\ude00", "\ud83d"])
-    ['😀', '\ufffd']
+    >>> whole_characters("\ud83d\ude00"), whole_characters("\ud83d")
+    ('😀', '\ufffd')
     """
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, dict):
-        return {whole_characters(name): whole_characters(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [whole_characters(item) for item in value]
-    return value
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -383,7 +383,10 @@ LISTED = ["a dark <CLASS>.", "a blue <CLASS>."]
             {"strategy": "own:Mine"},
             "strategy= of IPO takes a class, not its name 'own:Mine'; import it and give the class",
         ),
-        ({"reward": clip_accuracy}, "reward= takes a reward, and a function is none: a metric judges one answer"),
+        (
+            {"reward": clip_accuracy},
+            "reward=function has no class_names, problem, examples, score; see ipo docs own-reward",
+        ),
         ({"stepz": 3}, r"no setting 'stepz' \(did you mean steps\?\)"),
         ({"head": "rubbish"}, "head in the settings of IPO is wrong: input should be 'auto', 'words' or 'blend'"),
         ({"lm": "hosted_vllm/m1", "lm_api_base": "http://host/v1"}, r"lm=dspy.LM\('PROVIDER/NAME', api_base="),

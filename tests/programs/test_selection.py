@@ -19,7 +19,6 @@ from ipo_prompts.programs.selection import (
     POOLED,
     SEARCHED,
     Choice,
-    HeldBack,
     ScoreTable,
     choose_winner,
     folds,
@@ -59,10 +58,9 @@ def choose(
     history = History(Proposed(initial, -1, "initial"))
     for other in others:
         history.add(Proposed(other, 0, "list"))
-    scored = None
-    if selection is not None:
-        scored = HeldBack(held_back, lambda templates: [selection[template] for template in templates])
-    return choose_winner(how, history, units, scored)
+    scored = selection or {}
+    rest = None if selection is None else held_back
+    return choose_winner(how, history, units, rest, lambda templates, _: [scored[template] for template in templates])
 
 
 def part(**hits: Hits) -> dict[str, Score]:
