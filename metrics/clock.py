@@ -46,22 +46,17 @@ class Clock:
     """The deadline of a search.
 
     Args:
-        limit: the seconds that the search may take in all; None if there is no limit.
+        minutes: the minutes that the search may take in all; None if there is no limit.
         before: the seconds that earlier sessions of the search took.
     """
 
-    def __init__(self, limit: float | None = None, before: float = 0.0) -> None:
-        self.limit = limit
-        self._ends = math.inf if limit is None else now() + limit - before
-
-    @classmethod
-    def of(cls, minutes: float | None, before: float = 0.0) -> Clock:
-        """Return a clock with a limit in minutes (None: no limit). Earlier sessions took `before` seconds."""
-        return cls(None if minutes is None else 60 * minutes, before)
+    def __init__(self, minutes: float | None = None, before: float = 0.0) -> None:
+        self.minutes = minutes
+        self._ends = math.inf if minutes is None else now() + 60 * minutes - before
 
     def left(self) -> float | None:
         """Return how many seconds are left: at least 0; None if there is no limit."""
-        return None if self.limit is None else max(0.0, self._ends - now())
+        return None if self.minutes is None else max(0.0, self._ends - now())
 
     def check_time(self) -> None:
         """Raise an error if the time is used up.
@@ -69,8 +64,8 @@ class Clock:
         Raises:
             BudgetReached: the time is used up.
         """
-        if self.limit is not None and now() >= self._ends:
-            raise BudgetReached(f"the time limit of {self.limit / 60:g} minutes is reached")
+        if now() >= self._ends:
+            raise BudgetReached(f"the time limit of {self.minutes:g} minutes is reached")
 
 
 _UNLIMITED = Clock()

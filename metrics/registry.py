@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import Any
 
@@ -108,6 +109,7 @@ NamedChoice = dict[str, Any]
 """A choice: the `name` of a class, and its settings."""
 
 
+@dataclass(eq=False)
 class Registry:
     """Names and their classes.
 
@@ -122,20 +124,17 @@ class Registry:
         word: the setting that a person types before the name; None if it is `key`.
     """
 
-    def __init__(
-        self, key: str, package: str, homes: Mapping[str, str], default: str, own: str, word: str | None = None
-    ) -> None:
-        self.key = key
-        self._word = word or key
-        self.default = default
-        self._package = package
-        self._homes = dict(homes)
-        self._own = own
-        self._allowed: set[str] = set()
+    key: str
+    package: str
+    homes: Mapping[str, str]
+    default: str
+    own: str
+    word: str | None = None
+    _allowed: set[str] = field(default_factory=set)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names that ship with IPO."""
-        return iter(self._homes)
+        return iter(self.homes)
 
     def allow(self, choice: object) -> None:
         """Let `find` import the class of the user's own that a choice names.
@@ -155,9 +154,9 @@ class Registry:
         what = f"{self.key}={name}"
         if is_own(name):
             self.check_allowed(name)
-            return resolve_name(f"{self._package}.{self._own}")(load(str(name), what), what)
-        if isinstance(name, str) and name in self._homes:
-            return resolve_name(f"{self._package}.{self._homes[name]}")
+            return resolve_name(f"{self.package}.{self.own}")(load(str(name), what), what)
+        if isinstance(name, str) and name in self.homes:
+            return resolve_name(f"{self.package}.{self.homes[name]}")
         near = [self.default] if self.default.startswith(str(name)) else self
         hint, names = did_you_mean(str(name), near), ", ".join(self)
         raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {names}, or MODULE:CLASS of your own.")
@@ -171,7 +170,7 @@ class Registry:
         if (name := own_name(choice)) and name not in self._allowed:
             raise InputError(
                 f"{self.key}={name} is code, and code is only run where a person types its name; if you trust it, add "
-                f"`{self._word}={name}` to `ipo optimize` or `ipo benchmark`."
+                f"`{self.word or self.key}={name}` to `ipo optimize` or `ipo benchmark`."
             )
 
     def settings(self, choice: NamedChoice) -> Any:

@@ -28,8 +28,8 @@ from ipo_prompts.programs.strategies.base import Strategy, own_strategy
 
 
 NOT_HERE = {
-    "metric": "IPO takes reward= and no metric=: a metric judges one answer, a reward scores a template on all pictures "
-    "at once; leave it out for accuracy, or write your own as ipo docs own-reward shows.",
+    "metric": "IPO takes reward= and no metric=: a metric judges one answer, a reward scores a template on all "
+    "pictures at once; leave it out for accuracy, or write your own as ipo docs own-reward shows.",
     "lm_api_base": "IPO takes an address in the model: lm=dspy.LM('PROVIDER/NAME', api_base='http://HOST/v1').",
 }
 """Arguments that IPO does not take, and what to write."""

@@ -26,7 +26,6 @@ from ipo_prompts.programs.redaction import redact
 from ipo_prompts.programs.trust import OWN_DESCRIPTIONS
 from ipo_prompts.signatures.propose import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
 
-
 SIDE = 512
 """The most pixels of the longer side of a picture that is sent. More pixels cost tokens and do not improve captions."""
 SMALLEST_SIDE = 224

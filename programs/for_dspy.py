@@ -98,14 +98,14 @@ class KeptFeatures:
     The copies of a program share one store.
 
     Attributes:
-        lock: a lock that is held while the texts of a template are encoded, so that only one thread encodes them.
+        lock: a lock that is held while the texts of a template are encoded, so that only one thread encodes them, and
+            while features are added.
     """
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
         self.lock = threading.Lock()
         self._known: dict[str, Floats] = {}
-        self._writing = threading.Lock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> KeptFeatures:
         return self
@@ -121,7 +121,7 @@ class KeptFeatures:
         found = self._known.get(key)
         if found is None:
             found = self.clip.encode_pictures([picture])
-            with self._writing:
+            with self.lock:
                 if len(self._known) >= MOST:
                     self._known.pop(next(iter(self._known)))
                 self._known[key] = found

@@ -32,7 +32,7 @@ from ipo_prompts.programs.strategies.base import Strategy, room_for_words
 
 def ledger_of(settings: SearchSettings, journal: Journal | None) -> Ledger:
     """Return the ledger of a search with its limits; with a journal, it continues the file of replies beside it."""
-    clock = Clock.of(settings.max_minutes, before=seconds_of_search(journal.events) if journal else 0.0)
+    clock = Clock(settings.max_minutes, before=seconds_of_search(journal.events) if journal else 0.0)
     folder = journal.path.parent if journal else None
     return Ledger(folder, limit_usd=settings.budget_usd, limit_tokens=settings.budget_tokens, clock=clock)
 

@@ -121,9 +121,7 @@ class Backend:
         self.check_price(ledger.limit_usd)
         ledger.models.setdefault(role, self.model)
         ledger.replay(question for question in self.replies if question.role == role)
-        # Servers are asked in plain words, as many of them refuse what they say they can do.
-        able = self.lm if self.own or self.small else None
-        engine = Recorded(self.lm, role, ledger, self.price, self.timeout, able, self.others)
+        engine = Recorded(self.lm, role, ledger, self.price, self.timeout, self.others)
         # A small model needs no limit of tokens here: its adapter sets one.
         options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}
         retries = self.own.num_retries if self.own else RETRIES

@@ -34,8 +34,6 @@ LONGEST_TEXT = 16_384
 time of DSPy's parsers grows with the square of the length. Forty templates of the greatest length have 12,000."""
 MOST_TOKENS = 4096
 """The number of tokens assumed as the most of a reply if the request sets no limit."""
-ABILITIES = ("supports_function_calling", "supports_reasoning", "supports_response_schema", "supported_params")
-"""The attributes of an engine that DSPy's adapters read."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +56,9 @@ def response_of(question: Question, model: str) -> lm15.Response:
 class Recorded:
     """A DSPy engine that answers from the ledger. If it cannot, it asks a language model, and records the reply.
 
+    DSPy's adapters ask in plain words, since the engine names no further abilities: many servers refuse what they say
+    they can do.
+
     Attributes:
         lm: the language model; None refuses a question without a recorded reply.
         role: `optimizer` or `describer`.
@@ -65,7 +66,6 @@ class Recorded:
         price: the prices of the language model.
         timeout: the longest wait for one whole reply, in seconds; None waits without end. The wait is shorter if the
             run's time limit ends earlier.
-        able: an object with the `ABILITIES`; None has none.
         others: options for the server that a DSPy request has no place for.
         cut_off: whether the last reply ended at its limit of tokens.
     """
@@ -75,14 +75,8 @@ class Recorded:
     ledger: Ledger
     price: Price
     timeout: float | None = None
-    able: Any = None
     others: Mapping[str, Any] = field(default_factory=dict)
     cut_off: bool = False
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ABILITIES:
-            return getattr(self.able, name, False)
-        raise AttributeError(name)
 
     def complete(self, request: lm15.Request) -> lm15.Response:
         """Return the reply to one question.

@@ -76,8 +76,7 @@ def test_it_is_twice_what_is_used_up_and_enough_to_go_on(limit: dict[str, Any], 
     drawn.selection = drawn.test = drawn.new_test = ()
     about: Any = SimpleNamespace(task="pictures of pets", read=frozenset())
     planned = Plan(config, about, cast("Any", drawn), None, None)
-    seconds = None if config.max_minutes is None else 60 * config.max_minutes
-    clock = Clock(seconds, before=60.0)
+    clock = Clock(config.max_minutes, before=60.0)
     ledger = Ledger(limit_usd=config.budget_usd, limit_tokens=config.budget_tokens, clock=clock)
     with pytest.raises(BudgetReached) as reached:
         ledger.take(Question(key="k", role="optimizer", model="m", tokens_in=501, tokens_out=0, usd=1.0))

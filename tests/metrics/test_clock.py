@@ -17,7 +17,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_what_is_left_is_less_what_was_used(seconds: list[float]) -> None:
-    one = Clock.of(2, before=30)
+    one = Clock(2, before=30)
     assert one.left() == 120 - 30
     seconds[0] = 89
     one.check_time()
@@ -26,11 +26,11 @@ def test_what_is_left_is_less_what_was_used(seconds: list[float]) -> None:
     assert one.left() == 0
     with pytest.raises(BudgetReached, match="2 minutes is reached"):
         one.check_time()
-    assert Clock.of(None).left() is None
+    assert Clock(None).left() is None
 
 
 def test_batches_stop_while_the_clock_is_in_force(seconds: list[float]) -> None:
-    with keeping(Clock.of(1)):
+    with keeping(Clock(1)):
         check_clock()
         seconds[0] = 61
         with pytest.raises(BudgetReached):

@@ -327,12 +327,12 @@ def test_time_is_checked_between_batches_and_what_an_earlier_session_did_is_done
             return super().score(templates, units)
 
     slow = Doing(lambda bench: bench.try_(texts))
-    found = run(Slow(), slow, tmp_path / "slow", ledger=Ledger(clock=Clock(60.0)))
+    found = run(Slow(), slow, tmp_path / "slow", ledger=Ledger(clock=Clock(1)))
     assert found.stopped and len(found.steps) == 1 and found.history.tried.keys() == {*texts[: 2 * bench.AT_ONCE]}
     reward = Table({"b <CLASS>": 12}, {"b <CLASS>": 12})
     whole = searched("log", reward)
     written = (tmp_path / "log" / "journal.jsonl").read_bytes()
-    assert records(searched("log", reward, limit=30.0, before=60.0)) == records(whole)
+    assert records(searched("log", reward, minutes=0.5, before=60.0)) == records(whole)
     assert whole.choice.template == "b <CLASS>" and whole.scored_only == len(texts)
     assert (tmp_path / "log" / "journal.jsonl").read_bytes() == written, "nothing is written twice"
 

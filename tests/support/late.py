@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ipo_prompts.metrics.clock import Clock
+from ipo_prompts.programs import running
 
 
 def end_before_the_search(patch: pytest.MonkeyPatch) -> None:
     """Leave a run no time to search."""
-    patch.setattr(Clock, "of", lambda minutes, before=0.0: Clock(minutes and 60 * minutes, before=60 * (minutes or 0)))
+    patch.setattr(running, "Clock", lambda minutes, before=0.0: Clock(minutes, before=60 * (minutes or 0)))

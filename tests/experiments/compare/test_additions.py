@@ -106,7 +106,7 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Registry, str, type],
         module = ModuleType("toy")
         module.__dict__["Toy"] = found
         monkeypatch.setitem(sys.modules, f"{package}.toy", module)
-        monkeypatch.setitem(registry._homes, "toy", "toy:Toy")
+        monkeypatch.setitem(registry.homes, "toy", "toy:Toy")
 
     return add
 
@@ -123,7 +123,7 @@ def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
     monkeypatch.setitem(sys.modules, "ipo_prompts.experiments.compare.adjective", made)
     assert '`"one-adjective": "adjective:ONE_ADJECTIVE"`' in text
     assert '`"flat": Source(gather_flat, "flat:PATH")`' in text
-    monkeypatch.setitem(METHODS._homes, "one-adjective", "adjective:ONE_ADJECTIVE")
+    monkeypatch.setitem(METHODS.homes, "one-adjective", "adjective:ONE_ADJECTIVE")
     monkeypatch.setitem(SOURCES, "flat", Source(read["gather_flat"], "flat:PATH"))
     for file in Path("pictures").glob("*/*"):
         file.rename(file.parent.parent / f"{file.parent.name}__{file.name}")

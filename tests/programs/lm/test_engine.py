@@ -253,7 +253,7 @@ def test_every_provider_of_litellm_is_asked(name: str, server: OpenAIServer, tmp
 def test_the_time_limit_ends_a_wait(server: OpenAIServer, tmp_path: Path) -> None:
     server.behave = lambda asked: Reply("late", wait=9)
     waits: list[Any] = []
-    ledger = Ledger(tmp_path, clock=Clock(limit=1.2))
+    ledger = Ledger(tmp_path, clock=Clock(minutes=0.02))
     ledger.on_wait = waits.append
     lm = lm_of(server, ledger)
     with pytest.raises(BudgetReached, match="minutes"):
