@@ -27,25 +27,13 @@ MOST_BESIDE = 10_000
 
 
 def to_install(extra: str) -> str:
-    """Return the command that installs an extra of this package, which is not on the package index.
-
-    If the package was installed from a folder that is still there, the command installs the extra from that folder; in
-    the folder itself the command is `pip install '.[EXTRA]'`. Otherwise the command installs the packages of the extra.
-    """
-    import json
-    from importlib.metadata import PackageNotFoundError, distribution
-    from urllib.parse import unquote, urlsplit
+    """Return the command that installs the packages of an extra. This package itself is not on the package index."""
+    from importlib.metadata import PackageNotFoundError, requires
 
     try:
-        ours = distribution("ipo-prompts")
+        wanted = [line.partition(";") for line in requires("ipo-prompts") or ()]
     except PackageNotFoundError:  # it runs from a checkout
         return f"pip install '.[{extra}]'"
-    url = urlsplit(json.loads(ours.read_text("direct_url.json") or "{}").get("url", ""))
-    checkout = Path(unquote(url.path))
-    if url.scheme == "file" and (checkout / "pyproject.toml").is_file():
-        here = checkout.resolve() == Path.cwd().resolve()
-        return shlex.join(["pip", "install", f"{'.' if here else checkout}[{extra}]"])
-    wanted = [line.partition(";") for line in ours.requires or ()]
     named = [one.strip() for one, _, when in wanted if f"extra == {extra!r}" in when.replace('"', "'")]
     return shlex.join(["pip", "install", *named])
 

@@ -33,26 +33,22 @@ class Gallery:
     Attributes:
         features: the features of the pictures, float32 (n, D), unit rows. A picture with several captions is in here
             once.
-        queries: the distinct captions, as indices into the reward's `class_names`, int64 (q,).
-        matches: the pairs of a query and a right picture, as row numbers of `queries` and `features`: int64 (m, 2),
+        classes: the queries, which are the distinct captions, as indices into the reward's `class_names`: int64 (q,).
+            They fill the slot, see `EmbeddingReward.names_in`.
+        matches: the pairs of a query and a right picture, as row numbers of `classes` and `features`: int64 (m, 2),
             sorted.
         labels: the caption of each example that the gallery was made from, as an index into `class_names`, int64.
         groups: a name for each query, length q, equal for queries that are not independent; None if all are.
     """
 
     features: Floats
-    queries: npt.NDArray[np.int64]
+    classes: npt.NDArray[np.int64]
     matches: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
     groups: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
-        return len(self.queries)
-
-    @property
-    def classes(self) -> npt.NDArray[np.int64]:
-        """The indices of the captions that fill the slot, int64 (q,); see `EmbeddingReward.names_in`."""
-        return self.queries
+        return len(self.classes)
 
 
 class RetrievalReward(EmbeddingReward):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.clock import BudgetReached
-from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean, reason
 from ipo_prompts.metrics.files import read_text
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.journal import Journal
@@ -140,7 +140,7 @@ class ImageDescriber(dspy.Module):
         if causes and len(causes) == len(found):
             raise causes[0]
         failed = [
-            (picture.name, redact(" ".join(f"{type(cause).__name__}: {cause}".split()))[:300])
+            (picture.name, redact(f"{type(cause).__name__}: {reason(cause)}"))
             for picture, (_, cause) in zip(pictures, found, strict=True)
             if cause
         ]
@@ -241,8 +241,8 @@ def describe(
     described = describer(**question)
     _check_returned(described, describer)
     failed = [*given_up, *(list(pair) for pair in described.get("failed", ()))]
-    for name, reason in failed:
-        logger.warning("the picture %s was not described: %s", name, reason)
+    for name, why in failed:
+        logger.warning("the picture %s was not described: %s", name, why)
     descriptions = cut(described.descriptions)
     if journal:
         journal.note("descriptions", descriptions=descriptions, failed=failed)

@@ -131,7 +131,9 @@ class Compose:
         self._start = start_of(bench.history.initial.template)
         of_phrases = groups_of(Vocabulary.load().usable(bench.class_names))
         # Two parts of one group ("dark", "bright") never stand together.
-        self._groups = {**of_phrases, **{part: group for word in bench.domain for part, group in _grouped(word)}}
+        self._groups = dict(of_phrases)
+        for word in bench.domain:
+            self._groups |= dict.fromkeys(forms(word), "domain pictures" if word.kind == "picture" else "domain")
         most = self.settings.scored_templates
         phrases = list(of_phrases)
         self._vocabulary = phrases[:: max(1, -(-len(phrases) // (VOCABULARY_STEPS * most)))]
@@ -233,12 +235,6 @@ def first_forms(words: Sequence[DomainWord]) -> dict[DomainWord, Part]:
         if new is not None:
             found[word] = new
     return found
-
-
-def _grouped(word: DomainWord) -> Iterable[tuple[Part, str]]:
-    """Return the forms of a domain word with their group: what classes are, or what pictures are."""
-    group = "domain pictures" if word.kind == "picture" else "domain"
-    return ((part, group) for part in forms(word))
 
 
 def worth(score: Score | Tried, word: float) -> tuple[float, float]:
