@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from copy import copy
 from functools import cached_property, lru_cache
 from importlib.resources import files
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -318,10 +320,8 @@ def check_name(name: str) -> None:
     """
     if name == "embedded" or name.startswith(("hf-hub:", "local-dir:")):
         return
-    import open_clip
-
     architecture, _, tag = name.partition("/")
-    models = open_clip.list_models()
+    models = _models()
     if architecture not in models:
         near = (
             [f"{ours}/openai"]  # a name in OpenAI's spelling, such as ViT-L/14@336px
@@ -334,6 +334,8 @@ def check_name(name: str) -> None:
             else "see `python -c 'import open_clip; print(open_clip.list_models())'`."
         )
         raise InputError(f"there is no CLIP named {architecture!r}; {hint}")
+    import open_clip
+
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if not tag:
         known = f"such as {architecture}/{tags[0]}; it has: {', '.join(tags)}" if tags else f"as {architecture}/PATH"
@@ -342,6 +344,16 @@ def check_name(name: str) -> None:
         near = nearest(tag, tags, cutoff=0.5)
         hint = f"did you mean {near[0]}? It" if near else "it"
         raise InputError(f"{architecture} has no weights {tag!r}; {hint} has: {', '.join(tags) or 'none'}.")
+
+
+def _models() -> list[str]:
+    """Return the names of open_clip's models. If it is not imported yet, they are read from its folder, in no time."""
+    if "open_clip" not in sys.modules and (found := find_spec("open_clip")) and found.origin:
+        return sorted(file.stem for file in (Path(found.origin).parent / "model_configs").glob("*.json"))
+    import open_clip
+
+    names: list[str] = open_clip.list_models()
+    return names
 
 
 def unit(features: torch.Tensor) -> Floats:
