@@ -40,6 +40,11 @@ LOUD = ("root", "huggingface_hub", "transformers")
 """The loggers to silence while a CLIP is loaded: they repeat the text of errors. open_clip logs to the root logger."""
 AHEAD = 2
 """How many batches of pictures are decoded while another batch is encoded, so that the encoder never waits for long."""
+BATCHES = {"cpu": 32, "mps": 64}
+"""How many pictures a batch has, for each type of device; 128 on CUDA and all others.
+
+A larger batch is hardly faster there, and the last batch of a list is padded.
+"""
 
 
 class Clip:
@@ -53,6 +58,7 @@ class Clip:
         logit_scale: the learned inverse temperature, already exponentiated.
         logit_bias: the learned bias of a SigLIP model; 0 for other models.
         precision: the precision of the weights and the towers. A reward's logits are always float32.
+        batch: how many pictures each batch of `encode_batches` has; see `BATCHES`.
         seconds: the seconds that each tower, `text` and `image`, has spent on encoding so far.
     """
 
@@ -76,6 +82,7 @@ class Clip:
         bias = getattr(model, "logit_bias", None)
         self.logit_bias = float(bias) if bias is not None else 0.0
         self.fingerprint = _fingerprint(model, preprocess)
+        self.batch = BATCHES.get(device.partition(":")[0], 128)
         self.seconds = {"text": 0.0, "image": 0.0}
 
     def __repr__(self) -> str:
@@ -135,12 +142,11 @@ class Clip:
         with self.timed("text"):
             return encode_texts(self.model, self.tokenizer, texts)
 
-    def encode_pictures(self, pictures: Sequence[Any], batch: int = 0) -> Floats:
-        """Decode, transform and encode pictures in one batch. `features.py` stores the results.
+    def encode_pictures(self, pictures: Sequence[Any]) -> Floats:
+        """Decode, transform and encode pictures in one batch.
 
         Args:
             pictures: at least one picture, in any form that `to_picture` takes.
-            batch: see `encode_pixels`.
 
         Returns:
             float32 (len(pictures), D), unit rows.
@@ -148,10 +154,10 @@ class Clip:
         Raises:
             InputError: a picture cannot be decoded; the message names it.
         """
-        return next(self.encode_batches([pictures], batch))
+        return self.encode_pixels(self._decoding(pictures))
 
-    def encode_batches(self, batches: Iterable[Sequence[Any]], batch: int = 0) -> Iterator[Floats]:
-        """Encode batches of pictures as `encode_pictures` does, while threads decode the next `AHEAD` batches.
+    def encode_batches(self, batches: Iterable[Sequence[Any]]) -> Iterator[Floats]:
+        """Encode batches of pictures, each padded to `batch` rows, while threads decode the next `AHEAD` batches.
 
         Yields:
             The features of each batch, in the order given.
@@ -162,14 +168,17 @@ class Clip:
         ahead: deque[list[Future[torch.Tensor]]] = deque()
         try:
             for pictures in batches:
-                ahead.append([self.decoding(to_picture(picture).image) for picture in pictures])
+                ahead.append(self._decoding(pictures))
                 if len(ahead) > AHEAD:
-                    yield self.encode_pixels(ahead.popleft(), batch)
+                    yield self.encode_pixels(ahead.popleft(), self.batch)
             while ahead:
-                yield self.encode_pixels(ahead.popleft(), batch)
+                yield self.encode_pixels(ahead.popleft(), self.batch)
         finally:
             for future in chain.from_iterable(ahead):
                 future.cancel()
+
+    def _decoding(self, pictures: Sequence[Any]) -> list[Future[torch.Tensor]]:
+        return [self.decoding(to_picture(picture).image) for picture in pictures]
 
     def decoding(self, image: Callable[[], Image]) -> Future[torch.Tensor]:
         """Let a thread call `image` and transform its picture. The result is what `encode_pixels` takes."""

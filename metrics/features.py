@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
+import sys
 import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 
@@ -28,47 +30,90 @@ WAIT = 60
 PAGE = 2**15
 """The bytes of a page of the file. A vector of 512 numbers would leave half of SQLite's usual page empty."""
 
-DAMAGED_ENTRIES = "the store %s has damaged entries, which are made again"
-
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS vectors
 (clip TEXT, content TEXT, vector BLOB NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (clip, content))
 """
+_FOUND = """
+SELECT content, vector, crc FROM vectors WHERE clip = ? AND content IN (SELECT value FROM json_each(?))
+"""
 
 _log = logging.getLogger(__name__)
-_Result = TypeVar("_Result")
+
+THREADS = 8
+"""Threads that read pictures. More threads were no faster on a local disk."""
+CHUNK = 4096
+"""How many pictures are read and looked up at once; a whole number of batches."""
+IN_FILE = 2**27
+"""From this many bytes on, features lie in a temporary file and not in memory."""
+
+Progress = Callable[[int, int], None]
 
 
-class VectorTable:
-    """A table of float32 vectors in a SQLite file that is kept between runs: (CLIP, content) → vector.
+def contents(pictures: Sequence[Picture]) -> list[str]:
+    """Return the content of each picture (`Picture.key`): the SHA-256 of its bytes, and how they are read.
 
-    Vectors are expensive to encode, and are kept to the last bit. Several processes may use the file at once, and a
-    killed process leaves it whole. A damaged file, and a vector whose checksum is wrong, are made again with a warning.
-    A file that this user may not write is only read.
+    A picture is read if it was not read before.
+
+    Raises:
+        InputError: a picture cannot be read; the message names it.
+    """
+    unread = [picture for picture in pictures if picture.known is None]
+    with ThreadPoolExecutor(THREADS) as pool:
+        for some in batches(unread, CHUNK):  # a task that waits takes more memory than a picture
+            list(pool.map(Picture.content, some))
+    return [picture.key(picture.content()) for picture in pictures]
+
+
+class FeatureStore:
+    """The features of pictures that one CLIP has encoded, in a SQLite file: (CLIP, content) → feature.
+
+    A feature depends on the picture's bytes, how they are read, the picture transform and the weights; the content and
+    the CLIP's fingerprint stand for all four. Features are kept to the last bit. Several processes may use the file at
+    once, and a killed process leaves it whole. A damaged file, and a feature whose checksum is wrong, are made again
+    with a warning. A file that this user may not write is only read.
 
     Args:
-        path: the path of the file, which is made when first used.
-        clip: the fingerprint of the CLIP that encodes.
+        clip: the CLIP that encodes.
+        folder: the folder of the file, which all CLIPs share; None means `features` in the cache folder.
 
     Attributes:
+        path: the path of the file, which is made when first used.
+        encoded: the number of pictures that this object had to encode; the others came from the file.
         read_only: whether the file, when last used, could be read but not written.
     """
 
-    def __init__(self, path: Path, clip: str) -> None:
-        self.path = path
+    def __init__(self, clip: Clip, folder: Path | None = None) -> None:
         self.clip = clip
+        self.path = (folder or cache_dir() / "features") / "pictures.sqlite"
+        self.encoded = 0
         self.read_only = False
         self._said: set[str] = set()
 
-    def use(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        """Return the result of `work` on the open file. If the file is damaged, `work` runs again on a new, empty file.
+    def encode(self, pictures: Sequence[Any], progress: Progress | None = None) -> Floats:
+        """Return the features of `pictures`; encode the pictures whose features are not in the store.
+
+        The pictures have any form that `to_picture` takes.
+
+        A batch of another size uses other kernels, whose sums differ in the last bits. So every batch has `Clip.batch`
+        rows, and the last batch is padded. Then, on one type of device, the feature of a picture has the same bits in
+        every list of pictures, and also after a run that was killed half-way.
+
+        If the file is damaged, it is removed, and all pictures are encoded again.
+
+        Returns:
+            float32 (len(pictures), D), unit rows. From `IN_FILE` bytes on they lie in an unnamed file that is mapped
+            into memory; it goes with the array.
 
         Raises:
-            InputError: the disk is full, or the folder cannot be written.
+            InputError: a picture cannot be decoded, the disk is full, or the folder cannot be written; the message
+                names the picture or the folder.
         """
+        pictures = list(map(to_picture, pictures))
         try:
             try:
-                return self._use(work)
+                with closing(self._open()) as database:
+                    return self._encode(database, pictures, progress)
             except sqlite3.DatabaseError as error:
                 # An OperationalError is about the disk or a lock, unless the file has another table of the same name.
                 if self.read_only or (isinstance(error, sqlite3.OperationalError) and "column" not in str(error)):
@@ -76,71 +121,102 @@ class VectorTable:
                 self._warn("the store %s was damaged (%s); what it held is made again", error)
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-            return self._use(work)
+            with closing(self._open()) as database:
+                return self._encode(database, pictures, progress)
         except (sqlite3.Error, OSError) as error:
             raise InputError(
                 f"cannot use the feature store {self.path} ({error}); make room, or point IPO_CACHE_DIR to a folder "
                 "that can be written."
             ) from error
 
-    def _use(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        """Return the result of `work` on the file, opened to write; if it cannot be written, opened to read."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.read_only = False
-        with closing(sqlite3.connect(self.path, timeout=WAIT)) as database:
-            try:
-                database.execute(f"PRAGMA page_size={PAGE}")  # must come first in a new file
-                _write_ahead(database)
-                database.execute(_SCHEMA)
-            except sqlite3.OperationalError as error:
-                refused = "readonly" in str(error) or "unable to open" in str(error)
-                if not refused or not self.path.is_file():
-                    raise
-                self.read_only = True
-            if not self.read_only:
-                return work(database)
-        # `immutable`, because reading with write-ahead logging makes files beside the file.
-        address = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
-        with closing(sqlite3.connect(address, uri=True)) as database:
-            return work(database)
+    def views(self, pictures: Sequence[Any], progress: Progress | None = None) -> Floats:
+        """Return the features of V further views of each picture, see `pictures.VIEWS`: float32 (n, V, D), unit rows.
 
-    def get(self, database: sqlite3.Connection, content: str, size: int) -> Floats | None:
-        """Return the vector of a content: float32 (size,); None if it is missing or damaged and must be made again."""
-        query = "SELECT vector, crc FROM vectors WHERE clip = ? AND content = ?"
-        row = database.execute(query, (self.clip, content)).fetchone()
-        if row is None:
-            return None
-        vector, crc = row
-        if not isinstance(vector, bytes) or len(vector) != 4 * size or self._checksum(content, vector) != crc:
-            self._warn(DAMAGED_ENTRIES)
-            return None
-        return np.frombuffer(vector, dtype="<f4").astype(np.float32)
-
-    def put(
-        self, database: sqlite3.Connection, contents: Sequence[str], vectors: Sequence[Floats] | Floats
-    ) -> list[Floats]:
-        """Store one vector for each content, all or none; return the vector that the file now has for each.
-
-        If another process has already stored a vector, that vector stays and is returned. So all processes compute
-        with the same bits. A file that can only be read stores nothing; the vectors are returned as given.
+        Raises:
+            InputError: see `encode`.
         """
+        every = [view for picture in pictures for view in to_picture(picture).views()]
+        return self.encode(every, progress).reshape(len(pictures), -1, self.clip.width)
+
+    def _encode(self, database: sqlite3.Connection, pictures: Sequence[Picture], progress: Progress | None) -> Floats:
+        rows = self._empty(len(pictures))
+        for start in range(0, len(pictures), CHUNK):
+            some = pictures[start : start + CHUNK]
+            keys = contents(some)
+            there = self._get(database, keys)
+            lacking = {key: picture for key, picture in zip(keys, some, strict=True) if key not in there}
+            groups = list(batches(list(lacking), self.clip.batch))
+            made = self.clip.encode_batches([lacking[key] for key in group] for group in groups)
+            for group, fresh in zip(groups, made, strict=True):
+                there |= self._put(database, dict(zip(group, fresh, strict=True)))
+                if progress:
+                    progress(start + sum(key in there for key in keys), len(pictures))
+            if progress and not groups:
+                progress(start + len(keys), len(pictures))
+            rows[start : start + len(keys)] = [there[key] for key in keys]
+        return rows
+
+    def _empty(self, count: int) -> Floats:
+        """Return an array for the features of `count` pictures."""
+        rows, size = (count, self.clip.width), 4 * count * self.clip.width
+        if size < IN_FILE:
+            return np.empty(rows, np.float32)
+        with TemporaryFile(dir=None if self.read_only else self.path.parent) as file:
+            if sys.platform == "linux":  # on a disk that is full, writing a row would end the process
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.asarray(np.memmap(file, np.float32, shape=rows))
+
+    def _get(self, database: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Floats]:
+        """Return the features, float32 (D,), that the file has for some of the contents. Damaged ones are left out."""
+        there = {}
+        for key, vector, crc in database.execute(_FOUND, (self.clip.fingerprint, json.dumps(keys))):
+            whole = isinstance(vector, bytes) and len(vector) == 4 * self.clip.width
+            if whole and self._checksum(key, vector) == crc:
+                there[key] = np.frombuffer(vector, "<f4")
+            else:
+                self._warn("the store %s has damaged entries, which are made again")
+        return there
+
+    def _put(self, database: sqlite3.Connection, made: dict[str, Floats]) -> dict[str, Floats]:
+        """Store a feature for each content, all or none; return the feature that the file now has for each.
+
+        If another process has already stored a feature, that feature stays and is returned. So all processes compute
+        with the same bits. A file that can only be read stores nothing; the features are returned as given.
+        """
+        self.encoded += len(made)
         if self.read_only:
             self._warn("the store %s cannot be written: missing entries are made, and not kept")
-            return list(vectors)
-        kept = []
+            return made
         with database:
             database.execute("BEGIN IMMEDIATE")
-            for content, vector in zip(contents, vectors, strict=True):
-                there = self.get(database, content, vector.size)
-                if there is None:
-                    blob = vector.astype("<f4").tobytes()
-                    row = (self.clip, content, blob, self._checksum(content, blob))
-                    database.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", row)
-                kept.append(vector if there is None else there.reshape(vector.shape))
-        return kept
+            there = self._get(database, list(made))
+            new = {key: vector.astype("<f4").tobytes() for key, vector in made.items() if key not in there}
+            rows = [(self.clip.fingerprint, key, vector, self._checksum(key, vector)) for key, vector in new.items()]
+            database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
+        return made | there
 
-    def _checksum(self, content: str, vector: bytes) -> int:
-        return zlib.crc32(vector, zlib.crc32(f"{self.clip}|{content}".encode()))
+    def _checksum(self, key: str, vector: bytes) -> int:
+        return zlib.crc32(vector, zlib.crc32(f"{self.clip.fingerprint}|{key}".encode()))
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file to write; if it cannot be written, to read."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.read_only = False
+        database = sqlite3.connect(self.path, timeout=WAIT)
+        try:
+            database.execute(f"PRAGMA page_size={PAGE}")  # must come first in a new file
+            _write_ahead(database)
+            database.execute("PRAGMA synchronous=NORMAL")  # a power cut may cost the last features, not the file
+            database.execute(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            database.close()
+            refused = "readonly" in str(error) or "unable to open" in str(error)
+            if not refused or not self.path.is_file():
+                raise
+            self.read_only = True
+            # `immutable`, because reading with write-ahead logging makes files beside the file.
+            return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        return database
 
     def _warn(self, said: str, *values: object) -> None:
         """Tell the user what happened to the store, each text only once; its first `%s` is the path of the store."""
@@ -163,106 +239,6 @@ def _write_ahead(database: sqlite3.Connection) -> None:
             if "locked" not in str(error) or time.monotonic() > until:
                 raise
             time.sleep(0.01)
-
-
-# Features of pictures. A feature depends on the picture's bytes, how they are read, the picture transform and the
-# weights; the content and the CLIP's fingerprint stand for all four.
-
-
-BATCH = 32
-"""How many pictures each forward pass and each commit has; a smaller batch is padded: see `FeatureStore.encode`."""
-THREADS = 8
-"""Threads that read pictures. More threads were no faster on a local disk."""
-
-Progress = Callable[[int, int], None]
-
-
-def contents(pictures: Sequence[Picture]) -> list[str]:
-    """Return the content of each picture (`Picture.key`): the SHA-256 of its bytes, and how they are read.
-
-    A picture is read if it was not read before.
-
-    Raises:
-        InputError: a picture cannot be read; the message names it.
-    """
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(Picture.content, [picture for picture in pictures if picture.known is None]))
-    return [picture.key(picture.content()) for picture in pictures]
-
-
-class FeatureStore:
-    """The features of pictures that one CLIP has encoded.
-
-    Args:
-        clip: the CLIP that encodes.
-        folder: the folder of the file, which all CLIPs share; None means `features` in the cache folder.
-    """
-
-    def __init__(self, clip: Clip, folder: Path | None = None) -> None:
-        self.clip = clip
-        self.path = (folder or cache_dir() / "features") / "pictures.sqlite"
-        self._table = VectorTable(self.path, clip.fingerprint)
-        self.encoded = 0
-        """The number of pictures that this object had to encode; the others came from the file."""
-
-    def encode(self, pictures: Sequence[Any], progress: Progress | None = None) -> Floats:
-        """Return the features of `pictures`; encode the pictures whose features are not in the store.
-
-        The pictures have any form that `to_picture` takes.
-
-        A batch of another size uses other kernels, whose sums differ in the last bits. So every batch has `BATCH` rows,
-        and the last batch is padded. Then the feature of a picture has the same bits in every list of pictures, and
-        also after a run that was killed half-way.
-
-        Returns:
-            float32 (len(pictures), D), unit rows.
-
-        Raises:
-            InputError: a picture cannot be decoded, or the folder cannot be written; the message names the picture or
-                the folder.
-        """
-        pictures = list(map(to_picture, pictures))
-        keys = contents(pictures)
-        return self._table.use(partial(self._encode, pictures=pictures, keys=keys, progress=progress))
-
-    def views(self, pictures: Sequence[Any], progress: Progress | None = None) -> Floats:
-        """Return the features of V further views of each picture, see `pictures.VIEWS`: float32 (n, V, D), unit rows.
-
-        Raises:
-            InputError: see `encode`.
-        """
-        every = [view for picture in pictures for view in to_picture(picture).views()]
-        return self.encode(every, progress).reshape(len(pictures), -1, self.clip.width)
-
-    def _encode(
-        self,
-        database: sqlite3.Connection,
-        pictures: Sequence[Picture],
-        keys: Sequence[str],
-        progress: Progress | None,
-    ) -> Floats:
-        rows = np.empty((len(pictures), self.clip.width), dtype=np.float32)
-        missing: dict[str, list[int]] = {}
-        for place, key in enumerate(keys):
-            vector = self._table.get(database, key, self.clip.width)
-            if vector is None:
-                missing.setdefault(key, []).append(place)
-            else:
-                rows[place] = vector
-        done = len(pictures) - sum(map(len, missing.values()))
-        lacking = list(missing)
-        groups = list(batches(lacking, BATCH))
-        made = self.clip.encode_batches(([pictures[missing[key][0]] for key in group] for group in groups), batch=BATCH)
-        for group, fresh in zip(groups, made, strict=True):
-            self.encoded += len(group)
-            for key, vector in zip(group, self._table.put(database, group, fresh), strict=True):
-                rows[missing[key]] = vector
-                done += len(missing[key])
-            if progress:
-                progress(done, len(pictures))
-        if progress and not groups:
-            progress(done, len(pictures))
-        return rows
 
 
 # Class embeddings of a template with a list of class names. They are computed once and kept in memory.

@@ -185,23 +185,3 @@ def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_res
         assert all((out / made).stat().st_size for made in MADE)
         replies = answered(out)
         assert len({reply.key for reply in replies}) == len(replies), "no reply is recorded twice"
-
-
-@pytest.mark.parametrize("what", ["features", "class embeddings"])
-def test_a_disk_that_is_full_for_a_store_is_one_sentence(what: str, clip: Any, tmp_path: Path) -> None:
-    from ipo_prompts.metrics.errors import InputError
-    from ipo_prompts.metrics.features import VectorTable
-
-    file = VectorTable(tmp_path / "store.sqlite", "clip")
-    file.use(lambda database: None)
-
-    def fill(database: Any) -> None:
-        database.execute("PRAGMA max_page_count = 8")
-        import numpy as np
-
-        for number in range(100):
-            file.put(database, [f"{what} {number}"], [np.zeros(20_000, dtype=np.float32)])
-
-    with pytest.raises(InputError, match=r"disk is full.*make room"):
-        file.use(fill)
-    assert file.use(lambda database: file.get(database, f"{what} 0", 20_000)) is not None, "what was kept stays"

@@ -211,7 +211,7 @@ def test_batch_size_and_order_change_nothing(
     reward, pictures = encoded(clip, sample, tmp_path / "usual")
     usual = reward.score(templates, pictures)
     monkeypatch.setattr("ipo_prompts.metrics.text_tower.TEXT_BATCH", 7)
-    monkeypatch.setattr("ipo_prompts.metrics.features.BATCH", 5)
+    monkeypatch.setattr(clip, "batch", 5)
     order = np.random.default_rng(0).permutation(len(sample.files))
     shuffled = Sample(
         sample.where, sample.names, tuple(sample.files[i] for i in order), tuple(sample.labels[i] for i in order)

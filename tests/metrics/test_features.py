@@ -69,7 +69,7 @@ def test_the_second_use_opens_each_picture_once_and_encodes_nothing(files: Files
 
 def test_features_equal_encoding_without_a_store(files: Files, clip: Clip, tmp_path: Path) -> None:
     pictures, _ = counted(files)
-    alone = [clip.encode_pictures([picture], batch=features.BATCH) for picture in pictures]
+    alone = [*clip.encode_batches([picture] for picture in pictures)]
     assert FeatureStore(clip, tmp_path).encode(pictures).tobytes() == np.concatenate(alone).tobytes()
 
 
@@ -189,7 +189,7 @@ def test_a_store_of_garbage_is_made_again(
 def test_a_run_that_was_interrupted_gives_the_same_bits(
     files: Files, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "BATCH", 6)
+    monkeypatch.setattr(clip, "batch", 6)
     pictures, _ = counted(files)
     whole = FeatureStore(clip, tmp_path / "whole").encode(pictures)
     broken = FeatureStore(clip, tmp_path / "broken")
@@ -211,9 +211,9 @@ from pathlib import Path
 from ipo_prompts.metrics import features
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.pictures import Picture
-features.BATCH = 6
 folder, store, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 clip = load_clip("embedded", "cpu")
+clip.batch = 6
 start, go = os.pipe()
 children = []
 for number in range(count):
@@ -243,7 +243,7 @@ def test_a_killed_process_and_others_at_once_leave_the_same_bits(
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["9"] + ["0"] * others, done.stderr
     outputs = [(tmp_path / f"store.{number}").read_bytes() for number in range(1, others + 1)]
-    monkeypatch.setattr(features, "BATCH", 6)
+    monkeypatch.setattr(clip, "batch", 6)
     pictures, _ = counted(files)
     expected = FeatureStore(clip, tmp_path / "alone").encode(pictures)
     assert outputs == [expected.tobytes()] * others
@@ -255,7 +255,7 @@ def test_a_killed_process_and_others_at_once_leave_the_same_bits(
 def test_a_bad_picture_is_named_and_the_good_groups_are_kept(
     files: Files, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "BATCH", 10)
+    monkeypatch.setattr(clip, "batch", 10)
     good = files[15].read_bytes()
     files[15].write_text("no picture")
     with pytest.raises(InputError, match=r"15\.png is not a picture"):
@@ -267,7 +267,7 @@ def test_a_bad_picture_is_named_and_the_good_groups_are_kept(
 
 
 def test_progress_counts_to_the_end(files: Files, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "BATCH", 8)
+    monkeypatch.setattr(clip, "batch", 8)
     told: list[tuple[int, int]] = []
     FeatureStore(clip, tmp_path).encode(counted(files)[0], lambda done, total: told.append((done, total)))
     assert told == [(8, 20), (16, 20), (20, 20)]

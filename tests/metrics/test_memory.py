@@ -40,10 +40,11 @@ def small_memory(run: Callable[..., Any], most: int, rows: Callable[..., int], s
 def test_pictures_are_encoded_in_smaller_batches(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     few = [Picture.from_path(file) for file in sorted((PICTURES_DIR / "a" / "cat").iterdir())[:5]]
     sizes: list[int] = []
-    whole = clip.encode_pictures(few, batch=8)
+    monkeypatch.setattr(clip, "batch", 8)
+    (whole,) = clip.encode_batches([few])
     encode = small_memory(clip.model.encode_image, 3, len, sizes)
     monkeypatch.setattr(clip.model, "encode_image", encode)
-    np.testing.assert_allclose(clip.encode_pictures(few, batch=8), whole, atol=1e-6)
+    np.testing.assert_allclose(next(clip.encode_batches([few])), whole, atol=1e-6)
     assert sizes == [8, 4, 2, 2, 2, 2]
 
 

@@ -1,8 +1,9 @@
-"""The file that several processes write: SQLite's own wait does not cover the moment when it is made."""
+"""The file of features that several processes write: SQLite's own wait does not cover the moment when it is made."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,22 @@ import numpy as np
 import pytest
 
 from ipo_prompts.metrics import features
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.features import VectorTable
+from ipo_prompts.metrics.features import FeatureStore
+from support.clips import changed
+
+PICTURES = [b"one", b"two", b"three"]
+
+
+def saying(clip: Clip, number: float) -> Clip:
+    """A CLIP whose features have one number only, and that needs no decodable picture."""
+
+    def encode(groups: Any) -> Iterator[Floats]:
+        return (np.full((len(group), clip.width), number, np.float32) for group in groups)
+
+    return changed(clip, encode_batches=encode)
 
 
 @pytest.fixture
@@ -31,41 +46,66 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return left
 
 
-def put_one(path: Path) -> list[Any]:
-    file = VectorTable(path, "clip")
-    return file.use(lambda database: file.put(database, ["key"], [np.ones(4, np.float32)]))
-
-
-def test_a_file_that_others_make_at_the_same_time_is_waited_for(tmp_path: Path, locked: list[int]) -> None:
+def test_a_file_that_others_make_at_the_same_time_is_waited_for(clip: Clip, tmp_path: Path, locked: list[int]) -> None:
     locked[0] = 3
-    assert put_one(tmp_path / "new.sqlite")[0].tolist() == [1, 1, 1, 1]
+    assert FeatureStore(saying(clip, 1), tmp_path).encode(PICTURES).tolist() == [[1] * clip.width] * 3
     assert locked == [0]
 
 
-def test_but_not_for_ever(tmp_path: Path, locked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_but_not_for_ever(clip: Clip, tmp_path: Path, locked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "WAIT", 0.05)
     locked[0] = 10**9
     with pytest.raises(InputError, match="locked"):
-        put_one(tmp_path / "new.sqlite")
+        FeatureStore(saying(clip, 1), tmp_path).encode(PICTURES)
 
 
-def test_a_vector_that_another_process_kept_first_stays_and_is_returned(tmp_path: Path) -> None:
-    file = VectorTable(tmp_path / "vectors.sqlite", "clip")
+def test_a_feature_that_another_process_kept_first_stays_and_is_returned(clip: Clip, tmp_path: Path) -> None:
+    second = saying(clip, 2)
+    encode = second.encode_batches
 
-    def put(number: float) -> list[float]:
-        vectors = [np.full((2, 2), number, np.float32)]
-        (kept,) = file.use(lambda database: file.put(database, ["key"], vectors))
-        assert kept.shape == (2, 2)
-        return kept.ravel().tolist()
+    def late(groups: Any) -> Iterator[Floats]:
+        FeatureStore(saying(clip, 1), tmp_path).encode(PICTURES[:2])  # while this process encodes
+        return encode(groups)
 
-    assert put(1.0) == put(2.0) == [1.0] * 4
-    assert file.use(lambda database: file.get(database, "key", 4)).tolist() == [1.0] * 4
+    store = FeatureStore(changed(second, encode_batches=late), tmp_path)
+    for _ in range(2):
+        assert store.encode(PICTURES)[:, 0].tolist() == [1, 1, 2]
+    assert store.encoded == 3
 
 
-def test_a_file_that_can_only_be_read_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file, nothing = VectorTable(tmp_path / "vectors.sqlite", "clip"), sqlite3.connect(":memory:")
-    file.read_only = True
-    for number in (1.0, 2.0):
-        assert file.put(nothing, ["key"], [np.full(2, number, np.float32)])[0].tolist() == [number] * 2
-    assert caplog.text.count("cannot be written: missing entries are made, and not kept") == 1
-    nothing.close()
+def test_a_disk_that_is_full_is_one_sentence_and_what_was_kept_stays(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [str(number).encode() for number in range(1000)]
+    store, connect = FeatureStore(saying(clip, 1), tmp_path), sqlite3.connect
+    store.encode(pictures[:1])
+
+    def small(*given: Any, **named: Any) -> sqlite3.Connection:
+        database = connect(*given, **named)
+        database.execute("PRAGMA max_page_count = 6")
+        return database
+
+    with monkeypatch.context() as full:
+        full.setattr(sqlite3, "connect", small)
+        with pytest.raises(InputError, match=r"disk is full.*make room"):
+            store.encode(pictures)
+    again = FeatureStore(saying(clip, 2), tmp_path)
+    assert again.encode(pictures)[[0, -1], 0].tolist() == [1, 2]
+    assert again.encoded < 1000
+
+
+def test_many_features_lie_in_a_file_and_not_in_memory(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "CHUNK", 2)
+    few = FeatureStore(saying(clip, 1), tmp_path).encode(PICTURES)
+    monkeypatch.setattr(features, "IN_FILE", 1)
+    many = FeatureStore(saying(clip, 2), tmp_path).encode([*PICTURES, b"four"])
+    assert few.base is None and isinstance(many.base, np.memmap)
+    assert many[:, 0].tolist() == [1, 1, 1, 2]
+    assert [file.name for file in tmp_path.iterdir()] == ["pictures.sqlite"]
+
+
+@pytest.mark.parametrize(("device", "batch"), [("cpu", 32), ("mps", 64), ("cuda", 128), ("cuda:1", 128)])
+def test_each_type_of_device_has_one_batch(device: str, batch: int, clip: Clip) -> None:
+    assert Clip("", clip.model, clip.preprocess, clip.tokenizer, device).batch == batch
