@@ -24,7 +24,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, refuse_code
 from ipo_prompts.metrics.device import AUTO, Precision, announce, find_device, halving
 from ipo_prompts.metrics.errors import InputError, nearest, one_line, reason, silent
-from ipo_prompts.metrics.pictures import to_picture
+from ipo_prompts.metrics.pictures import Picture, to_picture
 from ipo_prompts.metrics.template import is_plain
 
 if TYPE_CHECKING:
@@ -154,9 +154,9 @@ class Clip:
         Raises:
             InputError: a picture cannot be decoded; the message names it.
         """
-        return self.encode_pixels(self._decoding(pictures))
+        return self.encode_pixels([self.decoding(to_picture(picture).image) for picture in pictures])
 
-    def encode_batches(self, batches: Iterable[Sequence[Any]]) -> Iterator[Floats]:
+    def encode_batches(self, batches: Iterable[Sequence[Picture]]) -> Iterator[Floats]:
         """Encode batches of pictures, each padded to `batch` rows, while threads decode the next `AHEAD` batches.
 
         Yields:
@@ -168,7 +168,7 @@ class Clip:
         ahead: deque[list[Future[torch.Tensor]]] = deque()
         try:
             for pictures in batches:
-                ahead.append(self._decoding(pictures))
+                ahead.append([self.decoding(picture.image) for picture in pictures])
                 if len(ahead) > AHEAD:
                     yield self.encode_pixels(ahead.popleft(), self.batch)
             while ahead:
@@ -176,9 +176,6 @@ class Clip:
         finally:
             for future in chain.from_iterable(ahead):
                 future.cancel()
-
-    def _decoding(self, pictures: Sequence[Any]) -> list[Future[torch.Tensor]]:
-        return [self.decoding(to_picture(picture).image) for picture in pictures]
 
     def decoding(self, image: Callable[[], Image]) -> Future[torch.Tensor]:
         """Let a thread call `image` and transform its picture. The result is what `encode_pixels` takes."""

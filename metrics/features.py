@@ -10,7 +10,6 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -22,7 +21,7 @@ from ipo_prompts.metrics.arrays import Floats, batches
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import cache_dir
-from ipo_prompts.metrics.pictures import Picture, to_picture
+from ipo_prompts.metrics.pictures import CHUNK, Picture, in_threads, to_picture
 from ipo_prompts.metrics.template import written
 
 WAIT = 60
@@ -40,10 +39,6 @@ SELECT content, vector, crc FROM vectors WHERE clip = ? AND content IN (SELECT v
 
 _log = logging.getLogger(__name__)
 
-THREADS = 8
-"""Threads that read pictures. More threads were no faster on a local disk."""
-CHUNK = 4096
-"""How many pictures are read and looked up at once; a whole number of batches."""
 IN_FILE = 2**27
 """From this many bytes on, features lie in a temporary file and not in memory."""
 
@@ -58,10 +53,7 @@ def contents(pictures: Sequence[Picture]) -> list[str]:
     Raises:
         InputError: a picture cannot be read; the message names it.
     """
-    unread = [picture for picture in pictures if picture.known is None]
-    with ThreadPoolExecutor(THREADS) as pool:
-        for some in batches(unread, CHUNK):  # a task that waits takes more memory than a picture
-            list(pool.map(Picture.content, some))
+    in_threads(Picture.content, [picture for picture in pictures if picture.known is None])
     return [picture.key(picture.content()) for picture in pictures]
 
 
@@ -300,8 +292,9 @@ def as_features(given: Any, width: int, what: str) -> Floats:
             "shape, or pictures as paths or PIL images."
         )
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not np.isfinite(lengths).all() or not lengths.all():
-        wrong = int(np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))[0])
+    usable = np.isfinite(lengths) & (lengths > 0)
+    if not usable.all():
+        wrong = int(usable.argmin())
         raise InputError(f"{what} has a row that is all zeros or not finite, the row {wrong}; leave it out.")
     # A row that has length 1 already is not changed, so that features keep the bits that the CLIP or a store gave them.
     return np.where(np.abs(lengths - 1) < 1e-6, rows, rows / lengths).astype(np.float32)

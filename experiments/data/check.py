@@ -17,7 +17,6 @@ from ipo_prompts.experiments.data.dataset import (
     Item,
     Part,
     empty_classes,
-    in_threads,
     leaving_out,
     left_out,
 )
@@ -25,7 +24,7 @@ from ipo_prompts.experiments.data.draw import PARTS as DRAWN
 from ipo_prompts.experiments.data.draw import Draw, base_pictures
 from ipo_prompts.experiments.data.names import names_in_words, unclear_names
 from ipo_prompts.metrics.errors import InputError, printable, several
-from ipo_prompts.metrics.pictures import Picture, decode
+from ipo_prompts.metrics.pictures import Picture, decode, in_threads
 from ipo_prompts.metrics.template import BASELINE, TokenCounter, too_long
 
 WIDTH = 80

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, one_line, several
 from ipo_prompts.metrics.pictures import Picture
@@ -24,13 +23,8 @@ DIFFERENT = "different: "
 """Values of `DataSet.split`. OWN: the parts are those of the source, or were cut by draw.py. OFFICIAL: the parts are a
 benchmark's published split. COUNTED: the parts have the sizes of the published split. DIFFERENT begins the text for any
 other split of a benchmark; the reason follows."""
-THREADS = 8
-"""Threads that read pictures. More threads were no faster on a local disk."""
 MOST_TYPED = 8
 """Most classes that a message lists in a setting for the user to type."""
-
-_Row = TypeVar("_Row")
-_Result = TypeVar("_Result")
 
 
 def why_different(split: str) -> str | None:
@@ -177,12 +171,6 @@ class DataSet:
     def items(self) -> Iterator[tuple[Part, Item]]:
         """Yield all items, each with its part."""
         return ((part, item) for part in PARTS for item in self.part(part))
-
-
-def in_threads(function: Callable[[_Row], _Result], rows: Iterable[_Row]) -> list[_Result]:
-    """Call `function` for each row with a few threads; return the results in the order of the rows."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(function, rows))
 
 
 def base_count(classes: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import dspy
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data
-from ipo_prompts.experiments.data.dataset import in_threads, left_out
+from ipo_prompts.experiments.data.dataset import left_out
 from ipo_prompts.experiments.data.names import names_in_words, refuse_codes
 from ipo_prompts.experiments.data.published import absent, assumed
 from ipo_prompts.experiments.run.config import RunConfig
@@ -22,7 +22,7 @@ from ipo_prompts.experiments.run.tested_before import times_before
 from ipo_prompts.experiments.tasks import REWARDS, Task
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
-from ipo_prompts.metrics.pictures import VIEWS, Picture
+from ipo_prompts.metrics.pictures import VIEWS, Picture, in_threads
 from ipo_prompts.metrics.reward import by_embeddings
 from ipo_prompts.metrics.surrogate import texts_for
 from ipo_prompts.metrics.template import check_count, every_name

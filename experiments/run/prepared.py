@@ -19,7 +19,6 @@ from pydantic import Field
 
 from ipo_prompts.experiments.data import Draw, Item, fresh
 from ipo_prompts.experiments.data.check import faults
-from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.data.draw import cut_to
 from ipo_prompts.experiments.data.load import cannot_be_read
 from ipo_prompts.experiments.run.config import RunConfig
@@ -32,7 +31,7 @@ from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Unreachable
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore, contents
-from ipo_prompts.metrics.pictures import Exchanged
+from ipo_prompts.metrics.pictures import Exchanged, in_threads
 from ipo_prompts.metrics.reward import Reward, Units, scale_of
 from ipo_prompts.metrics.template import check_template, written
 from ipo_prompts.programs.journal import Journal, last

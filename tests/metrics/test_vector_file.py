@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +105,14 @@ def test_many_features_lie_in_a_file_and_not_in_memory(
     assert few.base is None and isinstance(many.base, np.memmap)
     assert many[:, 0].tolist() == [1, 1, 1, 2]
     assert [file.name for file in tmp_path.iterdir()] == ["pictures.sqlite"]
+
+    def full(*given: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(InputError, match=r"No space left on device.*make room"):
+        FeatureStore(clip, tmp_path).encode(PICTURES)
 
 
 @pytest.mark.parametrize(("device", "batch"), [("cpu", 32), ("mps", 64), ("cuda", 128), ("cuda:1", 128)])
