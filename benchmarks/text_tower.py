@@ -1,11 +1,10 @@
-"""Templates × class names: `build_zero_shot_classifier` ÷ ours, against what the words allow, and the matmuls alone."""
+"""Templates × class names: `build_zero_shot_classifier` ÷ ours, and ours against the matmuls alone."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import statistics
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ import open_clip
 import torch
 
 from benchmarks.common import alternate, arguments, report
-from ipo_prompts.metrics.template import SLOT, fill
+from ipo_prompts.metrics.template import fill
 from ipo_prompts.metrics.text_pass import Trie
 from ipo_prompts.metrics.text_tower import encode_templates, text_path
 
@@ -67,52 +66,26 @@ def main() -> None:
     repeats = 1 if options.small else options.repeats
 
     path = text_path(model)  # the self-check is not part of any timing
-    difference, rows = 0.0, []
+    difference, ratios, over_matmul = 0.0, {}, []
     for template in templates:
-        made: dict[str, Any] = {}
-        seconds = alternate(
-            repeats,
-            theirs=partial(_keep, made, "theirs", zero_shot, model, tokenizer, names, [template]),
-            ours=partial(_keep, made, "ours", encode_templates, model, tokenizer, [template], names),
-            matmul=matmuls(model, tokenizer, [template], names),
-        )
-        difference = max(difference, float(np.abs(made["ours"][0] - made["theirs"]).max()))
-        allowed = model.context_length / own_tokens(model, tokenizer, template, names)
-        ratio = seconds["theirs"] / seconds["ours"]
-        rows.append((template, ratio, ratio / allowed, seconds["ours"] / seconds["matmul"]))
-
-    short = list(TEMPLATES[::8]) if options.small else list(TEMPLATES)
-    together = alternate(1, theirs=lambda: zero_shot(model, tokenizer, names, short))  # minutes: once is enough
-    together |= alternate(
-        repeats,
-        ours=lambda: encode_templates(model, tokenizer, short, names),
-        matmul=matmuls(model, tokenizer, short, names),
-    )
-    singles = [row for row in rows if row[0] in TEMPLATES]
-    worst = min(rows, key=lambda row: row[2])
+        theirs = partial(zero_shot, model, tokenizer, names, [template])
+        ours = partial(encode_templates, model, tokenizer, [template], names)
+        difference = max(difference, float(np.abs(ours()[0] - theirs()).max()))
+        matmul = matmuls(model, tokenizer, template, names)
+        seconds = alternate(repeats, theirs=theirs, ours=ours, matmul=matmul)
+        ratios[template] = round(seconds["theirs"] / seconds["ours"], 2)
+        over_matmul.append(seconds["ours"] / seconds["matmul"])
     report(
         "text_tower",
         model="ViT-S-32-alt" if options.small else options.model,
         path=path,
         classes=len(names),
-        templates=len(templates),
         repeats=repeats,
         largest_difference=difference,
-        ratio_geometric_mean=round(statistics.geometric_mean(row[1] for row in singles), 2),
-        ratio_all_templates_in_one_call=round(together["theirs"] / together["ours"], 2),
-        of_what_words_allow={
-            "median": round(statistics.median(row[2] for row in rows), 3),
-            "lowest": round(worst[2], 3),
-        },
-        lowest_of_what_words_allow=worst[0],
-        ours_over_matmul={
-            "all templates in one call": round(together["ours"] / together["matmul"], 3),
-            "median of single templates": round(statistics.median(row[3] for row in rows), 3),
-            "highest of single templates": round(max(row[3] for row in rows), 3),
-        },
-        share_of_beginnings=round(statistics.mean(share_of_beginning(tokenizer, t, names) for t in short), 4),
-        seconds={name: round(value, 4) for name, value in together.items()},
-        singles=[{"template": row[0], "ratio": round(row[1], 2), "of_allowed": round(row[2], 3)} for row in rows],
+        ratio_geometric_mean=round(statistics.geometric_mean(ratios.values()), 2),
+        lowest_ratio=min(ratios.values()),
+        ours_over_matmul={"median": round(statistics.median(over_matmul), 3), "highest": round(max(over_matmul), 3)},
+        ratios=ratios,
     )
     if difference > 1e-5:
         raise SystemExit(f"the largest difference is {difference}")
@@ -134,31 +107,13 @@ def zero_shot(model: Any, tokenizer: Any, names: list[str], templates: list[str]
     return open_clip.build_zero_shot_classifier(model, tokenizer, names, fills).T.numpy()
 
 
-def own_tokens(model: Any, tokenizer: Any, template: str, names: list[str]) -> float:
-    """Return the mean number of tokens per class that no other class shares (as part of an equal beginning)."""
-    tokens = tokenizer([fill(template, name) for name in names])
-    rows = [tuple(row[: int(row.argmax()) + 1].tolist()) for row in tokens]
-    count: dict[tuple[int, ...], int] = {}
-    for row in rows:
-        for end in range(len(row)):
-            count[row[: end + 1]] = count.get(row[: end + 1], 0) + 1
-    return sum(number == 1 for number in count.values()) / len(rows)
-
-
-def share_of_beginning(tokenizer: Any, template: str, names: list[str]) -> float:
-    """Return the share of a template's tokens that are encoded before any class name is reached, once for all."""
-    tokens = tokenizer([fill(template, name) for name in names])
-    nodes = Trie(tokens.numpy(), tokens.argmax(dim=-1).numpy() + 1).nodes
-    return (1 + len(tokenizer.encode(template.partition(SLOT)[0]))) / nodes
-
-
-def matmuls(model: Any, tokenizer: Any, templates: list[str], names: list[str]) -> Any:
+def matmuls(model: Any, tokenizer: Any, template: str, names: list[str]) -> Any:
     """Return a function that does the necessary matrix products: as many FLOPs, at this machine's rate.
 
     Counted: the linear layers for each distinct beginning, the last block's output only for each text. Attention's own
     products (about 2 · length / (12 · width) of these) are left out, as is everything that is no matrix product.
     """
-    tokens = tokenizer([fill(template, name) for template in templates for name in names])
+    tokens = tokenizer([fill(template, name) for name in names])
     trie = Trie(tokens.numpy(), tokens.argmax(dim=-1).numpy() + 1)
     width, layers = model.transformer.width, model.transformer.layers
     flops = trie.nodes * ((layers - 1) * 24 + 4) * width**2
@@ -173,10 +128,6 @@ def matmuls(model: Any, tokenizer: Any, templates: list[str], names: list[str]) 
                 torch.nn.functional.linear(x, weight, bias)
 
     return multiply
-
-
-def _keep(made: dict[str, Any], name: str, do: Callable[..., Any], *given: Any) -> None:
-    made[name] = do(*given)
 
 
 if __name__ == "__main__":
