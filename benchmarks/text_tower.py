@@ -1,10 +1,13 @@
-"""Templates × class names: `build_zero_shot_classifier` ÷ ours, and ours against the matmuls alone."""
+"""Templates × class names in CPU seconds: `build_zero_shot_classifier` ÷ ours, and ours ÷ the matmuls alone."""
 
 from __future__ import annotations
 
-import argparse
+import json
 import logging
+import os
 import statistics
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,7 +15,7 @@ import numpy as np
 import open_clip
 import torch
 
-from benchmarks.common import alternate, arguments, report
+from benchmarks.common import arguments
 from ipo_prompts.metrics.template import fill
 from ipo_prompts.metrics.text_pass import Trie
 from ipo_prompts.metrics.text_tower import encode_templates, text_path
@@ -43,26 +46,19 @@ TEMPLATES = (  # 24 of 3 to 20 words; the slot first, in the middle, last
     "a painting in bright colours, made by a child at school, of what must be a <CLASS>",
     "there are many things in this photo of a room but what you should look for is the hidden <CLASS>",
 )
-LONG = (  # to 45 words, for the single-template figure
-    "<CLASS> in a photo that somebody took on a cold morning in late autumn, with fog over the fields behind it and "
-    "the first light of the sun coming from the right, so that one side stays dark and nearly nothing can be told.",
-    "a photo of a <CLASS> on an otherwise empty wooden table in front of a white wall, taken with a cheap phone from "
-    "slightly above, without flash, a little out of focus, and with the colours of an old lamp.",
-    "after a long day in the museum, where most of the rooms were closed and the guards looked bored, the last picture "
-    "that she took with her new camera before the battery was empty was one of a <CLASS>",
-)
 
 
 def main() -> None:
     """Measure and print."""
-    options = arguments(
-        __doc__,
-        classes={"type": int, "default": 100, "help": "ImageNet class names, of 1000"},
-        threads={"type": int, "default": 1, "help": "torch threads"},
-        model={"default": "ViT-B-16", "help": "open_clip architecture; random weights"},
-    )
-    model, tokenizer, names = tower(options)
-    templates = [*TEMPLATES[::8], LONG[1]] if options.small else [*TEMPLATES, *LONG]
+    options = arguments(__doc__)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    logging.disable(logging.WARNING)  # "no pretrained weights": random ones are intended
+    architecture = "ViT-S-32-alt" if options.small else "ViT-B-16"
+    model = open_clip.create_model(architecture).eval()
+    tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
+    names = open_clip.IMAGENET_CLASSNAMES[:: 100 if options.small else 10]
+    templates = TEMPLATES[::8] if options.small else TEMPLATES
     repeats = 1 if options.small else options.repeats
 
     path = text_path(model)  # the self-check is not part of any timing
@@ -75,30 +71,31 @@ def main() -> None:
         seconds = alternate(repeats, theirs=theirs, ours=ours, matmul=matmul)
         ratios[template] = round(seconds["theirs"] / seconds["ours"], 2)
         over_matmul.append(seconds["ours"] / seconds["matmul"])
-    report(
-        "text_tower",
-        model="ViT-S-32-alt" if options.small else options.model,
-        path=path,
-        classes=len(names),
-        repeats=repeats,
-        largest_difference=difference,
-        ratio_geometric_mean=round(statistics.geometric_mean(ratios.values()), 2),
-        lowest_ratio=min(ratios.values()),
-        ours_over_matmul={"median": round(statistics.median(over_matmul), 3), "highest": round(max(over_matmul), 3)},
-        ratios=ratios,
-    )
+    found = {
+        "model": architecture,
+        "path": path,
+        "largest_difference": difference,
+        "ratio_geometric_mean": round(statistics.geometric_mean(ratios.values()), 2),
+        "lowest_ratio": min(ratios.values()),
+        "highest_over_matmul": round(max(over_matmul), 3),
+        "ratios": ratios,
+        "load": round(os.getloadavg()[0], 2),
+        "torch": torch.__version__,
+    }
+    print(json.dumps(found))
     if difference > 1e-5:
         raise SystemExit(f"the largest difference is {difference}")
 
 
-def tower(options: argparse.Namespace) -> tuple[Any, Any, list[str]]:
-    """Return the model with random weights, its tokenizer, and the class names, spread over ImageNet's."""
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    logging.disable(logging.WARNING)  # "no pretrained weights": random ones are intended
-    model = open_clip.create_model("ViT-S-32-alt" if options.small else options.model).eval()
-    count, names = 8 if options.small else options.classes, open_clip.IMAGENET_CLASSNAMES
-    return model, open_clip.SimpleTokenizer(context_length=model.context_length), names[:: len(names) // count][:count]
+def alternate(repeats: int, **things: Callable[[], Any]) -> dict[str, float]:
+    """Time things in turn, so that a change of the machine's load affects all alike: median CPU seconds of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in things}
+    for _ in range(repeats):
+        for name, thing in things.items():
+            started = time.process_time()
+            thing()
+            seconds[name].append(time.process_time() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def zero_shot(model: Any, tokenizer: Any, names: list[str], templates: list[str]) -> Any:
