@@ -228,8 +228,8 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
             `hf-hub:ORG/REPO`, `local-dir:PATH`, or `embedded`. `embedded` is the demo CLIP, a `local-dir:` that ships
             with IPO.
         device: see `find_device`.
-        precision: "fp32", or "fp16" as open_clip defines it: float16 except for the layer norms. On a CPU "fp16" works,
-            but is several times slower.
+        precision: "fp32", or "fp16" or "bf16" as open_clip defines them: not for the layer norms. On a CPU "fp16"
+            works, but is several times slower.
 
     Raises:
         InputError: the model or tag is unknown (the message gives the nearest names); the device is missing; the model
@@ -414,4 +414,5 @@ def reading_words_once(tokenizer: Any) -> Any:
         return tokens
 
     tokenizer.encode = encode
+    tokenizer.word_by_word = tokenizer.reduction_fn is None
     return tokenizer

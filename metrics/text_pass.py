@@ -69,10 +69,9 @@ class TextPass:
         """Return the embeddings of the texts of a chunk: float32 (texts, D), unit rows."""
         tower, device = self.tower, self.device
         dtype = tower.transformer.get_cast_dtype()
-        tokens, depths, keys, ends = (
-            torch.from_numpy(array).to(device) for array in (chunk.tokens, chunk.depths, chunk.keys, chunk.ends)
-        )
-        seen = torch.from_numpy(chunk.seen).to(device)[:, None]
+        arrays = chunk.tokens, chunk.depths, chunk.keys, chunk.ends, chunk.seen
+        tokens, depths, keys, ends, seen = (_sent(torch.from_numpy(array), device) for array in arrays)
+        seen = seen[:, None]
         mask = torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, -torch.inf)
         x = tower.token_embedding(tokens).to(dtype) + tower.positional_embedding[depths].to(dtype)
         *blocks, last = tower.transformer.resblocks
@@ -85,6 +84,13 @@ class TextPass:
         if projection is not None:
             x = projection(x) if isinstance(projection, nn.Module) else x @ projection
         return functional.normalize(x.float(), dim=-1)
+
+
+def _sent(array: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return an array on a device. A GPU takes it from pinned memory while the next chunk is made."""
+    if device.type == "cuda":
+        return array.pin_memory().to(device, non_blocking=True)
+    return array.to(device)
 
 
 def _attend(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -25,7 +26,7 @@ from torch import nn
 from ipo_prompts.metrics.arrays import Floats, batches
 from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.device import halving, is_of_device
-from ipo_prompts.metrics.template import every_name, fill, names_of
+from ipo_prompts.metrics.template import SLOT, every_name, fill, is_plain, names_of
 from ipo_prompts.metrics.text_pass import Ints, TextPass, Trie
 
 TEXT_BATCH = 256
@@ -55,7 +56,11 @@ def encode_templates(model: Any, tokenizer: Any, templates: Sequence[str], class
         The class embeddings of each template, float32 (T, C, D), unit rows, in the order given.
     """
     encode = partial(encode_texts, model, tokenizer)
-    rows = encode([fill(template, name) for template in templates for name in class_names])
+    tokens = _filled(tokenizer, templates, class_names, _path(model))
+    if tokens is None:
+        rows = encode([fill(template, name) for template in templates for name in class_names])
+    else:
+        rows = _encoded(model, *tokens)
     rows = rows.reshape(len(templates), len(class_names), rows.shape[1])
     # Synonyms are encoded in a call of their own. So the embedding of a class with one name has the same bits as if no
     # class had synonyms.
@@ -87,12 +92,15 @@ def encode_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> Floats:
     """
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
-    path = _path(model)
     numbers: dict[str, int] = {}
     string_of = [numbers.setdefault(text, len(numbers)) for text in texts]
-    rows, lengths = _tokens(tokenizer, list(numbers), path)
-    encoded = _by_trie(path.fast, rows, lengths) if path.fast else _by_length(model, rows, lengths)
-    return encoded.numpy()[string_of]
+    return _encoded(model, *_tokens(tokenizer, list(numbers), _path(model)))[string_of]
+
+
+def _encoded(model: Any, rows: Ints, lengths: Ints) -> Floats:
+    """Return the embeddings of token rows, float32 (n, D), unit rows."""
+    fast = _path(model).fast
+    return (_by_trie(fast, rows, lengths) if fast else _by_length(model, rows, lengths)).numpy()
 
 
 def encode_ensemble(model: Any, tokenizer: Any, templates: Sequence[str], class_names: Sequence[str]) -> Floats:
@@ -197,6 +205,40 @@ def _disagreement(model: Any, fast: TextPass) -> str | None:
     return f"differs from encode_text by {difference:.1e}"
 
 
+def _filled(
+    tokenizer: Any, templates: Sequence[str], class_names: Sequence[str], path: _Path
+) -> tuple[Ints, Ints] | None:
+    """Return the tokens of all prompts, template after template, as `_tokens` does, in a fifth of the time.
+
+    No token of open_clip's own tokenizer crosses a space. So a prompt is the words before the slot, the words that a
+    name fills, and the words behind. Each is read once, not once for each prompt. Return None if the prompts have to be
+    read one by one: for another tokenizer, a template with two slots, a text that is no plain ASCII, or one too long.
+    """
+    if path.fast is None or not templates or not getattr(tokenizer, "word_by_word", False):
+        return None
+    if not all(map(is_plain, (*templates, *map(str, class_names)))):
+        return None
+    names: dict[str, list[list[int]]] = {}
+    texts: list[list[int]] = []
+    for template in templates:
+        head, _, tail = template.partition(SLOT)
+        before, _, first = head.rpartition(" ")
+        last, _, behind = tail.partition(" ")
+        word = f"{first}{SLOT}{last}"
+        if word not in names:
+            names[word] = [tokenizer.encode(fill(word, name)) for name in class_names]
+        start = [tokenizer.sot_token_id, *tokenizer.encode(before)]
+        end = [*tokenizer.encode(behind), tokenizer.eot_token_id]
+        texts += [start + inner + end for inner in names[word]]
+    sizes = np.array(list(map(len, texts)))
+    longest = sizes.max()
+    if longest > tokenizer.context_length or any(template.count(SLOT) > 1 for template in templates):
+        return None
+    rows = np.zeros((len(texts), longest), np.int32)
+    rows[np.arange(longest) < sizes[:, None]] = np.fromiter(chain.from_iterable(texts), np.int32)
+    return rows, path.fast.lengths(torch.from_numpy(rows))
+
+
 def _tokens(tokenizer: Any, texts: list[str], path: _Path) -> tuple[Ints, Ints]:
     """Return the tokens of each text, (n, L), and the number of tokens of each text that must be encoded, (n,).
 
@@ -224,7 +266,8 @@ def _by_trie(fast: TextPass, rows: Ints, lengths: Ints) -> torch.Tensor:
     trie = Trie(rows, lengths)
 
     def encode(nodes: int) -> torch.Tensor:
-        return torch.cat([_in_time(fast.run, chunk) for chunk in trie.chunks(nodes)])
+        # They stay on the device until all are done: to fetch each chunk would wait for it.
+        return torch.cat([_in_time(fast.run, chunk) for chunk in trie.chunks(nodes)]).cpu()
 
     return halving(encode, NODES.get(fast.device.type, NODES_ELSEWHERE))[torch.from_numpy(trie.text_of)]
 
@@ -244,9 +287,9 @@ def _by_length(model: Any, rows: Ints, lengths: Ints) -> torch.Tensor:
 
 
 def _in_time(run: Callable[[Any], torch.Tensor], batch: Any) -> torch.Tensor:
-    """Return `run(batch)` on the CPU, unless the time of the run is used up."""
+    """Return `run(batch)`, unless the time of the run is used up."""
     check_clock()
-    return run(batch).cpu()
+    return run(batch)
 
 
 @torch.inference_mode()

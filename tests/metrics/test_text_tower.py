@@ -224,6 +224,33 @@ def test_the_same_call_gives_the_same_bits(clip: Clip) -> None:
     assert first.tobytes() == second.tobytes()
 
 
+ORDINARY = ("cat", "great white shark", "hot_dog", "T-shirt", "St. Bernard's", "", "<end_of_text>", "(new)  car")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "a photo of a <CLASS>.",
+        "<CLASS>",
+        "the <CLASS>'s photo",
+        "photo (<CLASS>), <start_of_text> a type",
+        "a<CLASS>!? no",
+    ],
+)
+def test_words_are_read_once_for_all_prompts_with_the_same_tokens(clip: Clip, template: str) -> None:
+    path, templates = text_tower._path(clip.model), [template, "a dark <CLASS>"]
+    found = text_tower._filled(clip.tokenizer, templates, ORDINARY, path)
+    rows, lengths = text_tower._tokens(clip.tokenizer, [fill(t, name) for t in templates for name in ORDINARY], path)
+    assert found is not None and found[1].tolist() == lengths.tolist()
+    used = np.arange(rows.shape[1]) < lengths[:, None]
+    assert np.array_equal(found[0][used], rows[used])
+
+
+@pytest.mark.parametrize("template", ["a <CLASS> and a <CLASS>", "a café of <CLASS>", "a <CLASS> " + "and so on " * 40])
+def test_other_prompts_are_read_one_by_one(clip: Clip, template: str) -> None:
+    assert text_tower._filled(clip.tokenizer, [template], ORDINARY, text_tower._path(clip.model)) is None
+
+
 def test_equal_texts_get_equal_bits(clip: Clip) -> None:
     rows = encode_texts(clip.model, clip.tokenizer, ["a cat", "a dog", "A  Cat ", "a cat"])
     assert rows[0].tobytes() == rows[2].tobytes() == rows[3].tobytes()
