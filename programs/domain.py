@@ -63,8 +63,10 @@ def _usable(words: Iterable[DomainWord], class_names: Sequence[str]) -> tuple[Do
     once: dict[str, DomainWord] = {}
     for word in words:
         once.setdefault(word.text, word)
-    names = [form for name in class_names for form in (name, *forms_of(str(name).casefold()))]
-    return tuple(word for text, word in once.items() if not any(names_class(text, name) for name in names))
+    for name in class_names:  # the outer loop, because `re` keeps the patterns of few names
+        for form in (name, *forms_of(str(name).casefold())):
+            once = {text: word for text, word in once.items() if not names_class(text, form)}
+    return tuple(once.values())
 
 
 class _Listed(NamedTuple):
@@ -160,7 +162,8 @@ def _singulars(token: str) -> list[str]:
 def ask_for_domain(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int) -> tuple[DomainWord, ...]:
     """Ask a language model once what all classes are and what all pictures are. At most `SHOWN` names are sent.
 
-    If a limit of the run is reached, or the answer cannot be read, no words are returned.
+    The words may name classes, and a word may come twice: `domain_of` leaves such words out. If a limit of the run is
+    reached, or the answer cannot be read, no words are returned.
 
     Args:
         lm: the language model, which records its questions.
@@ -181,7 +184,7 @@ def ask_for_domain(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int
             answer = ask_lm(ProposeDomain, _question(task, class_names), seed)
         except (dspy.AdapterParseError, BudgetReached):
             return ()
-    return _usable(_in_turn(_read(answer.kinds, "thing"), _read(answer.pictures, "picture")), class_names)
+    return tuple(_in_turn(_read(answer.kinds, "thing"), _read(answer.pictures, "picture")))
 
 
 def forecast_domain(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:

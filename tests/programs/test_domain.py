@@ -114,7 +114,7 @@ def test_one_answer_of_a_language_model_is_read_with_bounds(scripted: Make) -> N
     names = [f"class{number:03}" for number in range(100)]
     kinds = ["Flowers", "a rose", "an answer of many words", "x<y", "plant", "flower"]
     lm, engine = scripted(reply([*kinds, *(f"kind {a}{b}" for a in "abc" for b in "abcdef")], ["Satellite photos"]))
-    found = ask_for_domain(lm, "things", ["rose", *names], seed=0)
+    found = domain_of(["rose", *names], (), ask_for_domain(lm, "things", ["rose", *names], seed=0))
     assert found[:3] == (
         DomainWord("flower", "thing", "language model"),
         DomainWord("satellite", "picture", "language model"),
