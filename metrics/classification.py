@@ -28,6 +28,8 @@ from ipo_prompts.metrics.reward import (
 
 BLOCK = 1024
 """How many pictures one matrix product takes: so few that the logits stay in the processor's cache."""
+DEVICE_BLOCK = 8192
+"""The same on a GPU, where a product must be large: 330 MB of logits for 10,000 classes."""
 
 
 Numbers = Sequence[int] | npt.NDArray[np.integer]
@@ -110,9 +112,11 @@ class ClipReward(EmbeddingReward):
 
     def judge_embeddings(self, classes: Sequence[Floats], units: EncodedPictures) -> Iterable[Judged]:
         """See `EmbeddingReward`."""
+        if self.clip.device != "cpu" and scores_accuracy(self):
+            yield from judge_on(self.clip.device, self.clip, classes, units)
+            return
         for rows in classes:
-            logits_for = partial(logits_of, self.clip, classes=rows)
-            yield self._judged(_in_blocks(logits_for, units.features), units)
+            yield self._judged(partial(logits_of, self.clip, classes=rows), units)
 
     def examples(self, examples: Sequence[Any]) -> EncodedPictures:
         """Encode examples with an `image` (see `to_picture`), a `label` (the class name) and, for variants, a `group`.
@@ -153,13 +157,24 @@ class ClipReward(EmbeddingReward):
 
         `logits_for` turns features, float32 (n, D), into logits, float32 (n, C).
         """
-        return self._judged(_in_blocks(logits_for, pictures.features), pictures).score(name)
+        return self._judged(logits_for, pictures).score(name)
 
-    def _judged(self, logits: Floats, pictures: EncodedPictures) -> Judged:
-        """Judge logits. Add predictions if `judge` gave none, and, for accuracy, the places of the right classes."""
-        judged = self.judge(logits, pictures)
+    def _judged(self, logits_for: Callable[[Floats], Floats], pictures: EncodedPictures) -> Judged:
+        """Judge a classifier. Add predictions if `judge` gave none, and, for accuracy, the places of the right classes.
+
+        For accuracy no more than a block of logits is held; the `judge` of a user gets all logits.
+        """
         if scores_accuracy(self):
-            judged = replace(judged, places=places_of(logits, pictures.labels))
+            blocks = []
+            for features, labels in zip(
+                batches(pictures.features, BLOCK), batches(pictures.labels, BLOCK), strict=True
+            ):
+                logits = logits_for(features)
+                one = self.judge(logits, EncodedPictures(features, labels))
+                blocks.append((one.hits, one.losses, one.predictions, places_of(logits, labels)))
+            return Judged(*map(np.concatenate, zip(*blocks, strict=True)))
+        logits = np.concatenate([logits_for(block) for block in batches(pictures.features, BLOCK)])
+        judged = self.judge(logits, pictures)
         named = not isinstance(judged, Judged) or judged.predictions is not None
         return judged if named else replace(judged, predictions=logits.argmax(axis=1))
 
@@ -178,15 +193,33 @@ def measure_of(reward: object) -> str:
     return "accuracy" if scores_accuracy(reward) else str(getattr(reward, "measure", type(reward).__name__))
 
 
-def _in_blocks(logits_for: Callable[[Floats], Floats], features: Floats) -> Floats:
-    blocks = [logits_for(block) for block in batches(features, BLOCK)]
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-
-
 def logits_of(clip: Clip, features: Floats, classes: Floats) -> Floats:
     """Return logit scale · cosine + logit bias: float32 (n, C)."""
     logits: Floats = clip.logit_scale * (features @ classes.T) + np.float32(clip.logit_bias)
     return logits
+
+
+def judge_on(device: str, clip: Clip, classes: Sequence[Floats], pictures: EncodedPictures) -> Iterable[Judged]:
+    """Judge the accuracy of class embeddings, each float32 (C, D), on a device, to which the pictures are sent once.
+
+    Hits and places are those of `ClipReward.judge` but for rounding; losses differ in the last bits of float32.
+    """
+    import torch
+
+    blocks = [torch.tensor(block, device=device) for block in batches(pictures.features, DEVICE_BLOCK)]
+    labels = [torch.tensor(block, device=device) for block in batches(pictures.labels, DEVICE_BLOCK)]
+    for rows in classes:
+        texts = torch.tensor(rows, device=device).T
+        found = []
+        for block, of_block in zip(blocks, labels, strict=True):
+            logits = clip.logit_scale * (block @ texts) + clip.logit_bias
+            true = logits.gather(1, of_block[:, None])
+            losses = (logits.logsumexp(dim=1) - true[:, 0]).clamp(min=0)
+            places = (logits > true).sum(dim=1) + 1
+            found.append(torch.stack([losses, places, logits.argmax(dim=1)]))  # float32 holds all classes exactly
+        losses, places, predictions = torch.cat(found, dim=1).cpu().double().numpy()
+        named = predictions.astype(np.int64)
+        yield Judged(named == pictures.labels, losses, named, places)
 
 
 def places_of(logits: Floats, labels: npt.NDArray[np.int64]) -> Doubles:

@@ -23,7 +23,9 @@ from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, gr
 from ipo_prompts.metrics.template import refuse_synonyms
 
 BLOCK = 1024
-"""The number of queries in one matrix product. Only (BLOCK, pictures) logits are in memory at once."""
+"""The most queries in one matrix product."""
+LOGITS = 2**26
+"""The most logits that are in memory at once, if one query needs no more: 256 MB, and twice as much for the losses."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +136,11 @@ class RetrievalReward(EmbeddingReward):
         hits = np.empty(q, dtype=bool)
         losses = np.empty(q, dtype=np.float64)
         first = np.empty(q, dtype=np.int64)
-        for start in range(0, q, BLOCK):
-            block = slice(start, start + BLOCK)
+        size = max(1, min(BLOCK, LOGITS // n))
+        for start in range(0, q, size):
+            block = slice(start, start + size)
             logits = logits_of(self.clip, texts[block], gallery.features)  # (block, n)
-            pairs = gallery.matches[slice(*np.searchsorted(gallery.matches[:, 0], (start, start + BLOCK)))]
+            pairs = gallery.matches[slice(*np.searchsorted(gallery.matches[:, 0], (start, start + size)))]
             right = np.zeros((len(logits), n), dtype=bool)
             right[pairs[:, 0] - start, pairs[:, 1]] = True
             best = np.where(right, logits, -np.inf).max(axis=1, keepdims=True)

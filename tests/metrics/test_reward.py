@@ -13,6 +13,7 @@ import pytest
 from scipy import special
 
 from ipo_prompts.experiments.data import Item, load_data
+from ipo_prompts.metrics import classification
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import (
     ClipReward,
@@ -70,6 +71,18 @@ def test_the_loss_is_the_cross_entropy_over_the_classes(reward: ClipReward, clip
     assert score.places is not None and ((score.places == 1) == score.hits).all()
     assert score.value == np.mean(score.hits) and 0 < score.value < 1
     assert (score.hits.dtype, score.losses.dtype, score.predictions.dtype) == (bool, np.float64, np.int64)
+
+
+def test_a_device_judges_as_numpy_does(reward: ClipReward, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classification, "DEVICE_BLOCK", 1000)
+    rows = np.random.default_rng(0).normal(size=(2500, clip.width)).astype(np.float32)
+    units = EncodedPictures(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.arange(2500) % 3)
+    classes = list(reward.texts.encode(["a <CLASS>", "one dark <CLASS>"], reward.class_names))
+    found = classification.judge_on("cpu", clip, classes, units)
+    for one, known in zip(found, reward.judge_embeddings(classes, units), strict=True):
+        assert [one.hits.tolist(), one.places.tolist()] == [known.hits.tolist(), known.places.tolist()]
+        assert one.predictions.tolist() == known.predictions.tolist() and one.losses.min() >= 0
+        np.testing.assert_allclose(one.losses, known.losses, atol=1e-4)
 
 
 def test_logits_are_scaled_cosines_plus_the_bias() -> None:
