@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ipo_prompts.metrics.arrays import spread
+from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.reward import EmbeddingReward, Score
 
 FEW, SHARE = 8, 16
@@ -33,6 +34,8 @@ BYTES = 1 << 29
 """The memory for these changes. With very many classes, fewer changes are kept."""
 RIDGE = 0.03
 """The penalty of the ridge regression, as a multiple of the mean squared length of a known change."""
+JUDGING = 2_000
+"""A prediction is judged on at most so many pictures: an error of one point at most, below that of a prediction."""
 AT_ONCE = 16
 """The number of templates whose class embeddings are predicted at once: few enough for the memory."""
 
@@ -65,6 +68,9 @@ class Surrogate:
     def __init__(self, reward: EmbeddingReward, units: Any, template: str) -> None:
         names = reward.names_in(units)
         self._reward, self._units = reward, units
+        self._judging = units
+        if scores_accuracy(reward) and len(units) > JUDGING:
+            self._judging = units.part(spread(len(units), JUDGING))
         self._few = np.sort(np.random.default_rng(0).permutation(len(names))[: few_of(len(names))])
         self._few_names = [names[i] for i in self._few]
         (self._start,) = reward.texts.encode([template], names)
@@ -112,5 +118,5 @@ class Surrogate:
                 rows += (seen[here] - rows[:, self._few]).mean(axis=1, keepdims=True)  # what all classes have in common
                 rows[:, self._few] = seen[here]
                 rows /= np.linalg.norm(rows, axis=2, keepdims=True)
-                scores += self._reward.score_embeddings(part[here], list(rows), self._units)
+                scores += self._reward.score_embeddings(part[here], list(rows), self._judging)
         return [score.template for score in sorted(scores, key=lambda score: score.rank, reverse=True)]

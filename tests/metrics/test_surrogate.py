@@ -166,6 +166,16 @@ def test_the_changes_that_are_kept_are_those_of_the_first_and_the_last_templates
     assert sorted(small._ranked(templates[:5])) == sorted(templates[:5])
 
 
+def test_many_pictures_judge_predictions_by_a_sample_and_scores_by_all(
+    bed: tuple[Counting, EncodedPictures], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reward, units = bed
+    monkeypatch.setattr(surrogate, "JUDGING", len(units) // 2)
+    made = Surrogate(reward, units, BASELINE)
+    assert len(made._judging) == len(units) // 2 and len({*made._judging.labels}) == len({*units.labels})
+    assert {score.n for score in made.promising(phrases(80))} == {len(units)}
+
+
 def searched(bed: tuple[Counting, EncodedPictures], folder: Path, steps: int = 3) -> SearchResult:
     reward, units = bed
     settings = SearchSettings(steps=steps, candidates_per_step=2)
