@@ -16,7 +16,7 @@ from ipo_prompts.metrics.clock import answer_within
 from ipo_prompts.metrics.errors import InputError, reason
 
 AUTO = "auto"
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "bf16"]
 T = TypeVar("T")
 
 

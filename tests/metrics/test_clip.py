@@ -265,6 +265,17 @@ def test_the_name_with_the_most_tokens_decides_not_the_longest_one(clip: Clip) -
 # --- loading
 
 
+def test_bfloat16_is_another_encoder_of_nearly_the_same_features(embedded_sample: Sample, clip: Clip) -> None:
+    rough = load_clip("embedded", "cpu", "bf16")
+    assert rough.fingerprint != clip.fingerprint
+    pictures = list(map(Picture.from_path, embedded_sample.files[:4]))
+    for found, exact in (
+        (rough.encode_pictures(pictures), clip.encode_pictures(pictures)),
+        (rough.encode_texts(NAMES), clip.encode_texts(NAMES)),
+    ):
+        assert found.dtype == np.float32 and 0 < np.abs(found - exact).max() < 0.02
+
+
 def test_deepcopy_shares_the_model(clip: Clip) -> None:
     assert copy.deepcopy({"clip": clip})["clip"] is clip
 
