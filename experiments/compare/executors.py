@@ -135,8 +135,7 @@ class Ray:
         self._connect()
         gpus, room = self._room()
         each = f"{self.threads} cores" + (f" and {gpus:g} GPU" if gpus else ", without GPU")
-        on = ", ".join(f"{count} on {node}" for node, count in room.items())
-        return f"{sum(room.values())} cells at once, each with {each}: {on}; Ray chooses the machine of each cell"
+        return f"{room} cells at once, each with {each}; Ray chooses the machine of each cell"
 
     def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         """Yield the outcome of `function` for every item; closing the iterator stops every worker.
@@ -177,8 +176,8 @@ class Ray:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"cannot reach Ray at {self.address or 'this machine'}: {reason(error)}") from error
 
-    def _room(self) -> tuple[float, dict[str, int]]:
-        """Return the share of a GPU for each item, and for each node with room: how many items it holds at once.
+    def _room(self) -> tuple[float, int]:
+        """Return the share of a GPU for each item, and how many items all nodes hold at once.
 
         Raises:
             InputError: no node can hold an item: it would wait for ever, without a message.
@@ -186,21 +185,19 @@ class Ray:
         import ray
 
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        has = {
-            f"{node['NodeManagerHostname']} {node['NodeID'][:6]}": node["Resources"] for node in nodes if node["Alive"]
-        }
-        cores, cards = (max((one.get(what, 0) for one in has.values()), default=0) for what in ("CPU", "GPU"))
+        has = [node["Resources"] for node in nodes if node["Alive"]]
+        cores, cards = (max((one.get(what, 0) for one in has), default=0) for what in ("CPU", "GPU"))
         gpus = float(cards > 0) if self.gpus is None else self.gpus
-        room = {node: int(one.get("CPU", 0) // self.threads) for node, one in has.items()}
+        room = [int(one.get("CPU", 0) // self.threads) for one in has]
         if gpus:
-            room = {node: min(count, int(has[node].get("GPU", 0) / gpus + 1e-6)) for node, count in room.items()}
-        if not any(room.values()):
+            room = [min(many, int(one.get("GPU", 0) / gpus + 1e-6)) for many, one in zip(room, has, strict=True)]
+        if not any(room):
             asked = f"{self.threads} cores" + (f" and {gpus:g} GPU" if gpus else "")
             raise InputError(
                 f"an item asks for {asked} and no machine of the Ray cluster has that (at most {cores:g} cores and "
                 f"{cards:g} GPUs); lower OMP_NUM_THREADS{' or --gpu-share' if gpus else ''}."
             )
-        return gpus, {node: count for node, count in room.items() if count}
+        return gpus, sum(room)
 
     def _outcome(self, task: Any) -> Any:
         import ray
