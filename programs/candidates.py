@@ -58,7 +58,7 @@ def candidates_of(class_names: Sequence[str], more: Sequence[Sequence[str]] = ()
         mine = {as_read(name) for name in names} if len(names) > 1 else set()
         once = {as_read(name): tidy(name) for name in reversed(own) if usable_name(name)}
         wanted = dict.fromkeys(as_read(name) for name in own)
-        found.append([once[name] for name in wanted if name in once and name not in taken - mine][:MOST])
+        found.append([once[name] for name in wanted if name in once and (name in mine or name not in taken)][:MOST])
     return found
 
 

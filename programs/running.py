@@ -29,6 +29,9 @@ from ipo_prompts.programs.search import SearchResult, search
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Strategy, room_for_words
 
+MOST_VIEWED = 10_000
+"""With more labelled pictures than this, no further views of them are encoded: they would cost more than the search."""
+
 
 def ledger_of(settings: SearchSettings, journal: Journal | None) -> Ledger:
     """Return the ledger of a search with its limits; with a journal, it continues the file of replies beside it."""
@@ -191,7 +194,7 @@ def blend_in(
         parts: the labelled pictures of search and selection.
         see: a function that returns the features of V further views of each picture, float32 (n, V, D), in the order
             of the parts. It is called only if pictures may be added. Views teach if the loss of left-out pictures is
-            lower with them. None if only features are known.
+            lower with them. None if only features are known. More than `MOST_VIEWED` pictures teach without views.
         gate: whether the pictures have to pass the gate, see `metrics/blend.py`.
 
     Returns:
@@ -202,7 +205,8 @@ def blend_in(
     groups = [group for of_part in apart for group in of_part]
     pictures = Labelled(every.features, every.labels, len(program.class_names), groups)
     found = blend(words, pictures, gate=gate)
-    if see and found.loss:  # without a loss, the gate is closed, or no picture can be left out to judge the views
+    # Without a loss, the gate is closed, or no picture can be left out to judge the views.
+    if see and found.loss and len(groups) <= MOST_VIEWED:
         found = min(found, blend(words, replace(pictures, views=see())), key=lambda one: one.loss)
     if found.weight:
         program.add(found)

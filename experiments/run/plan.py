@@ -31,6 +31,7 @@ from ipo_prompts.programs.describe import MOST_CHARACTERS, QUESTIONS, given_desc
 from ipo_prompts.programs.domain import forecast_domain
 from ipo_prompts.programs.lm.connect import REPLAY, Backend, find_backend
 from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE, total_usd
+from ipo_prompts.programs.running import MOST_VIEWED
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Strategy, forecast_of, most_tokens, room_for_words
@@ -254,7 +255,8 @@ def tested_before(planned: Plan) -> int:
 
 def _views(planned: Plan) -> int:
     blends = planned.config.head != "words" and _scores_accuracy(planned.config)
-    return len(VIEWS) * (len(planned.drawn.search) + len(planned.drawn.selection)) if blends else 0
+    labelled = len(planned.drawn.search) + len(planned.drawn.selection)
+    return len(VIEWS) * labelled if blends and labelled <= MOST_VIEWED else 0
 
 
 def _texts(planned: Plan, forecast: Forecast) -> int:

@@ -14,6 +14,7 @@ from ipo_prompts.metrics.blend import Labelled, blend
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.programs import running
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.optimizer import IPO
 from ipo_prompts.programs.running import blend_in, calibrate_words
@@ -81,10 +82,11 @@ def test_views_teach_where_left_out_pictures_agree(clip: Clip) -> None:
     assert store.views(pictures).tobytes() == views.tobytes() and store.encoded == before, "they are stored"
 
 
-@pytest.mark.parametrize("shuffled", [True, False])
+@pytest.mark.parametrize(("shuffled", "most"), [(True, 100), (False, 100), (False, 10)])
 def test_views_are_encoded_only_once_the_gate_is_open(
-    clip: Clip, known: tuple[Any, Any, Any], *, shuffled: bool
+    clip: Clip, known: tuple[Any, Any, Any], monkeypatch: pytest.MonkeyPatch, *, shuffled: bool, most: int
 ) -> None:
+    monkeypatch.setattr(running, "MOST_VIEWED", most)  # more pictures are too dear
     names, features, labels = known
     given = np.random.default_rng(1).permutation(labels) if shuffled else labels
     asked = []
@@ -95,7 +97,8 @@ def test_views_are_encoded_only_once_the_gate_is_open(
 
     program = TemplateClassifier(clip, names)
     found = blend_in(program, [EncodedPictures(features, given)], see, gate=True)
-    assert bool(asked) == found.sure == (program.pictures is not None) == (not shuffled)
+    assert found.sure == (program.pictures is not None) == (not shuffled)
+    assert bool(asked) == (found.sure and most == 100)
 
 
 @pytest.mark.parametrize(
