@@ -8,11 +8,12 @@ import json
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO, TypeAlias
 
@@ -23,15 +24,15 @@ from ipo_prompts.experiments.cli.common import Device, Program, examples, look_f
 from ipo_prompts.experiments.data.sources import find_pictures
 from ipo_prompts.metrics.errors import InputError, as_cell, printable
 from ipo_prompts.metrics.files import refuse_taken
+from ipo_prompts.metrics.pictures import Picture
 
 if TYPE_CHECKING:
     import torch
+
     from PIL.Image import Image
 
     from ipo_prompts.metrics.arrays import Floats
-    from ipo_prompts.metrics.calibration import Head
-    from ipo_prompts.metrics.clip import Clip
-    from ipo_prompts.programs.classifier import Answer, TemplateClassifier
+    from ipo_prompts.programs.classifier import TemplateClassifier
 
 STDIN = Path("-")
 EXAMPLES = examples(
@@ -39,6 +40,7 @@ EXAMPLES = examples(
     "ipo predict runs/RUN holiday/ cat.jpg --out predicted.csv",
     "ipo predict runs/RUN holiday/ --top 3",
     "ipo predict runs/RUN holiday/ --words",
+    "ipo predict runs/RUN archive/ --out labels.csv --resume",
     "find holiday/ -newer last | ipo predict runs/RUN -",
 )
 
@@ -57,6 +59,7 @@ def predict(
         typer.Option("--format", help="table, csv or jsonl; default: table, or the ending of --out"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="write a new file, FILE.csv or FILE.jsonl", metavar="FILE")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue the FILE of a call that was stopped")] = False,
     top: Annotated[int, typer.Option(help="print the K most probable classes", metavar="K", min=1)] = 1,
     words: Annotated[bool, typer.Option("--words", help="classify without labelled pictures")] = False,
     template: Annotated[str | None, typer.Option(help="classify with this template instead of the program's")] = None,
@@ -73,9 +76,12 @@ def predict(
     if out is not None:
         if form not in ("csv", "jsonl"):
             raise InputError(f"--out {out} is no .csv and no .jsonl; give it such an ending, or add --format csv.")
-        refuse_taken(out)
+        if not resume:
+            refuse_taken(out)
+    elif resume:
+        raise InputError("--resume continues the file that --out names; add --out FILE.")
     look_first([program], "the picture", [] if STDIN in pictures else pictures)
-    bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
+    bare = [path for path in pictures if next(find_pictures(path), None) is None]
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
     from ipo_prompts.programs.classifier import TemplateClassifier
@@ -92,10 +98,22 @@ def predict(
         fail(f"there are no pictures in {path}.", 1)
     failed = len(bare)
     try:
-        with nullcontext(sys.stdout) if out is None else out.open("x", encoding="utf-8", newline="") as stream:
+        with (
+            nullcontext(sys.stdout)
+            if out is None
+            else out.open("a+" if resume else "x", encoding="utf-8", newline="") as stream
+        ):
+            files = _files(pictures)
+            if out is not None and STDIN not in pictures and sys.stderr.isatty():
+                from rich.console import Console
+                from rich.progress import track
+
+                total = sum(1 for _ in _files(pictures))
+                files = iter(track(files, "pictures", total, console=Console(stderr=True), transient=True))
             rows = _Rows(form, classifier, min(top, len(set(classifier.labels))), stream)
-            rows.begin()
-            for file, outcome in label_files(classifier, _files(pictures)):
+            begun, size = rows.begin(files, resume)
+            labelled = label_files(classifier, chain(begun, files), size)
+            for file, outcome in islice(labelled, len(begun), None):
                 rows.write(file, outcome)
                 if isinstance(outcome, InputError):
                     failed += 1
@@ -123,7 +141,7 @@ def _files(pictures: Sequence[Path]) -> Iterator[Path]:
     for path in pictures:
         named = (Path(text) for line in sys.stdin if (text := line.rstrip("\r\n"))) if path == STDIN else [path]
         for one in named:
-            yield from find_pictures(one) if os.path.isdir(one) else [one]  # noqa: PTH112
+            yield from find_pictures(one)
 
 
 def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
@@ -131,13 +149,11 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
 
     Also print whether its probabilities lack a fitted temperature.
     """
-    from ipo_prompts.experiments.run.result import RESULT, load_result
+    from ipo_prompts.experiments.run.result import load_result
 
     if classifier.head().temperature == 1:
         note("the probabilities may be too high or too low, so only their order counts: no temperature was fitted.")
     folder = program if os.path.isdir(program) else program.parent  # noqa: PTH112
-    if not os.path.exists(folder / RESULT):  # noqa: PTH110 - pathlib raises where a name is too long
-        return
     try:
         result = load_result(folder)
     except InputError:
@@ -170,50 +186,92 @@ class _Rows:
     top: int
     stream: TextIO
 
-    def begin(self) -> None:
-        """Write the header of a CSV."""
-        if self.form == "csv":
-            if isinstance(self.stream, io.TextIOWrapper):
-                self.stream.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as on disk
-            places = ["", *(f"_{place}" for place in range(2, self.top + 1))]
-            heads = [f"{what}{place}" for place in places for what in ("label", "probability", "name")]
-            csv.writer(self.stream).writerow(["picture", *heads])
+    def begin(self, files: Iterator[Path], resume: bool) -> tuple[list[Path], int]:
+        """Write the header of a CSV. To resume, cut off a half row, and take the files up to that of the last row.
+
+        Files without a row, before the last row, could not be read; they are not tried again. The batch that holds the
+        last row is labelled again: a label may depend, in its last digits, on the pictures that are encoded with it.
+
+        Args:
+            files: the picture files.
+            resume: whether the stream may have rows.
+
+        Returns:
+            The files of the batch that holds the last row, as far as they were taken; and the size of this batch.
+
+        Raises:
+            InputError: the rows in the stream are not those that this call would write.
+        """
+        begun: list[Path] = []
+        size = 1
+        heads = ["label", "probability", "name"]
+        columns = ["picture", *heads, *(f"{head}_{place}" for place in range(2, self.top + 1) for head in heads)]
+        if self.form == "csv" and isinstance(self.stream, io.TextIOWrapper):
+            self.stream.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as on disk
+        if resume:
+            content = self.stream.buffer
+            content.seek(0)
+            content.truncate(sum(len(line) for line in content if line.endswith(b"\n")))
+            self.stream.seek(0)
+            for picture in self._written(columns):
+                for file in files:
+                    if len(begun) == size:
+                        begun.clear()
+                        size = min(2 * size, BATCH)
+                    begun.append(file)
+                    if self._named(file) == picture:
+                        break
+                else:
+                    raise InputError(
+                        f"{self.stream.name} has other rows than this command writes; give the same pictures, --format "
+                        "and --top as before, or name another --out."
+                    )
+        if self.form == "csv" and not (resume and self.stream.tell()):
+            csv.writer(self.stream).writerow(columns)
+        return begun, size
+
+    def _written(self, columns: Sequence[str]) -> Iterator[str | None]:
+        """Yield the picture that each row of the stream names; None for a row that this call would not write."""
+        try:
+            if self.form == "csv":
+                table = csv.reader(self.stream)
+                if next(table, columns) != columns:
+                    yield None
+                for picture, *_ in table:
+                    yield picture
+            else:
+                for row in map(json.loads, self.stream):
+                    picture = row["picture"]
+                    yield picture if "error" in row or len(row.get("top", ["label"])) == self.top else None
+        except (LookupError, TypeError, ValueError):
+            yield None
+
+    def _named(self, file: Path) -> str:
+        return as_cell(str(file), "./") if self.form == "csv" else str(file)
 
     def write(self, file: Path, outcome: Floats | InputError) -> None:
         """Write the row of a picture. A picture that cannot be read has a row only in JSON."""
-        if isinstance(outcome, InputError):
-            if self.form == "jsonl":
-                self._json({"picture": str(file), "error": str(outcome)})
-            return
-        best = self.classifier.answers(outcome)[: self.top]
-        {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best)
+        best = [] if isinstance(outcome, InputError) else self.classifier.answers(outcome)[: self.top]
+        if self.form == "jsonl":
+            row: dict[str, object] = {"picture": str(file)}
+            if isinstance(outcome, InputError):
+                row["error"] = str(outcome)
+            else:
+                row.update(label=best[0].label, name=best[0].name, scores=self.classifier.by_label(outcome))
+                if self.top > 1:
+                    row["top"] = [one.label for one in best]
+            text = json.dumps(row, ensure_ascii=False)
+            # JSON can hold a name that is not UTF-8 only as an escape.
+            print(text if text.isprintable() else json.dumps(row), file=self.stream)
+        elif self.form == "table":
+            for one in best:
+                name = "" if one.name == one.label else f" ({one.name})"
+                place = f"  {printable(str(file))}" if one is best[0] else ""
+                print(f"{one.probability:7.2%}  {printable(one.label + name):24}{place}".rstrip(), file=self.stream)
+        elif best:
+            cells = [cell for one in best for cell in (as_cell(one.label), f"{one.probability:.4f}", as_cell(one.name))]
+            csv.writer(self.stream).writerow([self._named(file), *cells])
         self.stream.flush()
-
-    def _csv(self, file: Path, outcome: Floats, best: Sequence[Answer]) -> None:
-        cells = [cell for one in best for cell in (as_cell(one.label), f"{one.probability:.4f}", as_cell(one.name))]
-        csv.writer(self.stream).writerow([as_cell(str(file), "./"), *cells])
-
-    def _row(self, file: Path, outcome: Floats, best: Sequence[Answer]) -> None:
-        row: dict[str, object] = {
-            "picture": str(file),
-            "label": best[0].label,
-            "name": best[0].name,
-            "scores": self.classifier.by_label(outcome),
-        }
-        if self.top > 1:
-            row["top"] = [one.label for one in best]
-        self._json(row)
-
-    def _table(self, file: Path, outcome: Floats, best: Sequence[Answer]) -> None:
-        for one in best:
-            name = "" if one.name == one.label else f" ({one.name})"
-            place = f"  {printable(str(file))}" if one is best[0] else ""
-            print(f"{one.probability:7.2%}  {printable(one.label + name):24}{place}".rstrip(), file=self.stream)
-
-    def _json(self, row: Mapping[str, object]) -> None:
-        text = json.dumps(row, ensure_ascii=False)
-        # JSON can hold a name that is not UTF-8 only as an escape.
-        print(text if text.isprintable() else json.dumps(row), file=self.stream, flush=True)
 
 
 BATCH = 32
@@ -227,7 +285,7 @@ Row: TypeAlias = "tuple[Path, Floats | InputError]"
 """A picture file with the probability of each class, float32 (C,), or with the error for which there is none."""
 
 
-def label_files(classifier: TemplateClassifier, files: Iterator[Path]) -> Iterator[Row]:
+def label_files(classifier: TemplateClassifier, files: Iterator[Path], size: int = 1) -> Iterator[Row]:
     """Label pictures, and yield a row for each, batch by batch, while threads decode the next pictures.
 
     The first batch is a single picture, so that its row comes at once. Each later batch is twice as large, up to
@@ -236,27 +294,23 @@ def label_files(classifier: TemplateClassifier, files: Iterator[Path]) -> Iterat
     Args:
         classifier: the program.
         files: the picture files.
+        size: the size of the first batch.
     """
     head, clip = classifier.head(), classifier.clip
     ahead: deque[tuple[Path, Future[torch.Tensor]]] = deque()
-    size = 1
     while True:
         while len(ahead) < 2 * size and (file := next(files, None)):
             ahead.append((file, clip.decoding(partial(_open, file))))
         if not ahead:
             return
-        yield from _label(clip, head, [ahead.popleft() for _ in range(min(size, len(ahead)))])
+        batch = [ahead.popleft() for _ in range(min(size, len(ahead)))]
+        good = [pixels for _, pixels in batch if not isinstance(pixels.exception(), InputError)]
+        answers = iter(head.probabilities(clip.encode_pixels(good)) if good else ())
+        for file, pixels in batch:
+            fault = pixels.exception()
+            yield file, fault if isinstance(fault, InputError) else next(answers)
         size = min(2 * size, BATCH)
 
 
 def _open(file: Path) -> Image:
-    from ipo_prompts.metrics.pictures import Picture
-
     return Picture.from_path(file).image()
-
-
-def _label(clip: Clip, head: Head, batch: Sequence[tuple[Path, Future[torch.Tensor]]]) -> list[Row]:
-    faults = [error if isinstance(error := pixels.exception(), InputError) else None for _, pixels in batch]
-    good = [pixels for (_, pixels), fault in zip(batch, faults, strict=True) if fault is None]
-    answers: Iterator[Floats] = iter(head.probabilities(clip.encode_pixels(good))) if good else iter(())
-    return [(file, fault or next(answers)) for (file, _), fault in zip(batch, faults, strict=True)]

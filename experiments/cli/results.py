@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -214,8 +213,7 @@ def _pictures(folder: Path | None) -> list[Picture]:
     if folder is None:
         found = [item.picture for item in load_data("embedded", seed=0).train]
     else:
-        files = find_pictures(folder) if os.path.isdir(folder) else [folder]  # noqa: PTH112
-        found = [Picture.from_path(file) for file in files]
+        found = [Picture.from_path(file) for file in find_pictures(folder)]
     if not found:
         raise InputError(f"there are no pictures in {folder}; name another folder with --pictures, or leave it out.")
     return found

@@ -215,11 +215,13 @@ def refuse_picture(given: str) -> None:
 
 
 def find_pictures(folder: Path) -> Iterator[Path]:
-    """Return the pictures below a folder, sorted by name within each sub-folder.
+    """Return the pictures below a folder; for any other path, return the path alone.
 
-    The first picture is yielded before all folders are listed. Hidden folders and folders of other programs are
-    skipped, as they are in class folders.
+    Those of a folder come first, sorted by name, then those of each sub-folder. One folder is listed at a time.
+    Hidden folders and folders of other programs are skipped, as they are in class folders.
     """
+    if not os.path.isdir(folder):  # noqa: PTH112 - pathlib raises where a name is too long
+        return iter([folder])
     return filter(_is_named, _files(folder, folder, []))
 
 
