@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO, TypeAlias
 
 import typer
 
-from ipo_prompts.experiments.cli.app import drop_output, fail, new_app, note
+from ipo_prompts.experiments.cli.app import drop_output, new_app, note
 from ipo_prompts.experiments.cli.common import Device, Program, examples, look_first
 from ipo_prompts.experiments.data.sources import find_pictures
 from ipo_prompts.metrics.errors import InputError, as_cell, printable
@@ -28,7 +28,6 @@ from ipo_prompts.metrics.pictures import Picture
 
 if TYPE_CHECKING:
     import torch
-
     from PIL.Image import Image
 
     from ipo_prompts.metrics.arrays import Floats
@@ -70,7 +69,7 @@ def predict(
         raise InputError(
             "stdin is closed, and - reads the paths of pictures from stdin; open it, or name the pictures."
         )
-    if [str(path) for path in pictures] == ["PICTURES"] and not os.path.exists("PICTURES"):  # noqa: PTH110
+    if pictures == [Path("PICTURES")] and not os.path.exists("PICTURES"):  # noqa: PTH110
         raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
     form = format_ or ("table" if out is None else out.suffix.lower().removeprefix("."))
     if out is not None:
@@ -95,7 +94,7 @@ def predict(
         classifier.set_template(template)
     _tell_how_sure(program, classifier)
     for path in bare:
-        fail(f"there are no pictures in {path}.", 1)
+        note(f"there are no pictures in {path}.")
     failed = len(bare)
     try:
         with (
@@ -108,8 +107,8 @@ def predict(
                 from rich.console import Console
                 from rich.progress import track
 
-                total = sum(1 for _ in _files(pictures))
-                files = iter(track(files, "pictures", total, console=Console(stderr=True), transient=True))
+                count = sum(1 for _ in files)
+                files = iter(track(_files(pictures), "pictures", count, console=Console(stderr=True), transient=True))
             rows = _Rows(form, classifier, min(top, len(set(classifier.labels))), stream)
             begun, size = rows.begin(files, resume)
             labelled = label_files(classifier, chain(begun, files), size)
@@ -117,7 +116,7 @@ def predict(
                 rows.write(file, outcome)
                 if isinstance(outcome, InputError):
                     failed += 1
-                    fail(str(outcome), 1)
+                    note(str(outcome))
     except BrokenPipeError:  # the reader, such as `head`, has enough rows
         drop_output()
     except OSError as error:
@@ -153,9 +152,8 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
 
     if classifier.head().temperature == 1:
         note("the probabilities may be too high or too low, so only their order counts: no temperature was fitted.")
-    folder = program if os.path.isdir(program) else program.parent  # noqa: PTH112
     try:
-        result = load_result(folder)
+        result = load_result(program if os.path.isdir(program) else program.parent)  # noqa: PTH112
     except InputError:
         return  # labels do not need the result
     rows = [row for row in result.rows_on("test")[:-1] if classifier.pictures or row.what != "pictures"]
@@ -204,6 +202,7 @@ class _Rows:
         """
         begun: list[Path] = []
         size = 1
+        whole = 0  # bytes of whole lines
         heads = ["label", "probability", "name"]
         columns = ["picture", *heads, *(f"{head}_{place}" for place in range(2, self.top + 1) for head in heads)]
         if self.form == "csv" and isinstance(self.stream, io.TextIOWrapper):
@@ -211,7 +210,7 @@ class _Rows:
         if resume:
             content = self.stream.buffer
             content.seek(0)
-            content.truncate(sum(len(line) for line in content if line.endswith(b"\n")))
+            whole = sum(len(line) for line in content if line.endswith(b"\n"))
             self.stream.seek(0)
             for picture in self._written(columns):
                 for file in files:
@@ -226,21 +225,23 @@ class _Rows:
                         f"{self.stream.name} has other rows than this command writes; give the same pictures, --format "
                         "and --top as before, or name another --out."
                     )
-        if self.form == "csv" and not (resume and self.stream.tell()):
+            self.stream.truncate(whole)
+        if self.form == "csv" and not whole:
             csv.writer(self.stream).writerow(columns)
         return begun, size
 
     def _written(self, columns: Sequence[str]) -> Iterator[str | None]:
         """Yield the picture that each row of the stream names; None for a row that this call would not write."""
+        lines = (line for line in self.stream if line.endswith("\n"))
         try:
             if self.form == "csv":
-                table = csv.reader(self.stream)
+                table = csv.reader(lines)
                 if next(table, columns) != columns:
                     yield None
                 for picture, *_ in table:
                     yield picture
             else:
-                for row in map(json.loads, self.stream):
+                for row in map(json.loads, lines):
                     picture = row["picture"]
                     yield picture if "error" in row or len(row.get("top", ["label"])) == self.top else None
         except (LookupError, TypeError, ValueError):

@@ -181,6 +181,7 @@ OTHERS: list[tuple[list[str], str]] = [
     (["predict", "done", "good", "--format", "xml"], "'xml' is not one of 'table', 'csv', 'jsonl'"),
     (["predict", "gone", "gone", "--out", "labels.txt"], "--out labels.txt is no .csv and no .jsonl"),
     (["predict", "gone", "gone", "--out", "new.csv", "--format", "table"], "--out new.csv is no .csv"),
+    (["predict", "gone", "gone", "--resume"], "--resume continues the file that --out names; add --out FILE."),
     (["predict", "gone", "gone", "--top", "few"], "valid integer"),
     (["predict", "gone", "gone", "--top", "0"], "'--top': it should be greater than or equal to 1; see `ipo predict"),
     (["data", "check", "csv:barred.csv"], "has labels such as 'cat|dog 0', and several labels of a picture are not"),

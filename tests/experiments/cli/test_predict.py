@@ -212,6 +212,53 @@ def test_labels_are_written_to_a_new_file_with_the_names_that_the_clip_reads(
     assert main(words[:-2]) == 0 and f"{rows[0]['label']} ({rows[0]['name']})" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_stopped_call_is_continued_to_the_same_bytes(
+    form: str, saved: Path, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path / "pictures")
+    pictures[3].rename("=3.webp")  # written as ./=3.webp
+    pictures[30].write_text("no picture")
+    pictures[70].write_text("no picture")
+    out = tmp_path / f"predicted.{form}"
+    words = ["predict", str(saved), *sorted(path.name for path in Path().iterdir()), "--top", "2", "--out", str(out)]
+    assert main([*words, "--resume"]) == 1  # there is no file yet
+    whole = out.read_bytes()
+    ends = [at + 1 for at, byte in enumerate(whole) if byte == ord("\n")]
+    assert len(ends) == (74 if form == "csv" else 75)
+    for size in (0, 9, ends[0], ends[1] + 1, ends[30], ends[40] - 1, ends[41], len(whole)):
+        out.write_bytes(whole[:size])
+        assert main([*words, "--resume"]) in (0, 1)
+        assert out.read_bytes() == whole
+    Path("000.webp").write_text("no picture")  # it has a row, so it is not opened again
+    out.write_bytes(whole[: ends[50]])
+    assert main([*words, "--resume"]) == 1
+    assert out.read_bytes() == whole
+    capsys.readouterr()
+    other = [
+        [*words, "--top", "3"],
+        [*words, "--format", "csv" if form == "jsonl" else "jsonl"],
+        [*words[:2], *words[3:]],
+    ]
+    for changed in other:
+        assert main([*changed, "--resume"]) == 2
+        assert "has other rows than this command writes" in capsys.readouterr().err
+        assert out.read_bytes() == whole
+
+
+def test_a_terminal_shows_how_far_it_is(saved: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", shown := Terminal())
+    pictures[1].write_text("no picture")
+    words = ["predict", str(saved), str(pictures[0].parent), "--out", str(pictures[0].parent.parent / "new.csv")]
+    assert main(words) == 1
+    assert "pictures" in shown.getvalue() and "100%" in shown.getvalue() and "not a picture" in shown.getvalue()
+
+
 def test_paths_come_from_stdin(saved: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     places = copies(tmp_path / "a few", 3)
     lines = "".join(f"{path}\n" for path in (places[2], tmp_path / "gone.png", "", places[0]))
