@@ -216,7 +216,7 @@ class _Rows:
                 for file in files:
                     if len(begun) == size:
                         begun.clear()
-                        size = min(2 * size, BATCH)
+                        size = min(2 * size, self.classifier.clip.batch)
                     begun.append(file)
                     if self._named(file) == picture:
                         break
@@ -275,13 +275,6 @@ class _Rows:
         self.stream.flush()
 
 
-BATCH = 32
-"""The most pictures that are encoded at once. As many again are decoded ahead.
-
-So the memory needed does not grow with the number of pictures.
-"""
-
-
 Row: TypeAlias = "tuple[Path, Floats | InputError]"
 """A picture file with the probability of each class, float32 (C,), or with the error for which there is none."""
 
@@ -290,7 +283,7 @@ def label_files(classifier: TemplateClassifier, files: Iterator[Path], size: int
     """Label pictures, and yield a row for each, batch by batch, while threads decode the next pictures.
 
     The first batch is a single picture, so that its row comes at once. Each later batch is twice as large, up to
-    `BATCH`.
+    `Clip.batch`. As many pictures again are decoded ahead, so the memory does not grow with their number.
 
     Args:
         classifier: the program.
@@ -310,7 +303,7 @@ def label_files(classifier: TemplateClassifier, files: Iterator[Path], size: int
         for file, pixels in batch:
             fault = pixels.exception()
             yield file, fault if isinstance(fault, InputError) else next(answers)
-        size = min(2 * size, BATCH)
+        size = min(2 * size, clip.batch)
 
 
 def _open(file: Path) -> Image:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.cli.predict import BATCH, label_files
+from ipo_prompts.experiments.cli.predict import label_files
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture
@@ -109,7 +109,7 @@ def test_the_first_row_comes_before_the_other_pictures_are_looked_at(
     assert len(taken) <= 2
     for _ in range(200):
         next(rows)
-    assert len(taken) <= 201 + 3 * BATCH  # and memory does not grow with their number
+    assert len(taken) <= 201 + 3 * program.clip.batch  # and memory does not grow with their number
     rows.close()
 
 
