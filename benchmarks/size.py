@@ -238,7 +238,8 @@ def put(pictures: int) -> Do:
 
 def encode(pictures: int) -> Do:
     """Decode and encode files."""
-    return lambda: deque(CLIP.encode_batches(batches(files(pictures), 32)), 0)
+    every = list(map(Picture.from_path, files(pictures)))
+    return lambda: deque(CLIP.encode_batches(batches(every, CLIP.batch)), 0)
 
 
 def predict(pictures: int) -> Do:
