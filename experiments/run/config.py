@@ -313,13 +313,38 @@ def differences(config: RunConfig) -> list[str]:
     """
     if config.preset == "default":
         return []
+    without = config.preset == "paper" and config.shots == 16  # the paper's second setting has no descriptions
+    published = {
+        "clip": PUBLISHED_CLIP[0],
+        "lm": OPTIMIZER,
+        "shots": 16 if without else 1,
+        "describer": "none" if without else DESCRIBER,
+        "described_pictures": MOST_PICTURES,
+        "classes": "base-to-new",
+        "initial_template": BASELINE,
+        "reward.name": REWARDS.default,
+        "temperature": 1.0,
+        **dotted(preset(config.preset)),
+        "describer_question": config.preset,
+    }
     has = dotted(config.model_dump())
-    sets = dotted({**preset(config.preset), "describer_question": config.preset})
-    if config.describer == "none":
-        del sets["describer_question"]  # no language model is asked to describe pictures
+    same = {key for key in ("lm", "describer") if has[key].casefold().endswith(published[key].casefold())}
+    if config.clip in PUBLISHED_CLIP:
+        same.add("clip")
+    if config.describer.startswith(("none", OWN_DESCRIPTIONS)):  # no language model is asked to describe pictures
+        same |= {"described_pictures", "describer_question"}
+    if config.described_pictures >= MOST_PICTURES:
+        same.add("described_pictures")
+    if config.data.startswith("imagenet"):  # in its table across data sets, the paper searches on all its classes
+        same.add("classes")
+    if config.preset == "paper":  # which does not tell its temperature
+        same.add("temperature")
     # A strategy may lack a setting that the published strategy has.
-    found = [f"{key}={_word(has[key])} ({_word(value)})" for key, value in sets.items() if has.get(key, value) != value]
-    return [*(f"{key}={_word(has[key])} ({value})" for key, value in _beside(config).items()), *found]
+    return [
+        f"{key}={_word(has[key])} ({_word(value)})"
+        for key, value in published.items()
+        if key not in same and has.get(key, value) != value
+    ]
 
 
 def about_preset(config: RunConfig) -> list[str]:
@@ -339,34 +364,6 @@ def about_preset(config: RunConfig) -> list[str]:
             line += f"; `ipo optimize {' or '.join(shipped_configs(config.preset))}` sets the rest too"
         lines.append(f"{line}.")
     return lines
-
-
-def _beside(config: RunConfig) -> dict[str, str]:
-    """Return the published value of each setting that no preset sets and that has another value in the run."""
-    without = config.preset == "paper" and config.shots == 16
-    described = "none" if without else DESCRIBER
-    right = {
-        "clip": (config.clip in PUBLISHED_CLIP, PUBLISHED_CLIP[0]),
-        "lm": (config.lm.casefold().endswith(OPTIMIZER.casefold()), OPTIMIZER),
-        "shots": (
-            config.shots == 1 or without,
-            "1 with descriptions, or 16 without" if config.preset == "paper" else "1",
-        ),
-        "describer": (
-            config.describer == "none" if without else config.describer.casefold().endswith(DESCRIBER.casefold()),
-            described,
-        ),
-        "described_pictures": (
-            config.describer.startswith(("none", OWN_DESCRIPTIONS)) or config.described_pictures >= MOST_PICTURES,
-            "every picture",
-        ),
-        # In its table across data sets, the paper searches on all classes of ImageNet.
-        "classes": (config.classes == "base-to-new" or config.data.startswith("imagenet"), "base-to-new"),
-        "initial_template": (config.initial_template == BASELINE, BASELINE),
-        "reward.name": (config.reward["name"] == REWARDS.default, REWARDS.default),
-        "temperature": (config.preset == "paper" or config.temperature == 1, "1.0"),
-    }
-    return {key: published for key, (holds, published) in right.items() if not holds}
 
 
 def _word(value: object) -> str:

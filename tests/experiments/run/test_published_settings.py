@@ -20,7 +20,7 @@ WHOLE = ("classes=base-to-new", "clip=ViT-B-16/openai", "lm=openai/gpt-3.5-turbo
         ([*WHOLE, "preset=paper", "shots=1", "describer=none"], ["describer=none (MiniCPM-V-2)"]),
         (
             [*WHOLE, "preset=paper", "shots=1", "describer=hosted_vllm/openbmb/MiniCPM-V-2"],
-            ["described_pictures=16 (every picture)"],
+            ["described_pictures=16 (500)"],
         ),
         (
             [*WHOLE, "preset=code", "shots=16", "describer=x/MiniCPM-V-2", "described_pictures=500"],
