@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -79,27 +78,29 @@ class Tracker:
 
     def __init__(self, config: RunConfig, folder: Path, ui: Ui, **cell: Any) -> None:
         self._settings, self._folder, self._ui = cell or config.model_dump(), folder, ui
-        if config.track == "none":
-            self._run = None
+        self._to_begin = config.track != "none"
+        self._run: Any = None
+        if not self._to_begin:
             return
         try:
-            import wandb
+            import wandb  # noqa: F401
         except ImportError as error:
             raise InputError("track=wandb needs Weights & Biases: pip install wandb.") from error
         refuse_settings(folder, Path())  # W&B reads them where a person stands
-        self._wandb = wandb
 
     def __enter__(self) -> Tracker:
         return self
 
-    @cached_property
-    def _run(self) -> Any:
-        """The W&B run. It begins at the first step, because from then on the journal gives its id.
+    def _begun(self) -> Any:
+        """Return the W&B run; None if there is none, or W&B cannot begin it.
 
-        None if W&B cannot begin it.
+        It begins at the first step, because from then on the journal gives its id.
         """
-        with self._surviving():
-            return self._wandb.init(
+        if self._to_begin:
+            import wandb
+
+            self._to_begin = False  # W&B is asked once
+            self._run = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", PROJECT),
                 name=os.environ.get("WANDB_NAME", self._settings.get("method", self._folder.name)),
                 id=os.environ.get("WANDB_RUN_ID") or _id_of(self._folder),
@@ -108,31 +109,32 @@ class Tracker:
                 config=redacted(self._settings),
                 mode=None if has_key() or os.environ.get("WANDB_MODE") else "offline",
             )
-        return None
+        return self._run
 
     def step(self, step: Step, ledger: Ledger) -> None:
         """Log a finished step. A resumed run calls this for its earlier steps again."""
         with self._surviving():
-            if self._run:
-                self._run.log(_numbers_of(step, ledger), step=step.number + 1, commit=True)
+            if run := self._begun():
+                run.log(_numbers_of(step, ledger), step=step.number + 1, commit=True)
 
     def finish(self, numbers: dict[str, Any]) -> None:
         """Log the numbers and templates of a result, by name, and the files of the run directory."""
         with self._surviving():
-            if self._run:
-                self._run.summary.update(redacted(numbers))
-                artifact = self._wandb.Artifact(f"run-{self._run.id}", type="run")
+            if run := self._begun():
+                import wandb
+
+                run.summary.update(redacted(numbers))
+                artifact = wandb.Artifact(f"run-{run.id}", type="run")
                 for file in sorted(self._folder.glob("[!.]*.*")):
                     if not file.is_symlink():
                         artifact.add_file(str(file))
-                self._run.log_artifact(artifact)
+                run.log_artifact(artifact)
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
         """End the W&B run if it was begun; W&B prints where its log is. An exception of the block is raised further."""
-        if (run := vars(self).get("_run")) is None:
-            return
         with self._surviving():
-            run.finish(exit_code=1 if kind else 0)
+            if self._run:
+                self._run.finish(exit_code=1 if kind else 0)
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:

@@ -107,10 +107,9 @@ def look_first(
             hint = meant(files[0]) if len(files) == 1 else ""
             raise InputError(f"cannot read {what} {several(list(map(str, files)))}{hint}: {why}.") from error
     if out is not None:
-        there = next(parent for parent in out.absolute().parents if os.path.lexists(parent))
-        if not (os.path.isdir(there) and os.access(there, os.W_OK)):  # noqa: PTH112
-            reason = "cannot be written" if os.path.isdir(there) else "is a file"  # noqa: PTH112
-            raise InputError(f"cannot write {out}: {there} {reason}; choose another place.")
+        from ipo_prompts.experiments.run.files import check_writable
+
+        check_writable(out.absolute().parent, "folder", "choose another place")
 
 
 def print_json(content: Any) -> None:

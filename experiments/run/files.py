@@ -153,29 +153,8 @@ PACKAGES = (
 )
 
 
-class ClipUsed(Content):
-    """The CLIP of a run; `context_length` is in tokens."""
-
-    name: str
-    fingerprint: str
-    context_length: int
-
-
-class Environment(Content):
-    """The content of `environment.json`."""
-
-    python: str
-    platform: str
-    machine: str
-    threads: int
-    device: str
-    packages: dict[str, str]
-    clip: ClipUsed
-    text_path: str
-
-
-def environment(clip: Clip) -> Environment:
-    """Return the environment of a run: the machine, the versions of packages, and the CLIP."""
+def environment(clip: Clip) -> dict[str, Any]:
+    """Return the content of `environment.json`: the machine, the versions of packages, and the CLIP."""
     import torch
 
     from ipo_prompts.metrics.text_tower import text_path
@@ -184,16 +163,16 @@ def environment(clip: Clip) -> Environment:
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
-    return Environment(
-        python=platform.python_version(),
-        platform=platform.platform(),
-        machine=platform.machine(),
-        threads=torch.get_num_threads(),
-        device=clip.device,
-        packages=versions,
-        clip=ClipUsed.model_validate(clip),
-        text_path=text_path(clip.model),
-    )
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "device": clip.device,
+        "packages": versions,
+        "clip": {name: getattr(clip, name) for name in ("name", "fingerprint", "context_length")},
+        "text_path": text_path(clip.model),
+    }
 
 
 LONGEST_NAME = 60
