@@ -30,7 +30,7 @@ from ipo_prompts.experiments.run.result import (
     RESULT,
     Chosen,
     ClipAndPrecision,
-    Data,
+    DataUsed,
     LanguageModels,
     RunResult,
     Sealed,
@@ -289,7 +289,7 @@ def _result(
             domain=searching.domain,
         ),
         clip=ClipAndPrecision.model_validate(prepared.clip),
-        data=Data(
+        data=DataUsed(
             name=data.name,
             fingerprint=prepared.digest(*SHOWN, *SEALED),
             split=data.split,

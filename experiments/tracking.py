@@ -26,7 +26,6 @@ from ipo_prompts.programs.redaction import redacted
 from ipo_prompts.programs.trust import GRID_FILE
 
 PROJECT = "ipo"
-PARTS: tuple[PartName, ...] = get_args(PartName)
 AS = {"names": "names", "template": "words", "other names": "words", "pictures": "pictures"}
 """The name of the score after each step; `words` is the score of template and names together."""
 
@@ -38,7 +37,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     a sweep that chose by the test would spoil it.
     """
     numbers: dict[str, Any] = {}
-    for part in PARTS:
+    for part in get_args(PartName):
         rows = result.rows_on(part)
         for row in rows[:-1]:
             numbers |= {f"{part}/{AS[row.what]}": row.after.value}

@@ -25,7 +25,7 @@ import typer
 from ipo_prompts.experiments.cli.app import new_app
 from ipo_prompts.experiments.cli.common import Clip, Data, Describer, Json, Lm, show
 from ipo_prompts.experiments.run.files import PACKAGES, load_config
-from ipo_prompts.metrics.errors import InputError, did_you_mean, money, to_install
+from ipo_prompts.metrics.errors import InputError, did_you_mean, to_install
 from ipo_prompts.metrics.files import cache_dir
 from ipo_prompts.programs.lm import weights
 
@@ -58,7 +58,7 @@ def doctor(
 ) -> int:
     """Print what is installed, which extras are missing, which models and keys are there, and what a run would cost."""
     from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.experiments.run.plan import estimate, plan
+    from ipo_prompts.experiments.run.plan import estimate, plan, tested_before
     from ipo_prompts.experiments.run.prepared import prepare
     from ipo_prompts.experiments.run.tested_before import state_dir
     from ipo_prompts.metrics.text_tower import text_path
@@ -83,7 +83,7 @@ def doctor(
             "clip": f"{prepared.clip.name}, context {prepared.clip.context_length} tokens",
             "text path": text_path(prepared.clip.model),
             "data": f"{planned.data.name}, {len(planned.data.class_names)} classes",
-            "would run": estimate(planned),
+            "would run": estimate(planned) | {"tested_before": tested_before(planned)},
             "problem": None,
         }
     except InputError as error:
@@ -119,14 +119,12 @@ def _free(folder: Path) -> str:
 
 
 def _text(findings: dict[str, Any]) -> str:
+    from ipo_prompts.experiments.cli.optimize import forecast_text
+
     lines = []
     for name, value in findings.items():
         if name == "would run":
-            for role in ("optimizer", "describer"):
-                if part := value[role]:
-                    tokens = part["tokens_in"] + part["tokens_out"]
-                    calls = f"about {part['calls']} calls, {tokens:,} tokens, {money(part['usd'])}"
-                    lines.append(f"{role:13} {part['name']}: {calls}")
+            lines.append(forecast_text(value))
         elif isinstance(value, dict):
             between = "; " if name == "extras" else ", "
             lines.append(f"{name:13} " + between.join(f"{key} {state}" for key, state in value.items()))

@@ -110,7 +110,7 @@ def search_template(
         from ipo_prompts.experiments.run.plan import estimate, plan, tested_before
 
         planned = plan(config, ready=False, say=ui.say)
-        show(estimate(planned) | {"tested_before": tested_before(planned)}, _forecast_text, as_json)
+        show(estimate(planned) | {"tested_before": tested_before(planned)}, forecast_text, as_json)
         return 0
     from dspy import LMError
 
@@ -181,7 +181,8 @@ def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str |
     return [word for word in words if not names_data(word)], named[0] if named else None
 
 
-def _forecast_text(forecast: dict[str, Any]) -> str:
+def forecast_text(forecast: dict[str, Any]) -> str:
+    """Format a forecast of `estimate`, with `tested_before`, for a person."""
     from ipo_prompts.experiments.run.tested_before import told
 
     lines = [

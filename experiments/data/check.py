@@ -20,8 +20,7 @@ from ipo_prompts.experiments.data.dataset import (
     leaving_out,
     left_out,
 )
-from ipo_prompts.experiments.data.draw import PARTS as DRAWN
-from ipo_prompts.experiments.data.draw import Draw, base_pictures
+from ipo_prompts.experiments.data.draw import DRAWN, Draw, base_pictures
 from ipo_prompts.experiments.data.names import names_in_words, unclear_names
 from ipo_prompts.metrics.errors import InputError, printable, several
 from ipo_prompts.metrics.pictures import Picture, decode, in_threads

@@ -46,7 +46,7 @@ FRESH = 500
 """Most base pictures that `fresh` draws, unless there are more classes. Encoding them takes less time than the test."""
 MANY = 16
 """The most shots that few-shot tables have, and that `many` proposes."""
-PARTS = ("search", "selection", "test")
+DRAWN = ("search", "selection", "test")
 """The parts of a draw that can be had as examples."""
 _NAMES: Mapping[Part, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -112,8 +112,8 @@ class Draw:
         """
         import dspy
 
-        if part not in PARTS:
-            raise InputError(f"a draw has no part {part!r}; its parts are {', '.join(PARTS)}.")
+        if part not in DRAWN:
+            raise InputError(f"a draw has no part {part!r}; its parts are {', '.join(DRAWN)}.")
         items: tuple[Item, ...] = getattr(self, part)
         numbers = {name: i for i, name in enumerate(dict.fromkeys(item.group for item in items))}
 

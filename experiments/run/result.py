@@ -77,7 +77,7 @@ class ClipAndPrecision(Fingerprinted):
     precision: Precision = "fp32"
 
 
-class Data(Fingerprinted):
+class DataUsed(Fingerprinted):
     """The data set of a run.
 
     Attributes:
@@ -140,7 +140,7 @@ class RunResult(Content):
     reward: RewardNames
     strategy: StrategyUsed
     clip: ClipAndPrecision
-    data: Data
+    data: DataUsed
     sealed: Sealed
     selection: Chosen
     ended: str

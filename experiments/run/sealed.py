@@ -106,7 +106,7 @@ def open_test(
     scored: dict[PartName, Scored] = {}
     parts: dict[AnyPart, Compared] = {}
 
-    def score(name: PartName, reward: Reward, encoded: Encoded, steps: Sequence[Step], start: int = 0) -> Scored:
+    def score(name: PartName, reward: Reward, encoded: Encoded, steps: Sequence[AnswerStep], start: int = 0) -> Scored:
         before = score_before(prepared, reward, encoded.units, start)
         scored[name] = Scored.of(before, steps, encoded.units, encoded.sampling(before.n), len(reward.class_names))
         parts[name] = Compared.of(encoded, reward, scored[name])
@@ -216,7 +216,7 @@ SEALED_PARTS: tuple[SealedPart, ...] = ("test", "new")
 
 
 @dataclass(frozen=True)
-class Step:
+class AnswerStep:
     """One step of the answer.
 
     Attributes:
@@ -240,13 +240,15 @@ class Scored:
         classes: how many classes compete; 0 if units have no class.
     """
 
-    steps: Sequence[Step]
+    steps: Sequence[AnswerStep]
     scores: Sequence[Score]
     sampling: Sampling
     classes: int = 0
 
     @classmethod
-    def of(cls, initial: Score, steps: Sequence[Step], units: Units, sampling: Sampling, classes: int = 0) -> Scored:
+    def of(
+        cls, initial: Score, steps: Sequence[AnswerStep], units: Units, sampling: Sampling, classes: int = 0
+    ) -> Scored:
         """Score the units after each step; `initial` is their score before the first step."""
         scores = [initial]
         for step in steps:
@@ -294,28 +296,30 @@ class Compared:
         return self.reward.class_names
 
 
-def steps_of(prepared: Prepared, searched: Searched, program: TemplateClassifier) -> list[Step]:
+def steps_of(prepared: Prepared, searched: Searched, program: TemplateClassifier) -> list[AnswerStep]:
     """Return the steps for the classes of the search. New classes have only `word_steps`."""
     config, named = prepared.config, searched.named
     template = searched.result.choice.template
     steps = word_steps(prepared, template, prepared.reward)
     if named and named.renamed:
-        steps.append(Step("other names", changed_names(named.given, named.class_names), _with(named.reward, template)))
+        steps.append(
+            AnswerStep("other names", changed_names(named.given, named.class_names), _with(named.reward, template))
+        )
     elif config.names == "search":
-        steps.append(Step("other names", "none is better", None))
+        steps.append(AnswerStep("other names", "none is better", None))
     if program.pictures:
         reward = searched.reward
         assert isinstance(reward, ClipReward)
         how = f"{_labelled(prepared.shown, program)} a class"
-        steps.append(Step("pictures", how, lambda units: reward.score_logits("pictures", program.logits, units)))
+        steps.append(AnswerStep("pictures", how, lambda units: reward.score_logits("pictures", program.logits, units)))
     elif config.head != "words" and not scores_accuracy(prepared.reward):
-        steps.append(Step("pictures", f"not with reward={config.reward['name']}", None))
+        steps.append(AnswerStep("pictures", f"not with reward={config.reward['name']}", None))
     elif config.head == "blend":
-        steps.append(Step("pictures", "words alone are better", None))
+        steps.append(AnswerStep("pictures", "words alone are better", None))
     return steps
 
 
-def word_steps(prepared: Prepared, template: str, reward: Reward, start: int = 0) -> list[Step]:
+def word_steps(prepared: Prepared, template: str, reward: Reward, start: int = 0) -> list[AnswerStep]:
     """Return the steps that hold for searched and for new classes: names by rule, and the chosen template.
 
     Args:
@@ -327,8 +331,10 @@ def word_steps(prepared: Prepared, template: str, reward: Reward, start: int = 0
     initial, typed = prepared.config.initial_template, _typed(prepared, reward, start)
     steps = []
     if typed != reward.class_names:
-        steps.append(Step("names", f"{changed_names(typed, reward.class_names)}, by rule", _with(reward, initial)))
-    steps.append(Step("template", template, None if template == initial else _with(reward, template)))
+        steps.append(
+            AnswerStep("names", f"{changed_names(typed, reward.class_names)}, by rule", _with(reward, initial))
+        )
+    steps.append(AnswerStep("template", template, None if template == initial else _with(reward, template)))
     return steps
 
 

@@ -17,7 +17,7 @@ from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part, run_page
 from ipo_prompts.experiments.run.answer import cost, further, headline, next_commands, one_line, summary, table
 from ipo_prompts.experiments.run.result import RunResult, load_result
-from ipo_prompts.experiments.run.sealed import Scored, Step, rows_of
+from ipo_prompts.experiments.run.sealed import AnswerStep, Scored, rows_of
 from ipo_prompts.experiments.tracking import summary_of
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
@@ -42,10 +42,10 @@ def drawn_result(seed: int) -> RunResult:
         hits = [int(draw.random() >= worse) if hit else int(draw.random() < better) for hit in before]
         return Score("a <CLASS>", sum(hits) / n, 1.0, np.array(hits, dtype=bool), np.ones(n))
 
-    def step(what: Any, found: Score) -> Step:
+    def step(what: Any, found: Score) -> AnswerStep:
         kept = draw.random() < 0.7
         score_of: Callable[[Any], Score] | None = (lambda units: found) if kept else None
-        return Step(what, f"{what} {seed}", score_of)
+        return AnswerStep(what, f"{what} {seed}", score_of)
 
     start = score(0.4, 0.0, [1] * n)
     changes = [score(*draw.choice([(0.05, 0.0), (0.1, 0.1), (0.05, 0.3), (0.3, 0.05)]), [1] * n) for _ in STEPS]
@@ -97,8 +97,8 @@ def test_the_headline_names_only_what_can_be_told_from_chance(
         hits = np.arange(100) < right
         return Score("a <CLASS>", right / 100, 1.0, hits, np.ones(100))
 
-    def step(what: Any, right: int | None) -> Step:
-        return Step(what, "how", None if right is None else lambda units: score(right))
+    def step(what: Any, right: int | None) -> AnswerStep:
+        return AnswerStep(what, "how", None if right is None else lambda units: score(right))
 
     steps, right = [], 30
     for what, gain in gains.items():
@@ -129,7 +129,7 @@ def test_the_terminal_shows_what_helped_then_the_template_and_keeps_to_its_width
 
 def test_a_template_that_stays_is_said_to_stay_and_its_program_is_used() -> None:
     result = drawn_result(0)
-    steps = [Step("template", result.initial_template, None)]
+    steps = [AnswerStep("template", result.initial_template, None)]
     right = Score("a <CLASS>", 1.0, 1.0, np.ones(8, dtype=bool), np.ones(8))
     rows = rows_of({"test": Scored.of(right, steps, object(), Sampling(8))}, "accuracy")
     kept = result.model_copy(update={"template": result.initial_template, "rows": rows})

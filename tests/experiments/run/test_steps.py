@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.run.sealed import Scored, Step, rows_of
+from ipo_prompts.experiments.run.sealed import AnswerStep, Scored, rows_of
 from ipo_prompts.metrics.evidence import EACH_CLASS_ALIKE
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
@@ -24,11 +24,11 @@ def score(hits: list[int]) -> Score:
     return Score("a <CLASS>", float(right.mean()), 0.5, right, np.full(len(hits), 0.5))
 
 
-def step(what: Any, hits: list[int] | None) -> Step:
-    return Step(what, "how", None if hits is None else lambda units: score(hits))
+def step(what: Any, hits: list[int] | None) -> AnswerStep:
+    return AnswerStep(what, "how", None if hits is None else lambda units: score(hits))
 
 
-def scored(*steps: Step, start: list[int] = START, classes: list[str] | None = None) -> Scored:
+def scored(*steps: AnswerStep, start: list[int] = START, classes: list[str] | None = None) -> Scored:
     made: Any = None
     return Scored.of(score(start), steps, made, Sampling.of(len(start), classes))
 
