@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from ipo_prompts.experiments.data.tables import write_frame
-from ipo_prompts.experiments.pipeline import run_job, stopped_early
+from ipo_prompts.experiments.pipeline import run_job
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
 from ipo_prompts.experiments.run.answer import summary
@@ -160,8 +160,6 @@ def optimize(
             write_frame(frame, file, config.image)
             config = config.model_copy(update={"data": f"table:{file}"})
         result = run_job(config, folder, ui, resume=resume is not None, lm=settings.get("lm"))
-    if result.stopped:
-        ui.warn(stopped_early(config, folder, result))
     return Outcome(folder.absolute(), result)
 
 

@@ -112,7 +112,10 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any) -> R
             program, alone = program_of(prepared, searched)
             test = open_test(prepared, searched, program, alone, journal, ui)
             ui.passing("measuring what each word does")
-            return publish(prepared, searched, program, test, journal, tracker)
+            result = publish(prepared, searched, program, test, journal, tracker)
+    if searched.result.reached:
+        ui.warn(stopped_early(planned, folder, searched.result.reached))
+    return result
 
 
 def check_place(config: RunConfig, folder: Path) -> None:
@@ -155,11 +158,11 @@ def _taken(folder: Path) -> InputError:
     )
 
 
-def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
+def stopped_early(planned: Plan, folder: Path, reached: BudgetReached) -> str:
     """Say which limit ended a run, and with which command the run is resumed under a larger limit."""
-    assert result.limit is not None
-    again = resume_command(folder, config.model_dump(), f"--{result.limit.replace('_', '-')}", str(result.larger))
-    return f"stopped early: {result.stopped}; resume with a larger limit: {again}"
+    larger = f"--{reached.limit.replace('_', '-')}", str(larger_limit(planned, reached))
+    again = resume_command(folder, planned.config.model_dump(), *larger)
+    return f"stopped early: {reached}; resume with a larger limit: {again}"
 
 
 def larger_limit(planned: Plan, reached: BudgetReached) -> float:
@@ -300,8 +303,6 @@ def _result(
         selection=Chosen.model_validate(searching.choice),
         ended=searching.ended,
         stopped=searching.stopped,
-        limit=searching.reached.limit if searching.reached else None,
-        larger=larger_limit(planned, searching.reached) if searching.reached else 0.0,
         steps=len(searching.steps) - 1,
         proposed=searching.proposed,
         templates_scored=len(searching.history),

@@ -114,7 +114,7 @@ def search_template(
         return 0
     from dspy import LMError
 
-    from ipo_prompts.experiments.pipeline import run_job, stopped_early
+    from ipo_prompts.experiments.pipeline import run_job
     from ipo_prompts.experiments.run.answer import one_line, summary
     from ipo_prompts.experiments.run.files import content_of
     from ipo_prompts.programs.journal import last
@@ -135,10 +135,7 @@ def search_template(
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print(one_line(result) if quiet else summary(result, config, folder, width))
-    if result.stopped:
-        ui.warn(stopped_early(config, folder, result))
-        return 3
-    return 0
+    return 3 if result.stopped else 0
 
 
 def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None) -> RunConfig:

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from ipo_prompts.experiments.run.files import Content, read_model
 from ipo_prompts.experiments.tasks import LABEL
-from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict
 from ipo_prompts.programs.phrases import DomainWord
@@ -120,8 +119,6 @@ class RunResult(Content):
         advice: what a person may do to know more, or to get more; empty if there is nothing to do.
         ended: why the search ended, in words.
         stopped: the limit that ended the search early, in words; None if no limit did.
-        limit, larger: the setting of that limit, and a larger value under which the run can go on and end. Both are not
-            written to the file: a run that is resumed determines them again.
         proposed: how many templates were proposed and scored; `templates_scored` counts the initial template as well.
         scored_only: how many templates were scored without being proposed.
         written: how many templates of a language model could be used; None if it was asked for none.
@@ -145,8 +142,6 @@ class RunResult(Content):
     selection: Chosen
     ended: str
     stopped: str | None
-    limit: Limit | None = Field(None, exclude=True)
-    larger: float = Field(0.0, exclude=True)
     steps: int
     proposed: int
     templates_scored: int
