@@ -16,9 +16,8 @@ import dspy
 
 from ipo_prompts.experiments.data.tables import write_frame
 from ipo_prompts.experiments.pipeline import run_job
-from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import PAGE, notebook_part
-from ipo_prompts.experiments.run.answer import summary
+from ipo_prompts.experiments.report.page import notebook_part, read_run
+from ipo_prompts.experiments.run.answer import PAGE, summary
 from ipo_prompts.experiments.run.files import (
     allow_typed,
     build,

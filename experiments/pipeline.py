@@ -5,6 +5,8 @@ The cells of a grid use only `prepare` and `search_in`: the protocol of the grid
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import shlex
 from contextlib import closing
@@ -18,8 +20,10 @@ from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.draw import many
 from ipo_prompts.experiments.data.names import NAMES_FILE
 from ipo_prompts.experiments.export.targets import best_target
-from ipo_prompts.experiments.report.explain import ANALYSIS, analyse
-from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
+from ipo_prompts.experiments.report.analysis import ANALYSIS
+from ipo_prompts.experiments.report.explain import analyse
+from ipo_prompts.experiments.report.page import PLOT, write_report
+from ipo_prompts.experiments.run.answer import PAGE
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
@@ -45,15 +49,17 @@ from ipo_prompts.metrics.blend import FEWEST
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.clock import BudgetReached, now
 from ipo_prompts.metrics.device import find_device
-from ipo_prompts.metrics.errors import InputError, several, silent
+from ipo_prompts.metrics.errors import InputError, as_cell, several, silent
 from ipo_prompts.metrics.reward import scale_of
-from ipo_prompts.metrics.template import fill, written
+from ipo_prompts.metrics.template import TEMPLATES, fill, written
 from ipo_prompts.metrics.verdict import share
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.history import Tried
 from ipo_prompts.programs.journal import Journal, last, read
-from ipo_prompts.programs.lm.connect import REPLAY
+from ipo_prompts.programs.lm import REPLAY
 from ipo_prompts.programs.naming import NamesChosen
 from ipo_prompts.programs.running import Searched
+from ipo_prompts.programs.search import SearchResult
 from ipo_prompts.programs.strategies.compose import kept_whole
 from ipo_prompts.programs.trust import placed, resume_command
 
@@ -225,8 +231,9 @@ def publish(
         InputError: a picture cannot be read.
     """
     folder = journal.path.parent
-    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, program.template))
+    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, program.template, searched.result))
     write_names(folder, prepared.plan.data, searched.named)
+    write_text(folder / TEMPLATES, templates_table(searched.result))
     save(program, folder / PROGRAM)
     result = _result(prepared, searched, program, test, journal.seconds)
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
@@ -258,6 +265,20 @@ def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
         line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=None)
         lines.append(line.strip().removeprefix("{").removesuffix("}") if isinstance(value, str) else line.strip())
     write_text(folder / NAMES_FILE, "\n".join(lines) + "\n")
+
+
+def templates_table(searched: SearchResult) -> str:
+    """Return every scored template as CSV, with its step, how it came to be scored, its value and its loss."""
+    written = io.StringIO()
+    write = csv.writer(written, lineterminator="\n").writerow
+    write(("step", "template", "scored_as", "value", "loss", "chosen"))
+    history = searched.history
+    for one in sorted([*history, *history.tried.values()], key=lambda one: one.step):
+        proposed = "proposed" if one.step >= 0 else "initial template"
+        scored_as = "scored only" if isinstance(one, Tried) else proposed
+        chosen = "yes" if scored_as == proposed and one.template == searched.choice.template else ""
+        write((one.step + 1, as_cell(one.template), scored_as, round(one.value, 6), round(one.loss, 6), chosen))
+    return written.getvalue()
 
 
 def save(program: TemplateClassifier, file: Path) -> None:

@@ -21,6 +21,8 @@ SLOT = "<CLASS>"
 BASELINE = "a photo of a <CLASS>."
 """The baseline template; it is also the default initial template."""
 MAX_CHARACTERS = 300
+TEMPLATES = "templates.csv"
+"""The file of a run directory that has every scored template."""
 TEMPLATES_BYTES = 2**26
 """The largest size of a file of templates."""
 MOST_TEXTS = 150_000
@@ -245,7 +247,7 @@ def read_templates(file: Path) -> list[str]:
     Raises:
         InputError: the file cannot be read, or is not UTF-8; or it is a CSV file that no run wrote.
     """
-    file = file / "templates.csv" if file.is_dir() else file
+    file = file / TEMPLATES if file.is_dir() else file
     lines = read_text(file, "the file of templates", TEMPLATES_BYTES, "text").splitlines()
     if file.suffix != ".csv":
         return [line.strip() for line in lines if line.strip()]

@@ -47,6 +47,8 @@ class SearchResult:
         reached: the limit that stopped the search, or None. A stopped search can be resumed under a larger limit.
         domain: the domain words that the strategy knew.
         written: how many templates of a language model could be used; None if it was asked for none.
+        finalists: the scores on the selection units: of the initial template, then of the others, the best first on the
+            search units; empty if no selection units were scored.
 
     Example:
         >>> from ipo_prompts import ClipReward, draw, load_clip, load_data
@@ -67,6 +69,7 @@ class SearchResult:
     reached: BudgetReached | None
     domain: tuple[DomainWord, ...]
     written: int | None
+    finalists: tuple[Score, ...]
 
     def __repr__(self) -> str:
         tried = f"{self.proposed} proposed, {self.scored_only} scored only"
@@ -128,6 +131,7 @@ def search(
         raise InputError(f"the template {settings.initial_template!r} cannot be used: {reason}.")
     ledger = ledger or Ledger()
     steps: list[Step] = []
+    finalists: list[Score] = []
     reached = None
 
     def end_step() -> None:
@@ -136,10 +140,10 @@ def search(
         on_step(steps[-1])
 
     def held_back_scores(templates: Sequence[str], units: Units) -> list[Score]:
-        scores = score(reward, templates, units)
+        finalists.extend(score(reward, templates, units))
         if journal:
-            note_scores(journal, "selection", settings.steps, scores)
-        return scores
+            note_scores(journal, "selection", settings.steps, finalists)
+        return finalists
 
     with one_for_numpy():
         bench = Bench(settings, reward, search_units, task, journal, ledger, shows_history=knows_history(strategy))
@@ -166,7 +170,7 @@ def search(
             close(strategy)
         choice = choose_winner(settings.selection, bench.everything, search_units, selection_units, held_back_scores)
     found = bench.everything, bench.descriptions, ended, reached, bench.domain, bench.written
-    return SearchResult(tuple(steps), choice, *found)
+    return SearchResult(tuple(steps), choice, *found, tuple(finalists))
 
 
 def _ask_until_it_ends(settings: SearchSettings, strategy: Strategy, bench: Bench, end_step: Callable[[], None]) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import own_name
+from ipo_prompts.programs.lm import REPLAY
 
 CONFIG_FILE = "config.yaml"
 """The file of a run directory that shows all settings."""
@@ -44,13 +45,13 @@ def to_type(settings: Mapping[str, Any]) -> dict[str, str]:
     if str(settings.get("data")).strip().startswith(OWN_DATA):
         found["data"] = str(settings["data"]).strip()
     described = str(settings.get("describer")).startswith(OWN_DESCRIPTIONS)
-    replayed = str(settings.get("lm")).startswith("replay/")  # then no model is asked, whatever the role
+    replayed = str(settings.get("lm")).startswith(REPLAY)  # then no model is asked, whatever the role
     for role in ("lm", "describer"):
         model, address = settings.get(role), settings.get(f"{role}_api_base")
         if model in _HERE or (role == "describer" and replayed and not described):
             continue
         found[role] = str(model)
-        if address and not str(model).startswith(("local/", "replay/")):
+        if address and not str(model).startswith(("local/", REPLAY)):
             found[f"{role}_api_base"] = str(address)
     if settings.get("track") not in (None, "none"):
         found["track"] = str(settings["track"])

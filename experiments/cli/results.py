@@ -159,9 +159,8 @@ def report(
         tables_of_file(run, out)
         return 0
     look_first([run], out=out)
-    from ipo_prompts.experiments.report.gather import read_run
-    from ipo_prompts.experiments.report.page import PAGE, run_page
-    from ipo_prompts.experiments.run.answer import summary
+    from ipo_prompts.experiments.report.page import read_run, run_page
+    from ipo_prompts.experiments.run.answer import PAGE, summary
     from ipo_prompts.experiments.run.files import write_text
 
     finished = read_run(run)

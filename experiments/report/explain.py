@@ -1,6 +1,6 @@
 """Explain why a template won: the effect of each word, the gain of each class, pictures that are now right or wrong.
 
-The file `analysis.json` holds the explanation. The report reads it besides `result.json`.
+The file `analysis.json` holds the explanation; `analysis.py` has its form.
 """
 
 from __future__ import annotations
@@ -9,142 +9,23 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
-from ipo_prompts.experiments.run.files import Content, read_model
-from ipo_prompts.experiments.run.result import AnyPart, SealedPart, Thumbnail
-from ipo_prompts.experiments.run.sealed import SEALED_PARTS, Compared
+from ipo_prompts.experiments.report.analysis import Analysis, ClassGain, Flip, Flips, Search, WordChange, Words
+from ipo_prompts.experiments.run.result import SEALED_PARTS, AnyPart, SealedPart
+from ipo_prompts.experiments.run.sealed import Compared
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.pictures import short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward, Score
-from ipo_prompts.metrics.verdict import Ends, Rounded, judge
+from ipo_prompts.metrics.verdict import judge
+from ipo_prompts.programs.search import SearchResult
 
-ANALYSIS = "analysis.json"
 MOST_FLIPS = 6
 """The most pictures of each kind of flip: a row of the page."""
-
-
-class WordChange(Content):
-    """A word or phrase removed from the chosen template.
-
-    Attributes:
-        span: the start and the end of the removed part, in characters (code points) of the chosen template.
-        text: the text of the removed part.
-        template: the changed template.
-        change: the value of the changed template less that of the chosen one, a fraction.
-        ci95: the 95 % interval of the change; None if changes are only described.
-        p: the p-value of the change, corrected for the number of changes; None if changes are only described.
-        significant: whether the corrected p-value shows that the change is more than chance.
-    """
-
-    span: tuple[int, int]
-    text: str
-    template: str
-    change: Rounded
-    ci95: Ends | None = None
-    p: Rounded | None = None
-    significant: bool = False
-
-
-class Words(Content):
-    """The effect of each word of the chosen template, measured on `n` units of `part`.
-
-    Attributes:
-        part: `fresh`: units that were used neither for the search nor for the choice. `selection`: the units that chose
-            the template; on them changes are only described.
-        n: the number of units.
-        template: the chosen template.
-        value: the value of the chosen template on these units.
-        changes: the changes that were scored.
-    """
-
-    part: Literal["fresh", "selection"]
-    n: int
-    template: str
-    value: Rounded
-    changes: tuple[WordChange, ...]
-
-
-class ClassGain(Content):
-    """The values of one class with the initial and with the chosen template, on `n` pictures of the class."""
-
-    name: str
-    part: SealedPart
-    n: int
-    initial: Rounded
-    optimised: Rounded
-    gain: Rounded
-
-
-class Flip(Content):
-    """A picture with its label by the initial template and by the chosen template.
-
-    Attributes:
-        picture: the short name of the picture.
-        class_name: the true class.
-        before, after: the class predicted with the initial template, and with the chosen template.
-        thumbnail: the picture, small.
-        confused: of an example of a confusion, how many pictures of the true class were taken for the class `after`.
-        taken_for: beside such an example, a picture that is of the class `after`; None if there is none.
-    """
-
-    picture: str
-    class_name: str
-    before: str
-    after: str
-    thumbnail: Thumbnail
-    confused: int = 0
-    taken_for: Thumbnail | None = None
-
-
-class Flips(Content):
-    """Pictures that flipped, and pictures that the chosen template labels wrongly.
-
-    Attributes:
-        gained: some of the pictures that only the chosen template labels rightly.
-        lost: some of the pictures that only the initial template labels rightly.
-        wrong: one picture of each of the most frequent confusions of the chosen template, the most frequent first.
-        gained_total, lost_total: how many such pictures there are in all.
-        wrong_total: how many pictures both templates label wrongly.
-    """
-
-    gained: tuple[Flip, ...] = ()
-    lost: tuple[Flip, ...] = ()
-    wrong: tuple[Flip, ...] = ()
-    gained_total: int
-    lost_total: int
-    wrong_total: int
-
-
-class Analysis(Content):
-    """The content of `analysis.json`.
-
-    Attributes:
-        words: the effect of each word; None if there were no pictures to measure it on.
-        classes: the gain of each class on the sealed parts; empty if the reward has no labels or predictions, or if a
-            unit is not just right or wrong.
-        flips: sealed pictures whose label changed, or stayed wrong; None if the reward has no labels or predictions.
-    """
-
-    version: Literal[2] = Field(default=2, alias="schema")
-    words: Words | None
-    classes: tuple[ClassGain, ...] = ()
-    flips: Flips | None = None
-
-
-def load_analysis(folder: Path) -> Analysis:
-    """Read the analysis from a run directory.
-
-    Raises:
-        InputError: the file cannot be read, or is not an analysis.
-    """
-    return read_model(Analysis, folder / ANALYSIS, fix="remove it, the report does without")
 
 
 @dataclass(frozen=True)
@@ -158,8 +39,8 @@ class LabelledPart(Compared):
         return np.asarray(score.predictions == self.labels)
 
 
-def analyse(parts: Mapping[AnyPart, Compared], reward: Reward, template: str) -> Analysis:
-    """Return the analysis of the chosen template.
+def analyse(parts: Mapping[AnyPart, Compared], reward: Reward, template: str, searched: SearchResult) -> Analysis:
+    """Return the analysis of the search and of the chosen template.
 
     The effects of words are measured on fresh units; if there are none, on the selection units. They are never measured
     on sealed units, because more templates would be fifty more openings. All other content comes from the scores before
@@ -170,6 +51,7 @@ def analyse(parts: Mapping[AnyPart, Compared], reward: Reward, template: str) ->
             other names are ignored.
         reward: the reward, with the classes that were searched on.
         template: the chosen template.
+        searched: the search that found it.
 
     Raises:
         InputError: a picture that needs a thumbnail can no longer be read.
@@ -181,6 +63,7 @@ def analyse(parts: Mapping[AnyPart, Compared], reward: Reward, template: str) ->
             break
     sealed = {name: part for name in SEALED_PARTS if name in parts and (part := _labelled(parts[name]))}
     return Analysis(
+        search=Search.model_validate(searched),
         words=words,
         classes=tuple(row for name, part in sealed.items() for row in class_rows(name, part)),
         flips=flips(list(sealed.values())) if sealed else None,

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import math
+import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,33 +23,106 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ipo_prompts.experiments.report.explain import WordChange
-from ipo_prompts.experiments.report.gather import Candidate, Run, SearchRecord, read_run
-from ipo_prompts.experiments.run.answer import comparison, cost, further, headline, next_commands, table, unusable
-from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.experiments.report.analysis import Analysis, Scored, Search, WordChange, load_analysis
+from ipo_prompts.experiments.run.answer import PAGE, comparison, cost, further, headline, next_commands, table, unusable
+from ipo_prompts.experiments.run.config import RunConfig, dotted
+from ipo_prompts.experiments.run.files import build, config_of, write_text
+from ipo_prompts.experiments.run.result import RESULT, RunResult, load_result
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import TEMPLATES
+from ipo_prompts.programs.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.lm import REPLAY
+from ipo_prompts.programs.lm.ledger import Question, read_questions
+from ipo_prompts.programs.trust import CONFIG_FILE, resume_command, to_type
 
-PAGE, TEMPLATES, PLOT = "report.html", "templates.csv", "search.svg"
+PLOT = "search.svg"
 _HERE = Path(__file__).parent
 _COLOURS = (_HERE / "colours.css").read_text("utf-8")
 """The style sheet of plots, for light and for dark pages. The page uses its colours, too."""
 
 
-def write_report(folder: Path) -> Path:
-    """Write the page of a finished run into its directory, a table of its templates and a plot; return the page's path.
+@dataclass(frozen=True)
+class Run:
+    """A finished run, read from its run directory.
+
+    Attributes:
+        folder: the path of the run directory, as the caller gave it.
+        config: the settings of the run, as the journal records them.
+        result: the content of `result.json`.
+        analysis: the content of `analysis.json`.
+    """
+
+    folder: Path
+    config: RunConfig
+    result: RunResult
+    analysis: Analysis
+
+    @property
+    def question(self) -> Question | None:
+        """The last question to the language model that was answered; None if none was."""
+        asked = [one for one in read_questions(self.folder) if one.role != "describer" and one.state == "answered"]
+        return asked[-1] if asked else None
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether no step changed anything."""
+        return not self.result.rows_on(self.result.judged_on)[-1].kept
+
+    @property
+    def command(self) -> str:
+        """The command that starts a run with these settings. It names only settings that differ from the defaults."""
+        defaults = build({"preset": self.config.preset}, where="the defaults").model_dump()
+        changed = {key: value for key, value in self.config.model_dump().items() if value != defaults[key]}
+        words = ["ipo", "optimize"]
+        if self.config.preset != "default":
+            words.append(f"preset={self.config.preset}")
+        for key, value in dotted(changed).items():
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            words.append(f"{key.removesuffix('.name')}={text}")
+        return shlex.join(words)
+
+    @property
+    def command_to_replay(self) -> str:
+        """The command that repeats the run in a new directory, with the recorded replies of the language model."""
+        typed = to_type({**self.config.model_dump(), "lm": f"{REPLAY}{self.folder}"})
+        words = [str(self.folder / CONFIG_FILE), *(f"{key}={value}" for key, value in typed.items())]
+        return shlex.join(["ipo", "optimize", *words, "--out", f"{self.folder}-again"])
+
+
+def read_run(folder: Path) -> Run:
+    """Read a finished run.
+
+    Raises:
+        InputError: the folder is not a run directory, the run has no result, or a file cannot be read.
+    """
+    if not os.path.isdir(folder):  # noqa: PTH112 - pathlib raises where a name is too long
+        raise InputError(f"{folder} is not a run directory: there is no such folder.")
+    if not (folder / JOURNAL).exists() and (runs := sorted(file.parent for file in folder.glob(f"*/{JOURNAL}"))):
+        one = shlex.join(["ipo", "report", str(runs[0])])
+        raise InputError(f"{folder} is not a run directory but holds some; name one, as in `{one}`.")
+    config = config_of(folder)
+    if not (folder / RESULT).is_file():
+        raise InputError(f"the run in {folder} has no {RESULT} yet; resume it with `{resume_command(folder)}`.")
+    result = load_result(folder)
+    if not (result.rows_on("search") and (result.rows_on("test") or not config.test)):
+        raise InputError(f"{folder / RESULT} has no rows of the test {result.reward.unit}; start a new run.")
+    return Run(folder, config, result, load_analysis(folder))
+
+
+def write_report(folder: Path) -> None:
+    """Write the page of a finished run and a plot into its directory.
 
     Raises:
         InputError: the run cannot be read, as in `read_run`; or the folder cannot be written.
     """
-    run, file = read_run(folder), folder / PAGE
-    write_text(folder / TEMPLATES, run.search.table())
+    run = read_run(folder)
     write_text(folder / PLOT, search_picture(run))
-    write_text(file, run_page(run))
-    return file
+    write_text(folder / PAGE, run_page(run))
 
 
 def run_page(run: Run) -> str:
     """Return the page of one run. A section that has nothing to say is left out."""
-    words = run.analysis.words if run.analysis else None
+    words = run.analysis.words
     css = _COLOURS + (_HERE / "style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     page = page_environment().get_template("run.html.j2")
@@ -64,7 +140,11 @@ def search_picture(run: Run) -> str:
     """Return the plot of a search as the text of an SVG file for light and dark pages, with the chosen template."""
     template = next(row for row in run.result.rows_on("search") if row.what == "template")
     picture = page_environment().get_template("picture.html.j2")
-    return str(picture.render(run=run, curve=curve(run.search, template.before.ci95), css=_COLOURS))
+    return str(
+        picture.render(
+            run=run, curve=curve(run.analysis.search, run.result.template, template.before.ci95), css=_COLOURS
+        )
+    )
 
 
 def notebook_part(run: Run) -> str:
@@ -77,12 +157,13 @@ def notebook_part(run: Run) -> str:
 
 def search_alt(run: Run) -> str:
     """Describe the drawing of the search in words."""
-    search, reward = run.search, run.result.reward
+    search, reward = run.analysis.search, run.result.reward
+    best = max([search.initial.value, *(one.value for _, one in search.proposed)])
     return (
-        f"{capital(reward.measure)} of {sum(len(step.candidates) for step in search.steps)} templates on "
-        f"{search.n} search {reward.unit} over {len(search.steps)} steps. "
+        f"{capital(reward.measure)} of {len(search.proposed)} templates on "
+        f"{search.initial.n} search {reward.unit} over {len(search.steps) - 1} steps. "
         f"The initial template has {100 * search.initial.value:.1f} percent, the best one "
-        f"{100 * search.best.value:.1f} percent. The file {TEMPLATES} has every value."
+        f"{100 * best:.1f} percent. The file {TEMPLATES} has every value."
     )
 
 
@@ -135,7 +216,7 @@ class Curve:
         values: the y position of each number on the axis of values, with the number in percent.
     """
 
-    dots: tuple[tuple[float, float, int, Candidate], ...]
+    dots: tuple[tuple[float, float, int, Scored], ...]
     best: str
     initial: float
     band: tuple[float, float]
@@ -143,22 +224,23 @@ class Curve:
     values: tuple[tuple[float, int], ...]
 
 
-def curve(search: SearchRecord, ends: tuple[float, float]) -> Curve:
+def curve(search: Search, chosen: str, ends: tuple[float, float]) -> Curve:
     """Return the curve of a search. If two dots are in one place, the dot of the better template is drawn on top.
 
     Args:
         search: the search.
+        chosen: the chosen template.
         ends: the ends of the interval of the initial template, which are always in view: so differences that may be
             luck look small.
     """
-    found = [(step.number, one) for step in search.steps for one in step.candidates]
-    percents = [100 * value for value in (*ends, search.initial.value, *(one.value for _, one in found))]
+    best = search.initial.value
+    percents = [100 * value for value in (*ends, best, *(one.value for _, one in search.proposed))]
     size = _size(max(percents) - min(percents))
     low = size * math.floor(min(percents) / size)
     high = size * math.ceil(max(percents) / size)  # equal to `low` if all values are equal
     if low == high:
         low, high = (max(0, low - size), min(100, high + size)) if 0 <= low <= 100 else (low - size, high + size)
-    last, left, floor = max(1, len(search.steps)), FRAME["left"], FRAME["height"] - FRAME["bottom"]
+    last, left, floor = max(1, len(search.steps) - 1), FRAME["left"], FRAME["height"] - FRAME["bottom"]
 
     def across(step: int) -> float:
         return round(left + 8 + (FRAME["width"] - left - FRAME["right"] - 16) * step / last, 1)
@@ -166,13 +248,14 @@ def curve(search: SearchRecord, ends: tuple[float, float]) -> Curve:
     def up(value: float) -> float:
         return round(floor - (floor - FRAME["top"]) * (100 * value - low) / (high - low), 1)
 
-    dots = [(across(step), up(one.value), step, one) for step, one in found]
-    path = f"M{across(0)} {up(search.initial.value)}"
-    for step in search.steps:
-        path += f"H{across(step.number)}V{up(step.best.value)}"
+    dots = [(across(step), up(one.value), step, one) for step, one in search.proposed]
+    path = f"M{across(0)} {up(best)}"
+    for number, step in enumerate(search.steps[1:], start=1):
+        best = max([best, *(one.value for one in step.scored)])
+        path += f"H{across(number)}V{up(best)}"
     every = max(1, math.ceil(last / MOST_TICKS))
     return Curve(
-        dots=tuple(sorted(dots, key=lambda dot: (dot[3].template == search.chosen, dot[3].value))),
+        dots=tuple(sorted(dots, key=lambda dot: (dot[3].template == chosen, dot[3].value))),
         best=path,
         initial=up(search.initial.value),
         band=(up(ends[1]), up(ends[0])),

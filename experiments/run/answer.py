@@ -14,9 +14,10 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.result import PartName, Row, RunResult, What
 from ipo_prompts.metrics.errors import money, printable
 from ipo_prompts.metrics.verdict import format_p, points, share
+from ipo_prompts.programs.lm import REPLAY
 from ipo_prompts.programs.trust import resume_command
 
-REPORT = "report.html"
+PAGE = "report.html"
 DEMO_ENDS = "ipo docs own-pictures"
 """The command that a person types after a run with the demo CLIP."""
 WIDTH = 120
@@ -143,7 +144,7 @@ def summary(result: RunResult, config: RunConfig | None, folder: Path, width: in
     if result.advice:
         lines.append(f"advice: {result.advice}")
     lines.append(f"  cost: {cost(result, config)}")
-    lines.append(f"  next: {next_commands(result, folder)['next']}   (or open {folder / REPORT})")
+    lines.append(f"  next: {next_commands(result, folder)['next']}   (or open {folder / PAGE})")
     return "\n".join(lines)
 
 
@@ -173,8 +174,6 @@ def one_line(result: RunResult) -> str:
 
 def cost(result: RunResult, config: RunConfig | None) -> str:
     """Say how many templates were scored, how long the run took, and how often which language model was asked."""
-    from ipo_prompts.programs.lm.connect import REPLAY  # imports DSPy, which tables do not need
-
     scored = result.templates_scored + result.scored_only
     tried = f"{scored:,} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
     used = result.lm.optimizer

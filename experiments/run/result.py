@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -190,6 +190,7 @@ class RewardNames(Content):
 
 
 SealedPart = Literal["test", "new"]
+SEALED_PARTS: tuple[SealedPart, ...] = get_args(SealedPart)
 PartName = Literal["search", "selection", "test", "new"]
 AnyPart = PartName | Literal["fresh"]
 """A part of the pictures.

@@ -17,7 +17,7 @@ from ipo_prompts.experiments.data.names import changed_names
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable
-from ipo_prompts.experiments.run.result import AnyPart, Control, PartName, Row, SealedPart, Value, What
+from ipo_prompts.experiments.run.result import SEALED_PARTS, AnyPart, Control, PartName, Row, Value, What
 from ipo_prompts.experiments.run.tested_before import count, name_of, told
 from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.blend import Linear
@@ -212,7 +212,6 @@ FLATTERED = "these units shaped the template or chose it"
 FAMILY = "steps on sealed units in this run"
 TOGETHER = "the steps are tested, and not their sum"
 ONE_CLASS = "fewer than two classes have test pictures, and a template that always names one class would win"
-SEALED_PARTS: tuple[SealedPart, ...] = ("test", "new")
 
 
 @dataclass(frozen=True)

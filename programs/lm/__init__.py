@@ -8,6 +8,9 @@ from typing import Any
 
 from ipo_prompts.metrics.errors import InputError
 
+REPLAY = "replay/"
+"""The start of a name such as `replay/RUN_DIR`: the recorded run in the folder RUN_DIR answers the questions."""
+
 
 def quiet_litellm() -> Any:
     """Import litellm and return it. It is set so that it downloads, prints and sends nothing by itself.

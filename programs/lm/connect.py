@@ -15,13 +15,11 @@ import dspy
 from dspy.lm15 import LM15Error, request_from_openai_chat
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean
-from ipo_prompts.programs.lm import is_local, quiet_litellm
+from ipo_prompts.programs.lm import REPLAY, is_local, quiet_litellm
 from ipo_prompts.programs.lm.engine import RETRIES, Price, Recorded
 from ipo_prompts.programs.lm.ledger import Ledger, Question, read_questions
 from ipo_prompts.programs.redaction import check_address, check_key
 
-REPLAY = "replay/"
-"""The start of a name such as `replay/RUN_DIR`: the recorded run in the folder RUN_DIR answers the questions."""
 WITHOUT_PROVIDER = {
     "optimizer": ("local", "replay/RUN", "none"),
     "describer": ("replay/RUN", "file:PATH", "none"),
