@@ -22,7 +22,7 @@ from ipo_prompts.experiments.data.names import NAMES_FILE
 from ipo_prompts.experiments.export.targets import best_target
 from ipo_prompts.experiments.report.analysis import ANALYSIS
 from ipo_prompts.experiments.report.explain import analyse
-from ipo_prompts.experiments.report.page import PLOT, write_report
+from ipo_prompts.experiments.report.page import PLOT, read_run, run_page, search_picture
 from ipo_prompts.experiments.run.answer import PAGE
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, write_json, write_text
@@ -231,14 +231,16 @@ def publish(
         InputError: a picture cannot be read.
     """
     folder = journal.path.parent
-    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, program.template, searched.result))
+    write_json(folder / ANALYSIS, analyse(test.parts, searched))
     write_names(folder, prepared.plan.data, searched.named)
     write_text(folder / TEMPLATES, templates_table(searched.result))
     save(program, folder / PROGRAM)
     result = _result(prepared, searched, program, test, journal.seconds)
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
     write_json(folder / RESULT, result)
-    write_report(folder)
+    run = read_run(folder)
+    write_text(folder / PLOT, search_picture(run))
+    write_text(folder / PAGE, run_page(run))
     tracker.finish(summary_of(result))
     # The event `end` is the last line of the journal. A run that is killed before this line is written can be resumed,
     # and then writes the missing files. The digests show which files were lost or damaged after the end of the run.

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ipo_prompts.experiments.run.files import Content, read_model
+from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.result import SealedPart, Thumbnail
 from ipo_prompts.metrics.verdict import Ends, Rounded
-from ipo_prompts.programs.trust import resume_command
 
 ANALYSIS = "analysis.json"
 LARGEST = 1e6
@@ -167,12 +165,3 @@ class Analysis(Content):
     words: Words | None
     classes: tuple[ClassGain, ...] = ()
     flips: Flips | None = None
-
-
-def load_analysis(folder: Path) -> Analysis:
-    """Read the analysis from a run directory.
-
-    Raises:
-        InputError: the file cannot be read, or is not an analysis.
-    """
-    return read_model(Analysis, folder / ANALYSIS, fix=f"remove it, then `{resume_command(folder)}` makes it again")

@@ -22,7 +22,7 @@ from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.pictures import short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.verdict import judge
-from ipo_prompts.programs.search import SearchResult
+from ipo_prompts.programs.running import Searched
 
 MOST_FLIPS = 6
 """The most pictures of each kind of flip: a row of the page."""
@@ -39,7 +39,7 @@ class LabelledPart(Compared):
         return np.asarray(score.predictions == self.labels)
 
 
-def analyse(parts: Mapping[AnyPart, Compared], reward: Reward, template: str, searched: SearchResult) -> Analysis:
+def analyse(parts: Mapping[AnyPart, Compared], searched: Searched) -> Analysis:
     """Return the analysis of the search and of the chosen template.
 
     The effects of words are measured on fresh units; if there are none, on the selection units. They are never measured
@@ -49,9 +49,7 @@ def analyse(parts: Mapping[AnyPart, Compared], reward: Reward, template: str, se
     Args:
         parts: name → part. The names are `fresh`, `selection`, `test` and, with base and new classes, `new`. Parts with
             other names are ignored.
-        reward: the reward, with the classes that were searched on.
-        template: the chosen template.
-        searched: the search that found it.
+        searched: the search that found the template.
 
     Raises:
         InputError: a picture that needs a thumbnail can no longer be read.
@@ -59,11 +57,11 @@ def analyse(parts: Mapping[AnyPart, Compared], reward: Reward, template: str, se
     words = None
     for name in ("fresh", "selection"):
         if part := parts.get(name):
-            words = word_effects(reward, template, name, part)
+            words = word_effects(searched.reward, searched.result.choice.template, name, part)
             break
     sealed = {name: part for name in SEALED_PARTS if name in parts and (part := _labelled(parts[name]))}
     return Analysis(
-        search=Search.model_validate(searched),
+        search=Search.model_validate(searched.result),
         words=words,
         classes=tuple(row for name, part in sealed.items() for row in class_rows(name, part)),
         flips=flips(list(sealed.values())) if sealed else None,

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import json
 import math
-import os
 import re
 import shlex
 import unicodedata
@@ -23,10 +22,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ipo_prompts.experiments.report.analysis import Analysis, Scored, Search, WordChange, load_analysis
-from ipo_prompts.experiments.run.answer import PAGE, comparison, cost, further, headline, next_commands, table, unusable
+from ipo_prompts.experiments.report.analysis import ANALYSIS, Analysis, Scored, WordChange
+from ipo_prompts.experiments.run.answer import comparison, cost, further, headline, next_commands, table, unusable
 from ipo_prompts.experiments.run.config import RunConfig, dotted
-from ipo_prompts.experiments.run.files import build, config_of, write_text
+from ipo_prompts.experiments.run.files import build, config_of, read_model
 from ipo_prompts.experiments.run.result import RESULT, RunResult, load_result
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import TEMPLATES
@@ -72,10 +71,9 @@ class Run:
     def command(self) -> str:
         """The command that starts a run with these settings. It names only settings that differ from the defaults."""
         defaults = build({"preset": self.config.preset}, where="the defaults").model_dump()
+        defaults["preset"] = "default"
         changed = {key: value for key, value in self.config.model_dump().items() if value != defaults[key]}
         words = ["ipo", "optimize"]
-        if self.config.preset != "default":
-            words.append(f"preset={self.config.preset}")
         for key, value in dotted(changed).items():
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             words.append(f"{key.removesuffix('.name')}={text}")
@@ -95,29 +93,18 @@ def read_run(folder: Path) -> Run:
     Raises:
         InputError: the folder is not a run directory, the run has no result, or a file cannot be read.
     """
-    if not os.path.isdir(folder):  # noqa: PTH112 - pathlib raises where a name is too long
-        raise InputError(f"{folder} is not a run directory: there is no such folder.")
     if not (folder / JOURNAL).exists() and (runs := sorted(file.parent for file in folder.glob(f"*/{JOURNAL}"))):
         one = shlex.join(["ipo", "report", str(runs[0])])
         raise InputError(f"{folder} is not a run directory but holds some; name one, as in `{one}`.")
     config = config_of(folder)
-    if not (folder / RESULT).is_file():
-        raise InputError(f"the run in {folder} has no {RESULT} yet; resume it with `{resume_command(folder)}`.")
+    for name in (RESULT, ANALYSIS):
+        if not (folder / name).is_file():
+            raise InputError(f"the run in {folder} has no {name}; resume it with `{resume_command(folder)}`.")
     result = load_result(folder)
     if not (result.rows_on("search") and (result.rows_on("test") or not config.test)):
         raise InputError(f"{folder / RESULT} has no rows of the test {result.reward.unit}; start a new run.")
-    return Run(folder, config, result, load_analysis(folder))
-
-
-def write_report(folder: Path) -> None:
-    """Write the page of a finished run and a plot into its directory.
-
-    Raises:
-        InputError: the run cannot be read, as in `read_run`; or the folder cannot be written.
-    """
-    run = read_run(folder)
-    write_text(folder / PLOT, search_picture(run))
-    write_text(folder / PAGE, run_page(run))
+    again = f"remove it, then `{resume_command(folder)}` makes it again"
+    return Run(folder, config, result, read_model(Analysis, folder / ANALYSIS, again))
 
 
 def run_page(run: Run) -> str:
@@ -138,13 +125,8 @@ def run_page(run: Run) -> str:
 
 def search_picture(run: Run) -> str:
     """Return the plot of a search as the text of an SVG file for light and dark pages, with the chosen template."""
-    template = next(row for row in run.result.rows_on("search") if row.what == "template")
     picture = page_environment().get_template("picture.html.j2")
-    return str(
-        picture.render(
-            run=run, curve=curve(run.analysis.search, run.result.template, template.before.ci95), css=_COLOURS
-        )
-    )
+    return str(picture.render(run=run, curve=curve(run), css=_COLOURS))
 
 
 def notebook_part(run: Run) -> str:
@@ -184,17 +166,8 @@ def page_environment() -> Any:
     made.filters.update({one.__name__: one for one in filters})
     made.filters["own_style"] = Markup  # unescaped: only for IPO's style sheet, whose hash is in the policy
     made.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
-    made.globals.update(
-        frame=FRAME,
-        comparison=comparison,
-        cost=cost,
-        further=further,
-        headline=headline,
-        next_commands=next_commands,
-        search_alt=search_alt,
-        table=table,
-        unusable=unusable,
-    )
+    functions = (comparison, cost, further, headline, next_commands, search_alt, table, unusable)
+    made.globals.update({one.__name__: one for one in functions}, frame=FRAME)
     return made
 
 
@@ -224,16 +197,14 @@ class Curve:
     values: tuple[tuple[float, int], ...]
 
 
-def curve(search: Search, chosen: str, ends: tuple[float, float]) -> Curve:
+def curve(run: Run) -> Curve:
     """Return the curve of a search. If two dots are in one place, the dot of the better template is drawn on top.
 
-    Args:
-        search: the search.
-        chosen: the chosen template.
-        ends: the ends of the interval of the initial template, which are always in view: so differences that may be
-            luck look small.
+    The interval of the initial template is always in view: so differences that may be luck look small.
     """
+    search = run.analysis.search
     best = search.initial.value
+    ends = next(row for row in run.result.rows_on("search") if row.what == "template").before.ci95
     percents = [100 * value for value in (*ends, best, *(one.value for _, one in search.proposed))]
     size = _size(max(percents) - min(percents))
     low = size * math.floor(min(percents) / size)
@@ -255,7 +226,7 @@ def curve(search: Search, chosen: str, ends: tuple[float, float]) -> Curve:
         path += f"H{across(number)}V{up(best)}"
     every = max(1, math.ceil(last / MOST_TICKS))
     return Curve(
-        dots=tuple(sorted(dots, key=lambda dot: (dot[3].template == chosen, dot[3].value))),
+        dots=tuple(sorted(dots, key=lambda dot: (dot[3].template == run.result.template, dot[3].value))),
         best=path,
         initial=up(search.initial.value),
         band=(up(ends[1]), up(ends[0])),
@@ -357,9 +328,8 @@ def visible(value: Any) -> Any:
 
 
 def percent(fraction: float, decimals: int = 1) -> str:
-    """Format a fraction as a percentage. A number that is not finite becomes `unknown`."""
-    text = f"{100 * fraction:.{decimals}f}" if math.isfinite(fraction) else "unknown"
-    return f"{text}\N{NO-BREAK SPACE}%"
+    """Format a fraction as a percentage."""
+    return f"{100 * fraction:.{decimals}f}\N{NO-BREAK SPACE}%"
 
 
 def in_points(fraction: float) -> str:

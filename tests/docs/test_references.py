@@ -14,7 +14,7 @@ from ipo_prompts.experiments.compare.grid import GridConfig, Variant, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import ProtocolName
 from ipo_prompts.experiments.pipeline import MADE
-from ipo_prompts.experiments.report.explain import Analysis
+from ipo_prompts.experiments.report.analysis import Analysis
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.result import Row, RunResult
 from support.pages import DOCS, follow

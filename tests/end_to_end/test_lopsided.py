@@ -9,7 +9,7 @@ import pytest
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.page import read_run
 from ipo_prompts.experiments.run.answer import table
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.evidence import EACH_CLASS_ALIKE

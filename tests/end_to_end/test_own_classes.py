@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import ipo_prompts as package
-from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.page import read_run
 from ipo_prompts.experiments.run.files import config_of
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.tasks import REWARDS

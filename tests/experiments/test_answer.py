@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import notebook_part, run_page
+from ipo_prompts.experiments.report.page import notebook_part, read_run, run_page
 from ipo_prompts.experiments.run.answer import cost, further, headline, next_commands, one_line, summary, table
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.experiments.run.sealed import AnswerStep, Scored, rows_of

@@ -48,7 +48,7 @@ def poisoned(value: Any) -> Any:
 
 
 def analysis(template: str) -> dict[str, Any]:
-    """Return an analysis of the form that a run writes, with numbers that are easy to find on a page."""
+    """Return all of an analysis but its search, with numbers that are easy to find on a page."""
 
     def change(span: list[int], changed: str, value: float) -> dict[str, Any]:
         return {
@@ -65,7 +65,6 @@ def analysis(template: str) -> dict[str, Any]:
     second = template.index(" ", first + 1)
     flip = {"picture": "cat/01.webp", "class_name": "cat", "before": "car", "after": "cat", "thumbnail": PIXEL}
     return {
-        "schema": 2,
         "words": {
             "part": "fresh",
             "n": 6,

@@ -190,6 +190,10 @@ def check_whole(folder: Path) -> dict[str, Any]:
 
 def comparable(folder: Path) -> Any:
     found = json.loads((folder / "result.json").read_text())
+    found["search"] = (
+        json.loads((folder / "analysis.json").read_text())["search"],
+        (folder / "templates.csv").read_text(),
+    )
     return {key: value for key, value in found.items() if key not in ("seconds", "sealed")}
 
 

@@ -60,10 +60,10 @@ def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture()
 def run_folder(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the run that the test may change, without an analysis."""
+    """A copy of the run that the test may change; its analysis has the search only."""
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
-    (folder / "analysis.json").unlink(missing_ok=True)
+    change_json(folder / "analysis.json", lambda found: {**found, "words": None, "classes": [], "flips": None})
     return folder
 
 
@@ -71,7 +71,7 @@ def run_folder(finished: Path, tmp_path: Path) -> Path:
 def analysed(run_folder: Path) -> Path:
     """The run with an analysis."""
     template = json.loads((run_folder / "result.json").read_text())["template"]
-    (run_folder / "analysis.json").write_text(json.dumps(analysis(template)))
+    change_json(run_folder / "analysis.json", lambda found: {**found, **analysis(template)})
     return run_folder
 
 

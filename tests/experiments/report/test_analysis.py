@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.data import Item, draw, fresh, load_data
+from ipo_prompts.experiments.report.analysis import Analysis
 from ipo_prompts.experiments.report.explain import (
     MOST_FLIPS,
     AnyPart,
@@ -21,10 +22,9 @@ from ipo_prompts.experiments.report.explain import (
     analyse,
     class_rows,
     flips,
-    load_analysis,
     thumbnail,
 )
-from ipo_prompts.experiments.run.files import content_of, write_json
+from ipo_prompts.experiments.run.files import content_of, read_model, write_json
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -51,7 +51,13 @@ class Job:
         return self.of(self.parts(template))
 
     def of(self, parts: dict[AnyPart, Compared]) -> dict[str, Any]:
-        return content_of(analyse(parts, self.reward, parts["test"].optimised.template))
+        return content_of(analyse(parts, self.searched(parts["test"].optimised.template)))
+
+    def searched(self, template: str) -> Any:
+        """Return what is read of a search that chose this template at once."""
+        history = [SimpleNamespace(scored=(Score(BASELINE, 0.5, 1.0, np.ones(2), np.ones(2)),))]
+        found = SimpleNamespace(choice=SimpleNamespace(template=template), steps=history, finalists=(), descriptions=())
+        return SimpleNamespace(reward=self.reward, result=found)
 
     def parts(self, template: str, initial: str = BASELINE) -> dict[AnyPart, Compared]:
         drawn = self.drawn
@@ -97,9 +103,9 @@ def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], nam
 
 
 def test_what_is_written_is_what_is_read(job: Job, tmp_path: Path) -> None:
-    analysis = analyse(job.parts(NEGATIVE), job.reward, NEGATIVE)
+    analysis = analyse(job.parts(NEGATIVE), job.searched(NEGATIVE))
     write_json(tmp_path / "analysis.json", analysis)
-    assert load_analysis(tmp_path) == analysis
+    assert read_model(Analysis, tmp_path / "analysis.json") == analysis
 
 
 @pytest.mark.parametrize("missing", ["labels", "predictions", "items"])
@@ -114,7 +120,7 @@ def test_without_labels_predictions_or_pictures_words_are_all_there_is(job: Job,
         return replace(part, initial=initial, optimised=optimised)
 
     parts = {name: without(part) for name, part in job.parts(NEGATIVE).items()}
-    found = analyse(parts, job.reward, NEGATIVE)
+    found = analyse(parts, job.searched(NEGATIVE))
     assert (found.classes, found.flips) == ((), None) and found.words is not None
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import run_page
+from ipo_prompts.experiments.report.page import read_run, run_page
 from support.browser import opened
 from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,12 @@ def test_the_page_goes_where_it_is_wanted(finished: Path, tmp_path: Path, capsys
     assert (tmp_path / "new" / "page.html").is_file()
     assert main(["report", str(finished), "--out", str(tmp_path / "page.html" / "page.html")]) == 2
     assert "page.html is a file" in capsys.readouterr().err
+
+
+def test_neither_torch_nor_dspy_is_imported(analysed: Path) -> None:
+    code = f"import sys; from {main.__module__} import main; main(['report', {str(analysed)!r}]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "dspy", "litellm", "open_clip"} & {*done.stdout.split()}
 
 
 def test_a_bad_run_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from ipo_prompts.experiments.report import page
@@ -34,7 +32,6 @@ def test_what_would_act_is_shown_by_number(given: object, shown: object) -> None
         (page.in_points(-0.05), "−5.0"),
         (page.in_points(-0.0001), "0.0"),
         (page.percent(0.53309), "53.3\N{NO-BREAK SPACE}%"),
-        (page.percent(math.nan), "unknown\N{NO-BREAK SPACE}%"),
     ],
 )
 def test_numbers(shown: str, expected: str) -> None:

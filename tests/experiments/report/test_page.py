@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import (
     notebook_part,
+    read_run,
     run_page,
     search_picture,
 )
@@ -112,7 +112,7 @@ def test_where_nothing_changed_no_class_gains(analysed: Path) -> None:
 
 
 def test_sections_that_say_nothing_are_absent(run_folder: Path) -> None:
-    page = run_page(read_run(run_folder))  # without an analysis
+    page = run_page(read_run(run_folder))
     assert re.findall(r'<section id="(\w+)"', page) == ["answer", "search", "repeat"]
     assert re.findall(r'<li><a href="#(\w+)"', page) == ["answer", "search", "repeat"]
 

@@ -8,20 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ipo_prompts.experiments.report.gather import Candidate, SearchRecord, StepRecord, read_run
-from ipo_prompts.experiments.report.page import search_picture
-
-INITIAL = Candidate(template="a photo of a <CLASS>.", accuracy=0.25, loss=1.5)
-
-
-def search(*templates: str) -> SearchRecord:
-    """Make a search with one template a step; an empty one stands for a step without any."""
-    found, best = SearchRecord(INITIAL, 40, templates[0] if templates else INITIAL.template), INITIAL
-    for number, template in enumerate(templates, start=1):
-        entry = Candidate(template=template, accuracy=0.2 + 0.1 * number, loss=1.0)
-        best = entry if template else best
-        found.steps.append(StepRecord(number, [entry] if template else [], [], best))
-    return found
+from ipo_prompts.experiments.report.page import read_run, search_picture
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.report.explain import WordChange
+from ipo_prompts.experiments.report.analysis import WordChange
 from ipo_prompts.experiments.report.page import layers
 
 TEMPLATE = "a dim photo of a <CLASS>."

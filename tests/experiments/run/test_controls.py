@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import notebook_part, run_page
+from ipo_prompts.experiments.report.page import notebook_part, read_run, run_page
 from ipo_prompts.experiments.run.files import config_of, load_config
 from ipo_prompts.experiments.run.plan import Plan, plan
 from ipo_prompts.experiments.run.result import load_result

@@ -8,15 +8,10 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.page import read_run
 from ipo_prompts.metrics.errors import InputError
 from support.report_files import change_json
 from support.runs import lines_of
-
-
-def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not a run directory: there is no such folder"):
-        read_run(tmp_path / "nothing")
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
@@ -24,12 +19,10 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
         read_run(tmp_path)
 
 
-def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
-    (run_folder / "result.json").unlink()
-    with pytest.raises(
-        InputError,
-        match=rf"no result\.json yet; resume it with `ipo optimize --resume {run_folder} lm=",
-    ):
+@pytest.mark.parametrize("name", ["result.json", "analysis.json"])
+def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path, name: str) -> None:
+    (run_folder / name).unlink()
+    with pytest.raises(InputError, match=rf"no {name}; resume it with `ipo optimize --resume {run_folder} lm="):
         read_run(run_folder)
 
 
@@ -43,19 +36,16 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
         ("result.json", '{"schema": [1]}', "was written by another version of ipo"),
         ("result.json", '{"schema": 2}', "result.json was written by another version of ipo; start a new run"),
         ("journal.jsonl", '{"type": "scores"\n', "damaged in line 1"),
-        ("journal.jsonl", lines_of({"type": "given", "seconds": 1}), "not as this version writes it|was never begun"),
-        ("analysis.json", "{", "analysis.json is not JSON .*; remove it, the report does without"),
-        ("analysis.json", '{"schema": 2}', r"\(words: field required\); remove it"),
-        ("analysis.json", '{"schema": 2, "words": {"changes": 3}}', "not have the form .*; remove it"),
-        ("analysis.json", '{"schema": 1}', "was written by another version of ipo; remove it"),
+        ("journal.jsonl", lines_of({"type": "given", "seconds": 1}), "was never begun"),
+        ("analysis.json", "{", "analysis.json is not JSON .*; remove it, then `ipo optimize --resume .*` makes it"),
+        ("analysis.json", '{"schema": 3}', r"\(search: field required\); remove it"),
+        ("analysis.json", '{"schema": 3, "words": {"changes": 3}}', "not have the form .*; remove it"),
+        ("analysis.json", '{"schema": 2}', "was written by another version of ipo; remove it"),
         ("result.json", "\udcff", "result.json is not JSON in UTF-8"),
     ],
 )
-def test_a_broken_file_is_named(run_folder: Path, name: str, content: str | None, expected: str) -> None:
-    file = run_folder / name
-    file.unlink(missing_ok=True)
-    if content is not None:
-        file.write_text(content, encoding="utf-8", errors="surrogateescape")
+def test_a_broken_file_is_named(run_folder: Path, name: str, content: str, expected: str) -> None:
+    (run_folder / name).write_text(content, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(InputError, match=expected):
         read_run(run_folder)
 
