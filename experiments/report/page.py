@@ -1,8 +1,8 @@
-"""Make the report page: one file that loads no other file, runs no script, and shows foreign text as text.
+"""Read a run directory, and make the report page: one file that loads no other file and runs no script.
 
-All text that is printed into the page is escaped. The security policy of the page allows embedded pictures and one
-style sheet, which it names by its hash. It allows nothing else. A notebook shows a part of the page. The plot of the
-search is a picture with colours of its own. The same search always gives the same plot.
+Foreign text is shown as text: all that is printed into the page is escaped. The security policy of the page allows
+embedded pictures and one style sheet, which it names by its hash. It allows nothing else. A notebook shows a part of
+the page. The plot of the search is a picture with colours of its own. The same search always gives the same plot.
 """
 
 from __future__ import annotations
