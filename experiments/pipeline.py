@@ -10,6 +10,7 @@ import io
 import math
 import shlex
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from ipo_prompts.experiments.run.answer import PAGE
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Plan, estimate, held_back_shots, plan
+from ipo_prompts.experiments.run.plan import InGrid, Plan, estimate, held_back_shots, names_of_others, plan
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, as_begun, prepare
 from ipo_prompts.experiments.run.result import (
     PROGRAM,
@@ -64,7 +65,15 @@ from ipo_prompts.programs.strategies.compose import kept_whole
 from ipo_prompts.programs.trust import placed, resume_command
 
 
-def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any = None) -> RunResult:
+def run_job(
+    config: RunConfig,
+    folder: Path,
+    ui: Ui,
+    *,
+    resume: bool,
+    lm: Any = None,
+    in_grid: InGrid | None = None,
+) -> RunResult:
     """Run a job in `folder`: search, choose, open the sealed test pictures once, write the result.
 
     Missing weights are fetched, and the warnings that IPO logs are shown.
@@ -75,6 +84,7 @@ def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any = 
         ui: shows the run.
         resume: whether to resume the run in `folder`; if False, a folder that holds a run is refused.
         lm: see `plan`.
+        in_grid: the cell of a grid that the run is; such a run draws no page.
 
     Raises:
         InputError: the input is bad, or the run directory does not fit the configuration.
@@ -83,10 +93,10 @@ def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any = 
     find_device(config.device)  # a wrong device is refused before anything is fetched
     ui.fetch([config])
     with silent("dspy", "LiteLLM"), ui.running():  # their log messages are also raised as exceptions
-        return _run(config, folder, ui, resume=resume, lm=lm)
+        return _run(config, folder, ui, resume=resume, lm=lm, in_grid=in_grid)
 
 
-def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any) -> RunResult:
+def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any, in_grid: InGrid | None) -> RunResult:
     started = now()
     there = holds_run(folder)
     if there and not resume:
@@ -99,6 +109,8 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any) -> R
     if there:
         check_place(config, folder)
     planned = plan(config, say=ui.say, lm=lm)
+    if in_grid:
+        planned = replace(planned, in_grid=in_grid, also_fit=names_of_others(in_grid.others))
     if there:
         planned = as_begun(planned, folder)
     try:
@@ -238,9 +250,10 @@ def publish(
     result = _result(prepared, searched, program, test, journal.seconds)
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
     write_json(folder / RESULT, result)
-    run = read_run(folder)
-    write_text(folder / PLOT, search_picture(run))
-    write_text(folder / PAGE, run_page(run))
+    if prepared.plan.in_grid is None:
+        run = read_run(folder)
+        write_text(folder / PLOT, search_picture(run))
+        write_text(folder / PAGE, run_page(run))
     tracker.finish(summary_of(result))
     # The event `end` is the last line of the journal. A run that is killed before this line is written can be resumed,
     # and then writes the missing files. The digests show which files were lost or damaged after the end of the run.
@@ -300,12 +313,15 @@ def _result(
     seconds = {"total": total, **spent, "other": total - sum(spent.values())}
     pairs = zip(program.labels, program.class_names, strict=True)
     return RunResult(
+        cell=planned.in_grid.asked if planned.in_grid else "",
         template=searching.choice.template,
         prompts=tuple(fill(program.template, name) for name in program.class_names[:2]),
         initial_template=config.initial_template,
         rows=test.rows,
         names={str(typed): str(used) for typed, used in pairs if typed != used},
         controls=test.controls,
+        tests=test.tests,
+        gaps=test.gaps,
         advice=advice(prepared, program, test),
         reward=planned.reward_names,
         strategy=StrategyUsed(

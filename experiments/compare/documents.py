@@ -3,7 +3,7 @@
 Values in CSV and JSON are percent and points, rounded so that the same cells give the same bytes.
 
 From `cells.jsonl.gz`, anybody can make the tables again without data, CLIP or language model. It has lines of JSON. The
-first line is the grid, with the reasons for missing cells. Each other line is the content of one `cell.json`, in the
+first line is the grid, with the reasons for missing cells. Each other line is the `result.json` of one cell, in the
 order of the grid. The file says nothing about the machine: it has no time of day and no addresses of servers. No such
 file is written for a grid that names an absolute path or a path in a home directory.
 """
@@ -16,7 +16,6 @@ import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -24,11 +23,10 @@ from typing import Any, Literal
 import pandas
 from pydantic import Field
 
-from ipo_prompts.experiments.compare import cell as cells
-from ipo_prompts.experiments.compare.cell import Result
+from ipo_prompts.experiments.compare.cell import Result, as_result
 from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
-from ipo_prompts.experiments.compare.methods import METHODS, Recorded
+from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.printing import details, on_terminal, plain, section, terminal, to_markdown
 from ipo_prompts.experiments.compare.published import ablations_of
 from ipo_prompts.experiments.compare.table import COUNTS, Table, build_table
@@ -42,6 +40,7 @@ from ipo_prompts.experiments.run.files import (
     write_bytes,
     write_text,
 )
+from ipo_prompts.experiments.run.result import RESULT
 from ipo_prompts.metrics.errors import InputError, as_cell
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
 from ipo_prompts.programs.journal import line_of
@@ -53,22 +52,24 @@ NUMBERS = ("p", "p_corrected", "usd", *COUNTS)
 """The columns of a frame whose floats are no fractions."""
 
 
-def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dict[str, Any] | str]:
-    """Return the contents of cells, but for each cell that failed or was not run a text that says why it is missing."""
+def outcomes_of(results: Sequence[Result | Failure | None]) -> list[Result | str]:
+    """Return the records of cells, but for each cell that failed or was not run a text that says why it is missing."""
 
-    def why(content: Failure | None) -> str:
-        return "not run yet" if content is None else without_places(f"failed: {content.line}")
+    def outcome(result: Result | Failure | None) -> Result | str:
+        if isinstance(result, Failure):
+            return without_places(f"failed: {result.line}")
+        return result or "not run yet"
 
-    return [content if isinstance(content, dict) else why(content) for content in contents]
+    return list(map(outcome, results))
 
 
-def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> Table | None:
+def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Result | str]) -> Table | None:
     """Make the table of a grid.
 
     Args:
         grid: the grid.
         found: the entries of the grid.
-        outcomes: for each entry the content of its `cell.json`, or a text that says why there is none.
+        outcomes: for each entry its record, or a text that says why there is none.
 
     Returns:
         The table, or None when no cell has scores.
@@ -76,29 +77,17 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     Raises:
         InputError: see `build_table`.
     """
-    cells, methods = [], {}
-    for entry, outcome in zip(found, outcomes, strict=True):
-        gap: dict[str, Any] = {"cell": entry.cell.record(), "absent": outcome}
-        content = gap if isinstance(outcome, str) else outcome
-        config, method = entry.config, entry.method
-        methods[entry.label] = method
-        about = {
-            "cell": {**content["cell"], "method": entry.label},
-            "labelled_per_class": method.labelled_per_class(config),
-            "differs": method.differs(config),
-            "remark": method.remark,
-        }
-        cells.append({**content, **about})
-    if not any(cell.get("scores") for cell in cells):
+    placed = [entry.placed(outcome) for entry, outcome in zip(found, outcomes, strict=True)]
+    if all(cell.absent for cell in placed):
         return None
     plain_rows = [row.label for row in grid.methods if row.is_plain]
     names, place, places = [*METHODS], len([*METHODS]), {}
     for label in plain_rows:  # a class of the user's own follows the row before it in the grid
         place = places[label] = names.index(label) if label in names else place
-    known = {label: methods[label] for label in sorted(plain_rows, key=places.__getitem__)}
-    shots = {entry.config.shots for entry in found}
+    shots = {cell.facts.shots for cell in placed if cell.facts.shots}
     # Published numbers have the shots of one row; they are beside none that has others.
-    return build_table(cells, grid.reference, min(shots) if len(shots) == 1 else None, known)
+    known = sorted({*plain_rows} & {cell.row for cell in placed}, key=places.__getitem__)
+    return build_table(placed, grid.reference, min(shots) if len(shots) == 1 else None, known)
 
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
@@ -196,25 +185,22 @@ class Heading(Content):
     Attributes:
         ipo: the version that wrote the file.
         grid: the grid, without addresses of servers.
-        rows: label of a row → the facts about its method that tables need. Only for methods that are a user's own
-            classes.
         gaps: name of a cell → why the file has no line for the cell.
     """
 
-    schema_: Literal[2] = Field(2, alias="schema")
+    schema_: Literal[4] = Field(4, alias="schema")
     ipo: str
     grid: GridConfig
-    rows: dict[str, Recorded] = Field({})
     gaps: dict[str, str] = Field({})
 
 
-def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> bytes:
+def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Result | str]) -> bytes:
     """Return the content of a file of cells, compressed.
 
     Args:
         grid: the grid of the cells.
         found: the entries of the grid.
-        outcomes: for each entry the content of its `cell.json`, or a text that says why there is none.
+        outcomes: for each entry its record, or a text that says why there is none.
 
     Raises:
         InputError: the grid names an absolute path, or a path in a home directory.
@@ -223,18 +209,13 @@ def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[st
     place = next(filter(names_a_place, _words(grid)), None)
     if place is not None:
         raise InputError(f"{place!r} is a place on this machine; write it as a relative path.")
-    heading = Heading(
-        ipo=version("ipo-prompts"),
-        grid=grid,
-        rows={one.label: Recorded.of(one.method, one.config) for one in found if one.cell.method not in METHODS},
-        gaps={one.name: why for one, why in zip(found, outcomes, strict=True) if isinstance(why, str)},
-    )
-    told = zip(entries(grid, Path()), outcomes, strict=True)
-    lines = [{**content, "cell": one.cell.record()} for one, content in told if not isinstance(content, str)]
-    return gzip.compress(b"".join(map(line_of, [content_of(heading), *lines])), 9, mtime=0)
+    gaps = {one.name: why for one, why in zip(found, outcomes, strict=True) if isinstance(why, str)}
+    heading = Heading(ipo=version("ipo-prompts"), grid=grid, gaps=gaps)
+    lines = [heading, *(outcome for outcome in outcomes if not isinstance(outcome, str))]
+    return gzip.compress(b"".join(line_of(content_of(line)) for line in lines), 9, mtime=0)
 
 
-def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] | str]]:
+def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[Result | str]]:
     """Read a file of cells, which may come from any source.
 
     Returns:
@@ -248,17 +229,14 @@ def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] 
     first, *lines = read_text(file, what, JSON_BYTES, "JSON", fix).rstrip("\n").split("\n")
     what = f"{what} {file}"
     heading = as_model(Heading, first, what, fix)
-    found = [replace(entry, recorded=heading.rows.get(entry.label)) for entry in entries(heading.grid, file.parent)]
+    found = entries(heading.grid, file.parent)
     done = [entry for entry in found if entry.name not in heading.gaps]
     if len(done) != len(lines):
         raise InputError(f"{what} is damaged (it has {len(lines)} cells, and its grid {len(done)}); {fix}.")
-    contents = {}
+    outcomes: dict[str, Result | str] = dict(heading.gaps)
     for number, (entry, line) in enumerate(zip(done, lines, strict=True), 2):
-        result = as_model(Result, line, f"line {number} of {what}", fix)
-        if result.cell != entry.cell.record():
-            raise InputError(f"line {number} of {what} is damaged (it is not {entry.name}); {fix}.")
-        contents[entry.name] = content_of(result)
-    return heading.grid, found, [heading.gaps.get(entry.name) or contents[entry.name] for entry in found]
+        outcomes[entry.name] = as_result(line, f"line {number} of {what}", fix)
+    return heading.grid, found, [outcomes[entry.name] for entry in found]
 
 
 def check_kept(folder: Path) -> None:
@@ -272,14 +250,14 @@ def check_kept(folder: Path) -> None:
         return
     _, found, outcomes = unpack(file)
     for entry, outcome in zip(found, outcomes, strict=True):
-        if isinstance(outcome, dict) and not (entry.folder / cells.FILE_NAME).is_file():
+        if not isinstance(outcome, str) and not (entry.folder / RESULT).is_file():
             raise InputError(
                 f"{file} holds a cell that {folder / 'cells'} does not ({entry.name}), and would be written anew; move "
                 "the file or choose another --out."
             )
 
 
-def keep(folder: Path, grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> str:
+def keep(folder: Path, grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Result | str]) -> str:
     """Write the file of cells into the grid's folder, if that is possible.
 
     Returns:

@@ -13,13 +13,14 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ipo_prompts.experiments.compare import cell as cells
-from ipo_prompts.experiments.compare.cell import Cell
-from ipo_prompts.experiments.compare.methods import METHODS, Method
+from ipo_prompts.experiments.compare.cell import Cell, MethodResult, Result
+from ipo_prompts.experiments.compare.methods import METHODS, Facts
 from ipo_prompts.experiments.compare.protocols import ProtocolName
 from ipo_prompts.experiments.compare.published import ablated_settings
+from ipo_prompts.experiments.compare.scores import Placed
 from ipo_prompts.experiments.data import sources
 from ipo_prompts.experiments.embedded.shifts import canonical
-from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, dotted, nested, overlaid
+from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, nested, overlaid
 from ipo_prompts.experiments.run.config import settings as settings_of_a_run
 from ipo_prompts.experiments.run.files import Content, allow_typed, read_settings, read_words
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
@@ -39,6 +40,12 @@ class Variant(Content):
     label: str = Field(min_length=1)
     method: str
     settings: dict[str, Any] = Field({})
+
+    @field_validator("settings")
+    @classmethod
+    def _nested(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """See `GridConfig`."""
+        return nested(settings)
 
     @property
     def is_plain(self) -> bool:
@@ -80,6 +87,12 @@ class GridConfig(Content):
         if not isinstance(seeds, int) or isinstance(seeds, bool):
             return cls._listed(seeds)
         return list(range(seeds))
+
+    @field_validator("settings")
+    @classmethod
+    def _nested(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return settings that were written as `strategy.name` as mappings, as for a run."""
+        return nested(settings)
 
     @field_validator("data", "targets")
     @classmethod
@@ -157,9 +170,8 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         if not ours or key in typed:
             registry.allow(chosen)
         registry.check_allowed(chosen)
-    shared = nested(grid.settings)
     for row in grid.methods:
-        settings = overlaid(shared, nested(row.settings))
+        settings = overlaid(grid.settings, row.settings)
         if ours:
             check_typed(settings, typed, f"the grid in {file.parent}")
         else:  # a person wrote the file
@@ -190,7 +202,7 @@ def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
     shared = {key: value for key, value in given.items() if key not in GridConfig.model_fields}
     settings = values.get("settings", {})
     if shared and isinstance(settings, dict) and all(isinstance(key, str) for key in settings):
-        values["settings"] = dotted(overlaid(nested(settings), nested(shared)))
+        values["settings"] = overlaid(nested(settings), nested(shared))
     return values
 
 
@@ -210,48 +222,43 @@ class GridCell:
 
     Attributes:
         label: the label of the row; the cells of a row take about equally long.
-        folder: the folder of the cell, a run directory; the cell is finished when the folder has `cell.json`.
+        folder: the folder of the cell, a run directory; the cell is finished when the folder has `result.json`.
         cell: the cell.
-        recorded: the description of the method in a file of cells, if the method is a user's own class; else None.
     """
 
     label: str
     folder: Path
     cell: Cell
-    recorded: Method | None = None
-
-    @property
-    def method(self) -> Method:
-        """Return the method of the cell.
-
-        Raises:
-            InputError: there is no such method.
-        """
-        return self.recorded or METHODS.find(self.cell.method)
 
     @property
     def config(self) -> RunConfig:
-        """The settings of the cell: those of its own search with a language model, else those that all rows share."""
-        shared = cells.shared_config(self.cell)
-        return self.method.run_config(shared, self.cell.settings) or shared
+        """The settings of the cell: those of its own run, else those that all rows share."""
+        return cells.run_config(self.cell) or cells.shared_config(self.cell)
 
     @property
     def name(self) -> str:
         """Return the name of the cell in messages: data set, row and seed."""
         return f"{self.cell.data}  {self.label}  seed {self.cell.seed}"
 
-    def finished(self) -> dict[str, Any] | None:
-        """Return the content of the cell if an earlier session has finished it, else None; see `read_cell`."""
+    def finished(self) -> Result | None:
+        """Return the record of the cell if an earlier session has finished it, else None; see `read_cell`."""
         return cells.read_cell(self.cell, self.folder)
 
-    def run(self) -> dict[str, Any]:
-        """Do the cell or resume it, and return its content; see `run_cell`."""
+    def run(self) -> Result:
+        """Do the cell or resume it, and return its record; see `run_cell`."""
         return cells.run_cell(self.cell, self.folder)
 
-    def said(self, content: dict[str, Any]) -> str:
-        """Return the values of a cell's content as text, or the reason why there are no values."""
-        values = (f"{name} {100 * score['value']:.2f}" for name, score in content["scores"].items())
-        return content["absent"] or ", ".join(values)
+    def placed(self, outcome: Result | str) -> Placed:
+        """Return the cell in its place in a table; `outcome` is its record, or a text that says why there is none."""
+        result = None if isinstance(outcome, str) else outcome
+        if isinstance(result, MethodResult):
+            facts = result.facts
+        elif self.cell.method in METHODS:
+            facts = METHODS.find(self.cell.method).facts(self.config)
+        else:  # a class of the user's own, whose code may not be here
+            facts = Facts(label=self.label)
+        absent = outcome if isinstance(outcome, str) else outcome.absent or ""
+        return Placed(self.cell.protocol, self.cell.data, self.label, self.cell.seed, facts, result, absent)
 
 
 def entries(grid: GridConfig, folder: Path) -> list[GridCell]:
@@ -259,8 +266,7 @@ def entries(grid: GridConfig, folder: Path) -> list[GridCell]:
 
     All cells of one seed come before those of the next seed, so that a grid that is stopped has complete seeds.
     """
-    shared = nested(grid.settings)
-    settings = {row.label: overlaid(shared, nested(row.settings)) for row in grid.methods}
+    settings = {row.label: overlaid(grid.settings, row.settings) for row in grid.methods}
     targets = tuple(grid.targets)
     return [
         GridCell(

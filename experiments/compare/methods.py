@@ -21,15 +21,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.plan import held_back_shots
 from ipo_prompts.experiments.run.prepared import Prepared
-from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
@@ -38,8 +38,8 @@ from ipo_prompts.metrics.registry import Registry, blaming
 from ipo_prompts.metrics.reward import Reward, by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import check_template
 
-SUBJECT = "ipo-default"
-"""The method that verdicts are about."""
+SUBJECTS = ("ipo", "ipo-default")
+"""The methods that verdicts are about: the first of them that a table has."""
 
 METHODS = Registry(
     "method",
@@ -61,8 +61,10 @@ METHODS = Registry(
         "ipo-paper": "text_methods:IPO_PAPER",
         "ipo-code": "text_methods:IPO_CODE",
         "ipo-default": "text_methods:IPO_DEFAULT",
+        "words": "text_methods:WORDS",
+        "ipo": "text_methods:IPO",
     },
-    default=SUBJECT,
+    default="ipo",
     own="methods:own_method",
     word="methods",
 )
@@ -79,17 +81,13 @@ class Lesson:
     Attributes:
         prepared: the settings that all methods share, the reward with the classes to learn, and the search and
             selection pictures. The test pictures have been taken out of everything here.
-        settings: the settings of the grid for all methods, as the grid spells them.
         hand_written: the data set's own template, if people have written one.
         folder: a folder in which the method may keep files, so that it can resume after a crash.
-        tracker: logs the steps of a search in Weights & Biases, if the grid asks for that.
     """
 
     prepared: Prepared
-    settings: Mapping[str, Any]
     hand_written: str | None
     folder: Path
-    tracker: Tracker
 
     @property
     def config(self) -> RunConfig:
@@ -107,44 +105,18 @@ class Lesson:
         return self.prepared.reward.class_names
 
 
-@dataclass(frozen=True)
-class Budget:
-    """The numbers of templates, calls and tokens that a method used, and their cost.
-
-    Attributes:
-        proposals: templates that a search's strategy proposed and that were scored, besides the initial template.
-        scored_only: templates that were scored without being proposed: templates of a list or of a vocabulary, and
-            templates that a strategy scored only.
-        calls: replies of language models, to the optimizer and the describer together.
-        tokens_in, tokens_out: the tokens of the questions, and of the replies. For a lost reply, the largest possible
-            number is counted.
-        usd: the cost of the calls in US dollars; None when a price is not known. A reply from the cache of earlier runs
-            cost nothing, but it is counted at its full price: methods are compared by the calls that they need.
-    """
-
-    proposals: int = 0
-    scored_only: int = 0
-    calls: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    usd: float | None = 0.0
-
-
-NOTHING = Budget()
-
-
 class Fitted:
     """A method's classifier after learning: either `FittedEmbeddings` or `FittedLogits`.
 
     Attributes:
         templates: the templates; None if the classifier is not made of text.
-        choice: how the winner was chosen, as in `result.json`; None where nothing was chosen.
-        budget: the templates, calls and tokens that the method used.
+        gain: the gain of the choice on held-back pictures, see `Chosen`; None where nothing was chosen or held back.
+        scored_only: how many templates were scored to choose from.
     """
 
     templates: tuple[str, ...] | None = None
-    choice: dict[str, Any] | None = None
-    budget: Budget = NOTHING
+    gain: float | None = None
+    scored_only: int = 0
 
 
 class FittedEmbeddings(Fitted, ABC):
@@ -183,6 +155,22 @@ class FittedLogits(Fitted):
     logits: Callable[[Sequence[str]], Logits]
 
 
+class Facts(Content):
+    """What a table needs to know about the method of a row, under the settings of the row's cells; see `Method`.
+
+    `shots` are the search pictures of each class; None if they are not known.
+    """
+
+    label: str
+    depends_on_seed: bool = True
+    shows: str = ""
+    is_opponent: bool = True
+    remark: str = ""
+    labelled: int = 0
+    differs: str = ""
+    shots: int | None = None
+
+
 class Method(ABC):
     """A method under test, with the facts that grids and tables need.
 
@@ -216,12 +204,17 @@ class Method(ABC):
         """
         return self.unlike
 
+    def facts(self, config: RunConfig) -> Facts:
+        """Return what a table needs to know about the method under the settings of its cells."""
+        own = {name: getattr(self, name) for name in ("label", "depends_on_seed", "shows", "is_opponent", "remark")}
+        return Facts(**own, labelled=self.labelled_per_class(config), differs=self.differs(config), shots=config.shots)
+
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any]) -> RunConfig | None:
-        """Return the configuration of the method's own search in a run directory; None when there is no such search.
+        """Return the configuration of the run that the method is; None if the method is no run.
 
         Args:
             shared: the settings that all methods of the row share.
-            settings: the settings that the grid sets, as the grid spells them; the method chooses all other settings.
+            settings: the settings that the grid sets; the method chooses all other settings.
 
         Raises:
             InputError: a setting is wrong.
@@ -236,38 +229,6 @@ class Method(ABC):
             Absent: the method does not exist for this data set.
             InputError: the lesson is unusable; the message says why.
         """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recorded(Method):
-    """A user's own class as a file of cells describes it; tables need no more, and its code is not imported.
-
-    Attributes:
-        labelled, unlike: the results of `labelled_per_class` and `differs` of the method, under the settings of the
-            row.
-    """
-
-    label: str
-    depends_on_seed: bool
-    shows: str
-    is_opponent: bool
-    remark: str
-    labelled: int
-    unlike: str
-
-    @classmethod
-    def of(cls, method: Method, config: RunConfig) -> Recorded:
-        """Describe a method under the settings of the row's cells."""
-        about = {one.name: getattr(method, one.name) for one in fields(cls) if one.name not in ("labelled", "unlike")}
-        return cls(**about, labelled=method.labelled_per_class(config), unlike=method.differs(config))
-
-    def labelled_per_class(self, config: RunConfig) -> int:
-        """See `Method`."""
-        return self.labelled
-
-    def fit(self, lesson: Lesson) -> Fitted:
-        """Raise `Absent`: the method was recorded elsewhere, and its code is not here."""
-        raise Absent("its code is not here")
 
 
 def own_method(made: Any, what: str) -> Method:
@@ -305,18 +266,15 @@ class Templates(FittedEmbeddings):
     """A classifier made of one template or of an ensemble of templates.
 
     Attributes:
-        names: class → the best name for the class that a search for names found.
     """
 
     clip: Clip
     templates: tuple[str, ...]
-    choice: dict[str, Any] | None = None
-    budget: Budget = NOTHING
-    names: Mapping[str, str] = field(default_factory=dict)
+    gain: float | None = None
+    scored_only: int = 0
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return the mean of the templates' class embeddings; see `FittedEmbeddings`."""
-        class_names = [self.names.get(name, name) for name in class_names]
         for template in self.templates:
             check_template(template, class_names, self.clip)
         return class_embeddings(self.clip, self.templates, class_names)

@@ -20,7 +20,6 @@ from rich.table import Column
 from rich.table import Table as Shown
 from rich.text import Text
 
-from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.published import Ablation, contradictions, data_key
 from ipo_prompts.experiments.compare.scores import MEAN_OF_H
 from ipo_prompts.experiments.compare.table import COUNTS, PUBLISHED, REFERENCES, Scope, Table
@@ -160,7 +159,7 @@ def _overviewed(table: Table) -> list[str]:
 
 def _compared_with(table: Table) -> list[str]:
     """Return the methods that an overview compares each row with: the reference, and IPO if it is in the table."""
-    return list(dict.fromkeys([table.reference, *({SUBJECT} & {*table.methods})]))
+    return list(dict.fromkeys(filter(None, [table.reference, table.subject])))
 
 
 def _by_importance(table: Table) -> list[str]:
@@ -175,7 +174,7 @@ def _compared(table: Table, scope: Scope, method: str, other: str) -> str | Text
 
     A gain over IPO is the table's gain of IPO over the method, with its sign reversed.
     """
-    turned = table.line(scope.name, SUBJECT, over=method) if other == SUBJECT else None
+    turned = table.line(scope.name, other, over=method) if other == table.subject else None
     if turned:
         return verdict_text(turned._replace(value=-turned.value, low=-turned.high, high=-turned.low))
     return verdict_text(table.line(scope.name, method, over=other))
@@ -254,9 +253,10 @@ def _by_data_set(table: Table) -> list[Block]:
 
 def _gains_of_the_subject(table: Table) -> list[Block]:
     """Return the gains of IPO over every other method in each data set."""
-    others = [one for one in table.methods if any(table.line(scope.name, SUBJECT, over=one) for scope in table.scopes)]
-    title = f"Gain of {SUBJECT} over each method in {table.headline}, points ± half of its interval:"
-    return _grid(table, title, others, lambda scope, method: _short(table.line(scope.name, SUBJECT, over=method)))
+    subject = table.subject
+    others = [one for one in table.methods if any(table.line(scope.name, subject, over=one) for scope in table.scopes)]
+    title = f"Gain of {subject} over each method in {table.headline}, points ± half of its interval:"
+    return _grid(table, title, others, lambda scope, method: _short(table.line(scope.name, subject, over=method)))
 
 
 def _short(gain: Any) -> str:

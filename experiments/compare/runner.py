@@ -14,7 +14,7 @@ from typing import Any
 
 import filelock
 
-from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_config, shared_config
+from ipo_prompts.experiments.compare.cell import Cell, Result, run_config, shared_config
 from ipo_prompts.experiments.compare.executors import Executor, Failure
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import METHODS
@@ -23,6 +23,7 @@ from ipo_prompts.experiments.data.published import absent
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.plan import backends, estimate, plan
+from ipo_prompts.experiments.run.result import RESULT
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError, at_most, money, silent
 from ipo_prompts.programs.lm.ledger import read_questions, total_usd
@@ -130,7 +131,7 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
     Raises:
         InputError: there is no such language model.
     """
-    left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
+    left = [entry for entry in found if not (entry.folder / RESULT).is_file()]
     known: dict[tuple[str, str], dict[str, Any] | None] = {}  # no seed changes the number of pictures
     asked: list[dict[str, Any]] = []
     for entry in left:
@@ -170,16 +171,16 @@ def forecast_text(forecast: dict[str, Any]) -> str:
 
 def run_all(
     found: Sequence[GridCell],
-    before: Sequence[dict[str, Any] | None],
+    before: Sequence[Result | None],
     executor: Executor,
     say: Callable[[str], None],
     budget_usd: float | None = None,
-) -> tuple[list[dict[str, Any] | Failure | None], str | None]:
+) -> tuple[list[Result | Failure | None], str | None]:
     """Do the cells that are not finished; a cell that fails does not stop the others.
 
     Args:
         found: the cells.
-        before: the result of each cell from an earlier session; see `GridCell.finished`.
+        before: the record of each cell from an earlier session; see `GridCell.finished`.
         executor: runs the cells.
         say: called with a line after each cell that was not finished before: its outcome, and the cost of all cells.
         budget_usd: the US dollars at which the session ends; failed cells and earlier sessions count. A cell that is
@@ -192,7 +193,7 @@ def run_all(
     Raises:
         InputError: there is a budget, and replies cannot be read, so that the sum that was paid is not known.
     """
-    contents: list[dict[str, Any] | Failure | None] = list(before)
+    contents: list[Result | Failure | None] = list(before)
     waiting = [place for place, content in enumerate(before) if content is None]
     paid = [paid_for(entry) for entry in found]
 
@@ -216,7 +217,7 @@ def run_all(
             entry = found[place]
             contents[place], paid[place] = outcome, paid_for(entry)
             _note_failure(entry, outcome)
-            said = f"failed: {outcome.line}" if isinstance(outcome, Failure) else entry.said(outcome)
+            said = f"failed: {outcome.line}" if isinstance(outcome, Failure) else _said(entry, outcome)
             done = len(found) - contents.count(None)
             say(f"{done}/{len(found)}  {entry.name}: {said}  ({money(total_usd(paid))})")
             if stopped := spent():
@@ -224,8 +225,14 @@ def run_all(
     return contents, stopped
 
 
-def do(entry: GridCell) -> dict[str, Any]:
-    """Do one cell and return its content. The function can be imported by name, so that any process can call it."""
+def _said(entry: GridCell, result: Result) -> str:
+    """Return the values of a cell as text, or the reason why there are no values."""
+    cell = entry.placed(result)
+    return cell.absent or ", ".join(f"{side} {100 * tested.values.mean():.2f}" for side, tested in cell.sides.items())
+
+
+def do(entry: GridCell) -> Result:
+    """Do one cell and return its record. The function can be imported by name, so that any process can call it."""
     with silent("dspy", "LiteLLM"):  # the message of a failure holds what these libraries log
         return entry.run()
 

@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -33,13 +33,68 @@ from ipo_prompts.metrics.evidence import (
 )
 from ipo_prompts.metrics.sampling import Sampling
 
+if TYPE_CHECKING:
+    from ipo_prompts.experiments.compare.cell import Result
+    from ipo_prompts.experiments.compare.methods import Facts
+    from ipo_prompts.experiments.run.result import Tested
+
 H = "H"
 MEAN_OF_H = "mean of H"
 MEAN = "mean"
 MEAN_WITHOUT_EUROSAT = "mean without EuroSAT"
 MEANS = (MEAN, MEAN_WITHOUT_EUROSAT)
 
-CellContent = Mapping[str, Any]
+OWN_SIDE = {"base-to-new": "base", "cross-dataset": "source", "domain-generalization": "source"}
+"""Protocol → the name of the side with the test pictures of the classes that were learnt; else `test`."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A cell in its place in a table.
+
+    Attributes:
+        protocol, data, row, seed: the place; `row` is the label of the row.
+        facts: what the table needs to know about the method.
+        result: the record of the cell; None if there is none.
+        absent: why there are no scores; empty if there are.
+    """
+
+    protocol: str
+    data: str
+    row: str
+    seed: int
+    facts: Facts
+    result: Result | None
+    absent: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the cell in messages."""
+        return f"{self.data} / {self.row} / seed {self.seed}"
+
+    @property
+    def done(self) -> Result:
+        """The record of a cell that has scores."""
+        assert self.result is not None
+        return self.result
+
+    @cached_property
+    def sides(self) -> dict[str, Tested]:
+        """Side → the test set."""
+        return self._by_side(self.done.tests)
+
+    @cached_property
+    def gaps(self) -> dict[str, str]:
+        """Side → why the method has no score on this side."""
+        return self._by_side(self.done.gaps)
+
+    def _by_side(self, found: Mapping[str, T]) -> dict[str, T]:
+        if self.protocol == "cross-clip":  # its sides are the CLIPs
+            return {name: one for name, one in found.items() if name != "test"}
+        own = OWN_SIDE.get(self.protocol, "test")
+        return {own if name == "test" else name: one for name, one in found.items()}
 
 
 @dataclass(frozen=True)
@@ -51,7 +106,7 @@ class Runs:
         values: side ("base", "test", a target's name …) → the value of each unit, float64 (seeds, units): 1.0 for a
             hit and 0.0 for a miss, or a fraction such as a scene's IoU.
         sampling: side → how the units of the side were drawn.
-        cells: the content of one cell for each seed.
+        cells: one cell for each seed.
         is_fixed: whether the method gives the same result for every seed. False for a row that is no known method:
             its result may depend on the seed.
     """
@@ -59,7 +114,7 @@ class Runs:
     seeds: tuple[int, ...]
     values: Mapping[str, Doubles]
     sampling: Mapping[str, Sampling]
-    cells: tuple[CellContent, ...]
+    cells: tuple[Placed, ...]
     is_fixed: bool = False
 
     def at(self, seeds: Sequence[int]) -> Runs:
@@ -76,14 +131,14 @@ class Runs:
     @cached_property
     def gaps(self) -> dict[str, str]:
         """Side → why the method has no score on this side; other methods may have one."""
-        return {side: why for cell in self.cells for side, why in cell["gaps"].items()}
+        return {side: why for cell in self.cells for side, why in cell.gaps.items()}
 
     def same_templates(self, other: Runs) -> bool:
         """Whether both methods ended with the same templates and values under every seed: nothing can be compared.
 
         The same templates can have different values where the methods use different CLIPs or class names.
         """
-        ours, theirs = ([cell.get("templates") for cell in runs.cells] for runs in (self, other))
+        ours, theirs = ([cell.done.templates for cell in runs.cells] for runs in (self, other))
         scored_alike = self.values.keys() == other.values.keys() and all(
             np.array_equal(values, other.values[side]) for side, values in self.values.items()
         )
@@ -153,7 +208,7 @@ def column_score(column: str, group: Sequence[Runs]) -> ColumnScore:
         for runs, of_sides in zip(group, weights, strict=True)
     ]
     parts = [part for search in searches for part in search]
-    if len(parts) == 1 and all(cell["scores"].get(column, {}).get("hits") for cell in group[0].cells):
+    if len(parts) == 1 and all(_are_hits(cell, column) for cell in group[0].cells):
         low, high = accuracy_interval(parts[0])
     else:
         effect = effect_of(found, spread(searches, added=0))
@@ -163,6 +218,10 @@ def column_score(column: str, group: Sequence[Runs]) -> ColumnScore:
         sd = float(np.std([value(column, [runs.at([seed]) for runs in group]) for seed in seeds], ddof=1))
     n, draws = (sum(getattr(part.sampling, name) for part in parts) for name in ("n", "size"))
     return ColumnScore(found, low, high, sd, n, draws)
+
+
+def _are_hits(cell: Placed, side: str) -> bool:
+    return side in cell.sides and isinstance(cell.sides[side].answer, str)
 
 
 def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> tuple[Effect, int] | None:

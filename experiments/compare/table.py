@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from operator import attrgetter
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Method
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECTS, Facts
 from ipo_prompts.experiments.compare.published import data_key, library, published_rows
 from ipo_prompts.experiments.compare.scores import (
     MEAN,
     MEAN_OF_H,
     MEAN_WITHOUT_EUROSAT,
-    CellContent,
     H,
+    Placed,
     Runs,
     align,
     applies,
@@ -32,13 +33,15 @@ from ipo_prompts.experiments.compare.scores import (
     sides,
 )
 from ipo_prompts.experiments.data.dataset import DIFFERENT, why_different
-from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import judge
 
 if TYPE_CHECKING:
     import pandas
+
+    from ipo_prompts.experiments.compare.cell import Result
+    from ipo_prompts.experiments.run.result import Tested
 
 REFERENCES = ("baseline", "hand-written", "ensemble-80")
 """A table shows gains over these methods, besides the gains over its reference."""
@@ -99,9 +102,10 @@ class Table:
     Attributes:
         measure, unit: the name of the values, and the name of what is scored: accuracy of pictures, mean IoU of scenes.
         headline: the column that verdicts are about.
+        subject: the row that verdicts are about; empty if the table has none of `SUBJECTS`.
         methods: the labels of the rows, in the order of the table.
         rivals: the rows that IPO is compared with: its opponents, and in a table of several data sets all rows.
-        known: label → method, for the rows that stand for a method itself, not for a variant of it.
+        known: label → facts of the method, for the rows that stand for a method itself, not for a variant of it.
         runs: (data, method) → the runs of the method on the data set, where there are any.
         frame: a line for each number; see `COLUMNS`. Values and differences are fractions.
     """
@@ -112,11 +116,12 @@ class Table:
     reference: str
     columns: tuple[str, ...]
     headline: str
+    subject: str
     seeds: tuple[int, ...]
     scopes: tuple[Scope, ...]
     methods: list[str]
     rivals: list[str]
-    known: Mapping[str, Method]
+    known: Mapping[str, Facts]
     runs: Mapping[tuple[str, str], Runs]
     frame: pandas.DataFrame
 
@@ -148,49 +153,52 @@ class Table:
 
 
 def build_table(
-    cells: Sequence[CellContent],
+    cells: Sequence[Placed],
     reference: str = "baseline",
     shots: int | None = None,
-    methods: Mapping[str, Method] | None = None,
+    methods: Sequence[str] | None = None,
 ) -> Table:
     """Make the table of one protocol. The same cells give the same table, and the same bytes in its files.
 
     Args:
-        cells: contents of `cell.json` files, in any order, each once. A cell that could not be made has no scores; its
-            `absent` says why. At least one cell has scores.
+        cells: the cells, in any order, each once. At least one cell has scores.
         reference: the method that gains are computed over. Gains over the methods of `REFERENCES` are added.
         shots: the search pictures per class; published accuracies for them stand beside ours.
-        methods: label → method, for the rows that stand for a method itself, not for a variant of it. These rows come
-            first in the table, in this order. None takes the rows whose label is the name of a method.
+        methods: the rows that stand for a method itself, not for a variant of it. These rows come first in the table,
+            in this order. None takes the rows whose label is the name of a method.
 
     Raises:
         InputError: the cells have several measures or units, or cells that are compared differ in pictures or columns.
     """
     import pandas
 
-    labels = {str(cell["cell"]["method"]) for cell in cells}
-    known = {name: METHODS.find(name) for name in METHODS if name in labels} if methods is None else methods
-    names = sorted(labels, key=lambda label: ([*known].index(label) if label in known else len(known), natural(label)))
-    scored: dict[tuple[str, str], list[CellContent]] = defaultdict(list)
+    facts = {cell.row: cell.facts for cell in cells}
+    plain = [name for name in METHODS if name in facts] if methods is None else methods
+    known = {name: facts[name] for name in plain}
+    names = sorted(facts, key=lambda label: ([*known].index(label) if label in known else len(known), natural(label)))
+    scored: dict[tuple[str, str], list[Placed]] = defaultdict(list)
     absent: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for cell in sorted(cells, key=lambda cell: (_place(cell["cell"]["data"]), cell["cell"]["seed"])):
-        row = str(cell["cell"]["data"]), str(cell["cell"]["method"])
-        if cell.get("absent"):
-            absent[row].append(str(cell["absent"]))
+    for cell in sorted(cells, key=lambda cell: (_place(cell.data), cell.seed)):
+        row = cell.data, cell.row
+        if cell.absent:
+            absent[row].append(cell.absent)
         else:
             scored[row].append(cell)
     data = tuple(dict.fromkeys(sorted((name for name, _ in [*scored, *absent]), key=_place)))
     runs = {row: _runs(row, scored[row], known) for row in product(data, names) if row in scored}
     usable = [cell for one in runs.values() for cell in one.cells]
-    measure, unit = (_the_one(f"{what}s", {cell[what] for cell in usable}) for what in ("measure", "unit"))
+    measure, unit = (
+        _the_one(f"{what}s", {getattr(cell.done.reward, what) for cell in usable}) for what in ("measure", "unit")
+    )
     _check_tested_alike(usable, unit)
-    protocol = str(cells[0]["cell"]["protocol"])
-    found = sorted({side for cell in usable for side in cell["scores"]}, key=_place)
+    protocol = cells[0].protocol
+    found = sorted({side for cell in usable for side in cell.sides}, key=_place)
     columns, headline = _columns(protocol, tuple(found), len(data) > 1)
-    scopes = tuple(_scopes(data, columns, {row[0]: _split(one.cells[-1]["scores"]) for row, one in runs.items()}))
+    scopes = tuple(_scopes(data, columns, {row[0]: _split(one.cells[-1].sides) for row, one in runs.items()}))
+    subject = next((name for name in SUBJECTS if name in names), "")
     opponents = [name for name, method in known.items() if method.is_opponent]
     rivals = dict.fromkeys([*opponents, *(names if len(data) > 1 else [])])
-    rivals.pop(SUBJECT, None)
+    rivals.pop(subject, None)
     values: list[dict[str, Any]] = []
     gains: list[dict[str, Any]] = []
     for scope in scopes:
@@ -202,7 +210,7 @@ def build_table(
             values += _values_of(scope, name, columns, groups, reasons, reference)
         labelled = {line["method"]: line["labelled_per_class"] for line in values if line["data"] == scope.name}
         for method, column in product(groups, columns):
-            others = [reference, *REFERENCES, *(rivals if method == SUBJECT else ())]
+            others = [reference, *REFERENCES, *(rivals if method == subject else ())]
             for line in _gains_of(scope, method, column, others, groups):
                 gains.append({**line, "labelled_per_class": labelled[method]})
     about = {"protocol": protocol, "measure": measure, "unit": unit}
@@ -215,7 +223,8 @@ def build_table(
         reference=reference,
         columns=columns,
         headline=headline,
-        seeds=tuple(sorted({int(cell["cell"]["seed"]) for cell in cells})),
+        subject=subject,
+        seeds=tuple(sorted({cell.seed for cell in cells})),
         scopes=scopes,
         methods=names,
         rivals=[*rivals],
@@ -236,30 +245,21 @@ def _place(name: str) -> tuple[int, str]:
     return order.index(key) if key in order else len(order), name
 
 
-def _runs(row: tuple[str, str], cells: Sequence[CellContent], known: Mapping[str, Method]) -> Runs:
+def _runs(row: tuple[str, str], cells: Sequence[Placed], known: Mapping[str, Facts]) -> Runs:
     """Return the runs of one method on one data set, from its cells in the order of their seeds."""
     first = cells[0]
     for cell in cells:
-        if cell["scores"].keys() != first["scores"].keys():
-            raise InputError(
-                f"the cell {_name(cell)} has other columns than that of seed {first['cell']['seed']}; run it again."
-            )
+        if cell.sides.keys() != first.sides.keys():
+            raise InputError(f"the cell {cell.name} has other columns than that of seed {first.seed}; run it again.")
     return Runs(
-        seeds=tuple(int(cell["cell"]["seed"]) for cell in cells),
-        values={side: np.stack([_values(cell["scores"][side]) for cell in cells]) for side in first["scores"]},
+        seeds=tuple(cell.seed for cell in cells),
+        values={side: np.stack([cell.sides[side].values for cell in cells]) for side in first.sides},
         sampling={
-            side: Sampling.of(score["n"], score.get("labels"), score.get("draws"))
-            for side, score in first["scores"].items()
+            side: Sampling.of(len(tested.answer), tested.labels, tested.draws) for side, tested in first.sides.items()
         },
         cells=tuple(cells),
         is_fixed=row[1] in known and not known[row[1]].depends_on_seed,
     )
-
-
-def _values(score: Mapping[str, Any]) -> Doubles:
-    if not score.get("hits"):
-        return np.asarray(score["values"], dtype=np.float64)
-    return (np.frombuffer(score["hits"].encode("ascii"), np.uint8) - ord("0")).astype(np.float64)
 
 
 def _the_one(what: str, names: set[str]) -> str:
@@ -268,26 +268,22 @@ def _the_one(what: str, names: set[str]) -> str:
     return names.pop()
 
 
-def _check_tested_alike(cells: Sequence[CellContent], unit: str) -> None:
-    seen: dict[tuple[str, str], tuple[CellContent, Any]] = {}
+def _check_tested_alike(cells: Sequence[Placed], unit: str) -> None:
+    seen: dict[tuple[str, str], tuple[Placed, Any]] = {}
     for cell in cells:
-        for side, score in cell["scores"].items():
-            tested = (cell["picture_ids"].get(side), score["n"], score.get("labels"), score.get("draws"))
-            first, expected = seen.setdefault((cell["cell"]["data"], side), (cell, tested))
+        for side, score in cell.sides.items():
+            tested = score.pictures, len(score.answer), score.labels, score.draws
+            first, expected = seen.setdefault((cell.data, side), (cell, tested))
             if tested != expected:
                 raise InputError(
-                    f"the cells {_name(first)} and {_name(cell)} were tested on different {side} {unit} or groups of "
+                    f"the cells {first.name} and {cell.name} were tested on different {side} {unit} or groups of "
                     f"them, so that they cannot be compared; run one of the two again on the {unit} of the other."
                 )
 
 
-def _name(cell: CellContent) -> str:
-    return "{data} / {method} / seed {seed}".format_map(cell["cell"])
-
-
-def _split(scores: Mapping[str, Any]) -> str:
+def _split(sides: Mapping[str, Tested]) -> str:
     """Return the split of a cell's test pictures. If its sides have different splits, name each "different" side."""
-    splits = {side: str(score["split"]) for side, score in sorted(scores.items())}
+    splits = {side: tested.split for side, tested in sorted(sides.items())}
     different = {side: why for side, split in splits.items() if (why := why_different(split))}
     if not different or len(set(splits.values())) == 1:
         return splits[next(iter(different or splits))]
@@ -343,7 +339,7 @@ def _values_of(
         for column in columns:
             yield {**about, "column": column, "seeds": 0, "labelled_per_class": None, "remark": remark}
         return
-    saw = {cell.get("labelled_per_class") for runs in group for cell in runs.cells}
+    saw = {cell.facts.labelled for runs in group for cell in runs.cells}
     about |= {"labelled_per_class": saw.pop() if len(saw) == 1 else None, "seeds": min(len(one.seeds) for one in group)}
     about |= {"remark": "; ".join(reasons), **_search(method, groups, reference)}
     gaps = {side: reason for runs in group for side, reason in runs.gaps.items()}
@@ -390,7 +386,7 @@ def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -
     searched_on = next(side for side in ("base", "test", "source", *group[0].values) if side in group[0].values)
 
     def looked_better(group: Sequence[Runs]) -> float | None:
-        on_search = _mean_over(group, "search", "value")
+        on_search = _mean_over(group, lambda cell: cell.shown.get("search"))
         return None if on_search is None else on_search - fmean(runs.means[searched_on] for runs in group)
 
     pairs = [align(ours, theirs) for ours, theirs in zip(group, groups.get(reference, ()), strict=False)]
@@ -398,25 +394,20 @@ def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -
     found = [
         pair
         for pair in pairs
-        if pair
-        and all(seed == cell["cell"]["seed"] for one in pair for seed, cell in zip(one.seeds, one.cells, strict=True))
+        if pair and all(seed == cell.seed for one in pair for seed, cell in zip(one.seeds, one.cells, strict=True))
     ]
     both = [looked_better(one) for one in zip(*found, strict=True)] if len(found) == len(group) else [None]
     return {
-        "search": _mean_over(group, "search", "value"),
-        "selection": _mean_over(group, "selection", "value"),
+        "search": _mean_over(group, lambda cell: cell.shown.get("search")),
+        "selection": _mean_over(group, lambda cell: cell.shown.get("selection")),
         "test": fmean(runs.means[searched_on] for runs in group),
         "optimism": None if None in both else both[0] - both[1],  # type: ignore[operator]
-        **{name: _mean_over(group, "budget", name) or 0.0 for name in COUNTS},
-        "usd": _mean_over(group, "budget", "usd"),
-        "gain_held_back": _mean_over(group, "choice", "gain"),
+        **{name: _mean_over(group, attrgetter(f"budget.{name}")) for name in (*COUNTS, "usd")},
+        "gain_held_back": _mean_over(group, lambda cell: cell.gain_held_back),
     }
 
 
-def _mean_over(group: Sequence[Runs], part: str, name: str) -> float | None:
-    """Return the mean of the number `name` in the part `part` of cells: over seeds, then over data sets.
-
-    None if a cell lacks the number.
-    """
-    numbers: list[list[Any]] = [[(cell.get(part) or {}).get(name) for cell in runs.cells] for runs in group]
-    return None if any(None in of_seeds for of_seeds in numbers) else fmean(fmean(of_seeds) for of_seeds in numbers)
+def _mean_over(group: Sequence[Runs], number: Callable[[Result], float | None]) -> float | None:
+    """Return the mean of a number of cells: over seeds, then over data sets. None if a cell lacks the number."""
+    numbers = [[number(cell.done) for cell in runs.cells] for runs in group]
+    return None if any(None in of_seeds for of_seeds in numbers) else fmean(map(fmean, numbers))  # type: ignore[arg-type]

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ipo_prompts.experiments.compare.methods import (
     Absent,
-    Budget,
+    Fitted,
     Lesson,
     Method,
     Templates,
 )
-from ipo_prompts.experiments.run.config import RunConfig, differences, nested
-from ipo_prompts.experiments.run.files import build, is_begun
-from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Plan, backends, draw_for
-from ipo_prompts.experiments.run.prepared import prepare
-from ipo_prompts.experiments.run.result import Chosen
+from ipo_prompts.experiments.run.config import RunConfig, differences
+from ipo_prompts.experiments.run.files import build
 from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates
-from ipo_prompts.programs.journal import Journal
-from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.phrases import Phrase, Vocabulary
-from ipo_prompts.programs.search import SearchResult, search
+from ipo_prompts.programs.search import search
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import GivenTemplates
 
@@ -97,7 +90,7 @@ def best_of(lesson: Lesson, pool: Sequence[str], count: int) -> Templates:
     settings = lesson.config.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
     selection = prepared.selection.units if prepared.selection else None
     found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
-    return winner(lesson, found, Budget(scored_only=found.proposed))
+    return Templates(lesson.clip, (found.choice.template,), found.choice.gain, found.proposed)
 
 
 def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
@@ -131,6 +124,8 @@ class LanguageModelSearch(Method):
         published: the preset of the search: `default`, `paper` or `code`.
         strategy: the strategy of the search; None takes the strategy of the grid or of the preset.
         lm: "none" for a search that asks no language model; None takes the language model of the grid.
+        names: the setting `names` of the search; None takes that of the grid.
+        head: the setting `head` of the search; with "auto", labelled pictures decide, too, if they help.
     """
 
     label: str
@@ -139,6 +134,8 @@ class LanguageModelSearch(Method):
     strategy: str | None = None
     lm: str | None = None
     is_opponent: bool = True
+    names: str | None = None
+    head: str = "words"
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
         """Return the complete configuration of the search, with the budget that all methods share; see `Method`.
@@ -146,14 +143,14 @@ class LanguageModelSearch(Method):
         Raises:
             InputError: a setting is wrong.
         """
-        given = nested(dict(settings))
-        cell = {key: getattr(shared, key) for key in ("data", "classes", "seed", "names", "head")}
+        cell = {key: getattr(shared, key) for key in ("data", "classes", "seed")}
+        answer = {"names": self.names or shared.names, "head": self.head}
         # Do not take steps and candidates from the preset: the search would have another budget than other methods.
         budget = {"steps": shared.steps, "candidates_per_step": shared.candidates_per_step, "patience": None}
-        own = {**given, **cell, **budget, "preset": self.published}
+        own = {**settings, **cell, **answer, **budget, "preset": self.published}
         if self.strategy is not None:
             known = STRATEGIES.find(self.strategy).Settings.model_fields
-            kept = {key: value for key, value in given.get("strategy", {}).items() if key in known}
+            kept = {key: value for key, value in settings.get("strategy", {}).items() if key in known}
             own["strategy"] = {**kept, "name": self.strategy}
         if self.lm is not None:
             own["lm"] = self.lm
@@ -167,30 +164,9 @@ class LanguageModelSearch(Method):
         values = f"{', '.join(found)}, with the published value in brackets; " if found else ""
         return values + OTHERWISE[self.published]
 
-    def fit(self, lesson: Lesson) -> Templates:
-        """Search in the lesson's folder, or resume a search that was begun there.
-
-        Raises:
-            InputError: see `search_in`, or the folder holds a search of another configuration.
-            NothingUsable, dspy.LMError: see `search_in`.
-        """
-        from ipo_prompts.experiments.run.searching import search_in
-
-        config = self.run_config(lesson.config, lesson.settings)
-        ui = Ui(0, quiet=True)
-        is_begun(config, lesson.folder)
-        optimizer, describer = backends(config)
-        plan = lesson.prepared.plan
-        drawn = draw_for(plan.data, config)
-        prepared = prepare(Plan(config, plan.data, drawn, optimizer, describer, plan.also_fit), ui, lesson.clip)
-        with closing(Journal(lesson.folder)) as journal:
-            searched = search_in(prepared, journal, ui, lesson.tracker.step)
-        found, named = searched.result, searched.named
-        budget = _budget(found, searched.ledger)
-        return replace(
-            winner(lesson, found, budget),
-            names=dict(zip(map(str, named.given), named.class_names, strict=True)) if named else {},
-        )
+    def fit(self, lesson: Lesson) -> Fitted:
+        """A search is a run; see `run_config`."""
+        raise NotImplementedError
 
 
 PHRASES = LanguageModelSearch(
@@ -205,25 +181,5 @@ HISTORY = LanguageModelSearch(
 IPO_PAPER = LanguageModelSearch("IPO with the paper's settings", published="paper", is_opponent=False)
 IPO_CODE = LanguageModelSearch("IPO with the settings of the paper's code", published="code", is_opponent=False)
 IPO_DEFAULT = LanguageModelSearch("IPO", is_opponent=False)
-
-
-def winner(lesson: Lesson, found: SearchResult, budget: Budget) -> Templates:
-    """Return the winner of a search as the fitted classifier of a method."""
-    chosen = Chosen.model_validate(found.choice).model_dump()
-    return Templates(lesson.clip, (found.choice.template,), chosen, budget)
-
-
-def _budget(found: SearchResult, ledger: Ledger) -> Budget:
-    """Return the budget that a search used.
-
-    If a reply was lost, or its server does not report tokens, upper bounds of its tokens and cost are counted.
-    """
-    used = ledger.roles.values()
-    return Budget(
-        proposals=found.proposed,
-        scored_only=found.scored_only,
-        calls=sum(usage.calls for usage in used),
-        tokens_in=sum(usage.tokens_in for usage in used),
-        tokens_out=sum(usage.tokens_out for usage in used),
-        usd=None if ledger.usd is None else round(ledger.usd, 6),
-    )
+WORDS = LanguageModelSearch("IPO's names and template", names="auto")
+IPO = LanguageModelSearch("IPO's answer", names="auto", head="auto", is_opponent=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ipo_prompts.experiments.compare.methods import SUBJECT, Method
-from ipo_prompts.experiments.compare.scores import MEAN_OF_H, CellContent, H
+from ipo_prompts.experiments.compare.methods import Facts
+from ipo_prompts.experiments.compare.scores import MEAN_OF_H, H
 from ipo_prompts.experiments.compare.table import PUBLISHED, Table
 from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
@@ -23,8 +23,9 @@ def verdicts(table: Table) -> list[str]:
     found: list[str] = []
     methods, known = table.methods, table.known
     pairs = [(method, table.reference) for method in methods if method != table.reference]
-    if SUBJECT in methods and table.reference != SUBJECT:
-        pairs = [(SUBJECT, one) for one in dict.fromkeys([table.reference, *table.rivals]) if one in methods]
+    subject = table.subject
+    if subject and table.reference != subject:
+        pairs = [(subject, one) for one in dict.fromkeys([table.reference, *table.rivals]) if one in methods]
     for scope in table.averages or table.scopes:
         number = f" of {len(scope.data)} data set{'s' if len(scope.data) > 1 else ''}" if scope.is_average else ""
         start = f"{scope.name}{number}, {table.headline}: "
@@ -34,8 +35,8 @@ def verdicts(table: Table) -> list[str]:
             missing = f"{' and '.join(names)} are not compared; one of them is absent."
             found.append(start + (_sentence(gain, *names) if gain else missing))
         for name, method in known.items():
-            if method.shows and (gain := table.line(scope.name, SUBJECT, over=name)):
-                found.append(start + _control(gain, known[SUBJECT].label, method))
+            if method.shows and (gain := table.line(scope.name, subject, over=name)):
+                found.append(start + _control(gain, known[subject].label, method))
     return found
 
 
@@ -47,7 +48,7 @@ def _sentence(gain: Any, method: str, other: str) -> str:
     return words + (". One seed: the luck of the search is not covered." if gain.seeds == 1 else ".")
 
 
-def _control(gain: Any, subject: str, control: Method) -> str:
+def _control(gain: Any, subject: str, control: Facts) -> str:
     beats = f"{subject} beats its control, {control.label}"
     if gain.outcome != "gain":
         return f"{subject} is not shown to beat its control, {control.label}: no evidence that {control.shows}."
@@ -61,22 +62,22 @@ def notes(table: Table) -> list[str]:
     unit = table.unit
     published = PUBLISHED in set(table.frame.origin)
     cells = [cell for runs in table.runs.values() for cell in runs.cells]
-    calls = {cell["budget"]["calls"] for cell in cells if cell.get("budget")}
-    clips = {str((cell["cell"].get("settings") or {}).get("clip", "embedded")) for cell in cells}
+    calls = {cell.done.budget.calls for cell in cells}
+    clips = {cell.done.clip.name for cell in cells}
     precisions: dict[str, dict[str, None]] = {}
     for cell in cells:
-        precisions.setdefault(cell.get("precision", "fp32"), {})[cell["cell"]["method"]] = None
+        precisions.setdefault(cell.done.clip.precision, {})[cell.row] = None
     of_rows = [f"{one} ({several([*rows], len(table.methods))})" for one, rows in sorted(precisions.items())]
     saw: dict[int, dict[str, None]] = {}
     for cell in cells:
-        saw.setdefault(cell.get("labelled_per_class", 0), {})[cell["cell"]["method"]] = None
+        saw.setdefault(cell.facts.labelled, {})[cell.row] = None
     by_labels = "; ".join(f"{number} by {', '.join(saw[number])}" for number in sorted(saw, reverse=True))
     searched = [one for one in table.runs.values() if not one.is_fixed and len(one.seeds) > 1]
     found: list[tuple[object, str]] = [  # whether the note applies, the note
         (
             table.averages,
-            "A method that lacks a data set has no mean. The gain of a method over "
-            f"{SUBJECT} is the comparison of {SUBJECT} with it, reversed, and corrected with all of that method's.",
+            f"A method that lacks a data set has no mean. The gain of a method over {table.subject} is the comparison of "
+            f"{table.subject} with it, reversed, and corrected with all of that method's.",
         ),
         (
             True,
@@ -134,11 +135,11 @@ def notes(table: Table) -> list[str]:
             + (" That of the published numbers is not printed." if published else ""),
         ),
         (
-            any((cell.get("budget") or {}).get("scored_only") for cell in cells),
+            any(cell.done.budget.scored_only for cell in cells),
             "Proposals are the templates that a search proposed and scored. Scored only are the other templates that "
             "were scored: templates of a list, or composed of given words, without a language model.",
         ),
-        *((True, note) for note in _of_methods({cell["cell"]["method"]: cell for cell in cells})),
+        *((True, note) for note in _of_methods({cell.row: cell.facts for cell in cells})),
         (len(table.seeds) == 1, "One seed: what the search owes to luck is in no interval."),
         *((True, note) for note in _other_splits(table)),
     ]
@@ -156,12 +157,12 @@ def _missing_sides(table: Table) -> Iterator[str]:
             yield f"{name} has no value for {', '.join(missing)}."
 
 
-def _of_methods(cells: Mapping[str, CellContent]) -> Iterator[str]:
-    for row, cell in cells.items():
-        if cell.get("remark"):
-            yield f"{row}: {cell['remark']}."
-        if cell.get("differs"):
-            yield f"{row} is not in everything as published: {cell['differs']}."
+def _of_methods(rows: Mapping[str, Facts]) -> Iterator[str]:
+    for row, facts in rows.items():
+        if facts.remark:
+            yield f"{row}: {facts.remark}."
+        if facts.differs:
+            yield f"{row} is not in everything as published: {facts.differs}."
 
 
 def _other_splits(table: Table) -> Iterator[str]:

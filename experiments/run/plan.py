@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import dspy
 
-from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data
+from ipo_prompts.experiments.data import DataSet, Draw, Item, draw, load_data
 from ipo_prompts.experiments.data.dataset import left_out
 from ipo_prompts.experiments.data.names import names_in_words, refuse_codes
 from ipo_prompts.experiments.data.published import absent, assumed
@@ -47,6 +48,40 @@ MOST_CLASSES = 200
 
 
 @dataclass(frozen=True)
+class TestSet:
+    """Sealed test pictures and the classes that compete on them.
+
+    Attributes:
+        name: the name of the test set.
+        items: the pictures, labelled from 0 within `class_names`.
+        class_names: the names of the classes in label order.
+        split: see `DataSet.split`.
+        clip: the name of the CLIP to test with; None takes the CLIP of the run.
+    """
+
+    name: str
+    items: tuple[Item, ...]
+    class_names: tuple[str, ...]
+    split: str
+    clip: str | None = None
+
+
+@dataclass(frozen=True)
+class InGrid:
+    """What a grid asks of the run in one of its cells.
+
+    Attributes:
+        asked: a digest of what the cell asks for.
+        folder: the folder of the grid; all its cells count as one test.
+        others: the test sets of the grid's protocol besides the sealed pictures of the run.
+    """
+
+    asked: str
+    folder: Path
+    others: Sequence[TestSet] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """One run before it begins.
 
@@ -57,6 +92,7 @@ class Plan:
         optimizer: the language model that the strategy asks; None if the strategy asks none.
         describer: the language model that describes pictures; None if no language model does.
         also_fit: names of further classes, of other data sets; templates must be short enough for these names, too.
+        in_grid: the cell of a grid that the run is; None if it is no cell.
     """
 
     config: RunConfig
@@ -65,6 +101,7 @@ class Plan:
     optimizer: Backend | None
     describer: Backend | None
     also_fit: tuple[str, ...] = ()
+    in_grid: InGrid | None = None
 
     @property
     def task(self) -> Task:
@@ -87,7 +124,7 @@ class Plan:
     @property
     def with_80_templates(self) -> bool:
         """Whether CLIP's 80 templates are scored on the test pictures, beside the answer."""
-        few = len(self.drawn.class_names) <= MOST_CLASSES
+        few = len(self.drawn.class_names) <= MOST_CLASSES and self.in_grid is None  # a grid has a row for them
         return self.config.test and few and by_embeddings(self.task.maker()) is not None
 
     @cached_property
@@ -142,6 +179,11 @@ def plan(
     planned = Plan(config, data, drawn, optimizer, describer)
     forecast_of(planned.strategy, Expected(config, data.task))  # refuses settings that the strategy cannot use
     return planned
+
+
+def names_of_others(tests: Sequence[TestSet]) -> tuple[str, ...]:
+    """Return the class names of test sets with classes of their own, which the templates must fit, too."""
+    return tuple(name for test in tests if test.clip is None for name in test.class_names)
 
 
 def held_back_shots(config: RunConfig) -> int:

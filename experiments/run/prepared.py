@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +28,7 @@ from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.tested_before import DIGITS
 from ipo_prompts.experiments.tasks import Encoded, check_fractions
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.device import Unreachable
+from ipo_prompts.metrics.device import Precision, Unreachable
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore, contents
 from ipo_prompts.metrics.pictures import Exchanged, in_threads
@@ -89,22 +89,20 @@ class Prepared:
         return [part.units for part in (self.search, self.selection) if part]
 
 
-def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
+def prepare(planned: Plan, ui: Ui) -> Prepared:
     """Load and check everything that a search needs; nothing is written but features, to the cache.
 
     Args:
         planned: the plan.
         ui: shows the progress.
-        clip: the CLIP, if it is loaded already; None: it is loaded here.
 
     Raises:
         InputError: something is wrong with the pictures or the models.
     """
     config, drawn = planned.config, planned.drawn
-    if clip is None:
-        ui.passing(f"loading the CLIP {config.clip}")
-        with offering_demo():
-            clip = load_clip(config.clip, config.device, config.precision)
+    ui.passing(f"loading the CLIP {config.clip}")
+    clip = loaded(config.clip, config.device, config.precision)
+    clip.seconds = dict.fromkeys(clip.seconds, 0.0)
     store = FeatureStore(clip)
     met_later = (*drawn.new_class_names, *planned.also_fit)
     reward = planned.task.reward(clip, drawn.class_names, store, met_later)
@@ -118,6 +116,13 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     for backend in filter(None, (planned.optimizer, planned.describer)):
         backend.load(ui.passing)
     return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
+
+
+@lru_cache(maxsize=4)
+def loaded(name: str, device: str, precision: Precision = "fp32") -> Clip:
+    """Return a frozen CLIP, which a process loads once for all its runs; see `load_clip`."""
+    with offering_demo():
+        return load_clip(name, device, precision)
 
 
 @contextmanager
@@ -151,6 +156,11 @@ def labelled_contents(items: Sequence[Item]) -> list[tuple[str, int]]:
     """Return, for each picture in order, the digest of its bytes and its label."""
     digests = contents([item.picture for item in items])
     return [(digest, item.label) for digest, item in zip(digests, items, strict=True)]
+
+
+def picture_ids(items: Sequence[Item]) -> str:
+    """Return a digest of the pictures: of their content, labels and order."""
+    return hashlib.sha256(json.dumps(labelled_contents(items)).encode()).hexdigest()
 
 
 def digest_of(drawn: Draw, *parts: Sequence[Item]) -> str:

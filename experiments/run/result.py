@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field
+import numpy as np
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from ipo_prompts.experiments.run.files import Content, read_model
 from ipo_prompts.experiments.tasks import LABEL
+from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict
+from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.phrases import DomainWord
 
 RESULT = "result.json"
@@ -90,6 +93,68 @@ class DataUsed(Fingerprinted):
     shots: int
 
 
+Joined = Annotated[
+    tuple[int, ...],
+    BeforeValidator(lambda text: text.split() if isinstance(text, str) else text),
+    PlainSerializer(lambda numbers: " ".join(map(str, numbers)), return_type=str),
+]
+"""Whole numbers that a file holds as one text, with blanks between them."""
+
+
+class Tested(Content):
+    """A set of test units, and what was right on it, unit by unit.
+
+    Attributes:
+        classes: how many classes compete.
+        split: see `DataSet.split`.
+        pictures: a digest of the pictures, with their labels, in order. Two results with the same digest can be
+            compared unit by unit.
+        labels: the class of each unit; None if units have no class.
+        draws: a number for each unit, the same for all variants of one picture; None if no two units belong together.
+        hits: what was tested → a text with `0` or `1` for each unit, or a number for each unit. The first is the score
+            before the first step, if it was tested; then come the steps that changed something. The last is the answer.
+    """
+
+    classes: int
+    split: str
+    pictures: str
+    labels: Joined | None
+    draws: Joined | None
+    hits: dict[str, str | tuple[float, ...]] = Field(min_length=1)
+
+    @property
+    def answer(self) -> str | tuple[float, ...]:
+        """The hits of the answer."""
+        return [*self.hits.values()][-1]
+
+    @property
+    def values(self) -> Doubles:
+        """The value of each unit for the answer, float64 (n,): 1.0 for a hit and 0.0 for a miss, or a number."""
+        return np.array([*self.answer], dtype=np.float64)
+
+
+class Budget(Content):
+    """The numbers of templates, calls and tokens that a row of a grid used, and their cost.
+
+    Attributes:
+        proposals: templates that a search's strategy proposed and that were scored, besides the initial template.
+        scored_only: templates that were scored without being proposed: templates of a list or of a vocabulary, and
+            templates that a strategy scored only.
+        calls: replies of language models, to the optimizer and the describer together.
+        tokens_in, tokens_out: the tokens of the questions, and of the replies. For a lost reply, the largest possible
+            number is counted.
+        usd: the cost of the calls in US dollars; None when a price is not known. A reply from the cache of earlier runs
+            cost nothing, but it is counted at its full price: methods are compared by the calls that they need.
+    """
+
+    proposals: int = 0
+    scored_only: int = 0
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: Rounded | None = 0.0
+
+
 class StrategyUsed(Content):
     """How new templates were found.
 
@@ -111,11 +176,14 @@ class RunResult(Content):
     """The content of `result.json`.
 
     Attributes:
+        cell: in a grid, the digest of what the cell asks for.
         template: the chosen template; `initial_template` if no other was convincing.
         prompts: the sentences that the CLIP reads for the first two classes.
         rows: what each step of the answer did, in the order of choice, on each part of the pictures that the run has.
         names: class name as typed → the name in prompts, for the classes whose names differ.
         controls: what the test pictures give otherwise, by name: scores that chose nothing and are not tested.
+        tests: test set → its units: `test`, the `new` classes, and in a grid the other sets of its protocol.
+        gaps: test set → why it has no score.
         advice: what a person may do to know more, or to get more; empty if there is nothing to do.
         ended: why the search ended, in words.
         stopped: the limit that ended the search early, in words; None if no limit did.
@@ -126,13 +194,16 @@ class RunResult(Content):
         export: the target of `ipo export` that holds the whole program and needs no code of IPO.
     """
 
-    version: Literal[3] = Field(default=3, alias="schema")
+    version: Literal[4] = Field(default=4, alias="schema")
+    cell: str = ""
     template: str
     prompts: tuple[str, ...] = ()
     initial_template: str
     rows: tuple[Row, ...]
     names: dict[str, str]
     controls: dict[str, Control] = Field({})
+    tests: dict[str, Tested] = Field({})
+    gaps: dict[str, str] = Field({})
     advice: str
     reward: RewardNames
     strategy: StrategyUsed
@@ -161,6 +232,38 @@ class RunResult(Content):
         """The part whose numbers are shown: the sealed test; if it stayed closed, the part that chose the template."""
         parts: tuple[PartName, ...] = ("test", "selection", "search")
         return next(part for part in parts if self.rows_on(part))
+
+    # What a table of a grid reads, of a run as of a method that is no search.
+
+    absent: ClassVar[None] = None
+
+    @property
+    def templates(self) -> tuple[str, ...] | None:
+        """The template; None if labelled pictures decide, too: then no text alone is the answer."""
+        return None if any(row.what == "pictures" and row.kept for row in self.rows) else (self.template,)
+
+    @property
+    def shown(self) -> dict[str, float]:
+        """The score of the words on the search pictures and, if there are any, on the selection pictures."""
+        return {part: rows[-1].after.value for part in ("search", "selection") if (rows := self.rows_on(part))}
+
+    @property
+    def gain_held_back(self) -> float | None:
+        """See `Chosen.gain`."""
+        return self.selection.gain
+
+    @property
+    def budget(self) -> Budget:
+        """What the search used."""
+        used = [role for role in (self.lm.optimizer, self.lm.describer) if role]
+        return Budget(
+            proposals=self.proposed,
+            scored_only=self.scored_only,
+            calls=sum(role.calls for role in used),
+            tokens_in=sum(role.tokens_in for role in used),
+            tokens_out=sum(role.tokens_out for role in used),
+            usd=total_usd(role.usd for role in used),
+        )
 
     @property
     def gain(self) -> Verdict:

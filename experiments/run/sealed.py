@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,9 +15,18 @@ from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.data.draw import lopsided
 from ipo_prompts.experiments.data.names import changed_names
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import SPLIT_SEED
-from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable
-from ipo_prompts.experiments.run.result import SEALED_PARTS, AnyPart, Control, PartName, Row, Value, What
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, InGrid, TestSet
+from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, loaded, naming_unreadable, picture_ids
+from ipo_prompts.experiments.run.result import (
+    SEALED_PARTS,
+    AnyPart,
+    Control,
+    PartName,
+    Row,
+    Tested,
+    Value,
+    What,
+)
 from ipo_prompts.experiments.run.tested_before import count, name_of, told
 from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.blend import Linear
@@ -31,6 +40,7 @@ from ipo_prompts.metrics.evidence import (
     paired_difference,
     score_interval,
 )
+from ipo_prompts.metrics.features import FeatureStore, contents
 from ipo_prompts.metrics.reward import Reward, Score, Units, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import imagenet_templates
@@ -70,6 +80,7 @@ class SealedTest:
         rows: the rows of the result.
         controls: see `controls_of`.
         copies: how many test pictures are also search or selection pictures, compared by their bytes.
+        tests, gaps: see `RunResult`.
         tested_before: how many tests had at least half of the sealed pictures before.
     """
 
@@ -77,6 +88,8 @@ class SealedTest:
     rows: tuple[Row, ...]
     controls: dict[str, Control]
     copies: int
+    tests: dict[str, Tested]
+    gaps: dict[str, str]
     tested_before: int
 
 
@@ -122,19 +135,28 @@ def open_test(
     times = 0
     others: Mapping[str, Reward] = {}
     controls: dict[str, Control] = {}
+    tests: dict[str, Tested] = {}
+    gaps: dict[str, str] = {}
     if prepared.config.test:
         ui.passing(f"opening the sealed test {task.unit}")
         encoded = encode("test", reward, drawn.test)
         test = score("test", reward, encoded, steps)
         _record(journal, "test", template, test)
+        tests["test"] = tested_of(_hits(test), drawn.test, test, planned.data.split)
         controls = controls_of(prepared, searched.reward, alone, encoded.units, test.sampling)
         if drawn.new_test:
             new_reward = task.reward(prepared.clip, drawn.new_class_names, prepared.store)
             start = len(drawn.class_names)
             new_steps = word_steps(prepared, template, new_reward, start)
             encoded = encode("new", new_reward, drawn.new_test)
-            _record(journal, "new", template, score("new", new_reward, encoded, new_steps, start))
-        times = count(name_of([template, _hits(test)]), prepared.contents(*SEALED))
+            new = score("new", new_reward, encoded, new_steps, start)
+            _record(journal, "new", template, new)
+            tests["new"] = tested_of(_hits(new), drawn.new_test, new, planned.data.split)
+        if planned.in_grid is None:
+            times = count(name_of([template, _hits(test)]), prepared.contents(*SEALED))
+        else:
+            more, gaps = test_in_grid(prepared, searched.reward, template, planned.in_grid)
+            tests |= more
         others = task.other_measures(prepared.clip, reward.class_names, prepared.store)
     balanced = prepared.config.verdict == "balanced"
     rows = rows_of(scored, task.measure, tested_before=times, balanced=balanced)
@@ -143,7 +165,8 @@ def open_test(
         before = score_before(prepared, other, encoded.units)
         part = Scored.of(before, word_steps(prepared, template, other), encoded.units, encoded.sampling(before.n))
         rows += (in_all("test", measure, part),)
-    if left := fresh(planned.data, drawn, prepared.config.seed):
+    left = fresh(planned.data, drawn, prepared.config.seed) if planned.in_grid is None else []
+    if left:
         unused = f"fresh (left over; each word is tested on these {task.unit})"
         try:
             encoded = task.encode(reward, left, seed=prepared.config.seed, progress=ui.pictures(unused))
@@ -152,7 +175,74 @@ def open_test(
         else:
             now = searched.reward.score([template], encoded.units)[0]
             parts["fresh"] = Compared.of(encoded, searched.reward, Scored([], [now], encoded.sampling(now.n)))
-    return SealedTest(parts, rows, controls, copies_of(prepared), times)
+    return SealedTest(parts, rows, controls, copies_of(prepared), tests, gaps, times)
+
+
+def tested_of(hits: Mapping[str, Any], items: Sequence[Item], part: Scored, split: str) -> Tested:
+    """Return the record of a test set; for `hits` and `split` see `Tested`, `items` are its pictures."""
+    drawn = part.sampling
+    return Tested(
+        classes=part.classes,
+        split=split,
+        pictures=picture_ids(items),
+        labels=None if drawn.classes is None else tuple(drawn.classes.tolist()),
+        draws=None if drawn.draws is None else tuple(drawn.draws.tolist()),
+        hits=dict(hits),
+    )
+
+
+def tested_on(test: TestSet, prepared: Prepared, score: Callable[[Reward, Encoded], Score]) -> Tested:
+    """Open the pictures of a test set, and score the answer on them with the CLIP of the test set.
+
+    Args:
+        test: the test set.
+        prepared: the prepared run.
+        score: returns the score of the answer, given the reward for the classes of the test set and its units.
+    """
+    config, clip, store = prepared.config, prepared.clip, prepared.store
+    if test.clip:
+        clip = loaded(test.clip, config.device, config.precision)
+        store = FeatureStore(clip)
+    reward = prepared.plan.task.reward(clip, test.class_names, store)
+    encoded = prepared.plan.task.encode(reward, test.items, seed=SPLIT_SEED)
+    found = score(reward, encoded)
+    part = Scored([], [found], encoded.sampling(found.n), len(test.class_names))
+    return tested_of({"answer": units_of(found)}, test.items, part, test.split)
+
+
+def test_in_grid(
+    prepared: Prepared, used: Reward, template: str, in_grid: InGrid
+) -> tuple[dict[str, Tested], dict[str, str]]:
+    """Test a template on the other test sets of a grid, and count the test of the grid.
+
+    Args:
+        prepared: the prepared run.
+        used: the reward, with the class names in use.
+        template: the chosen template.
+        in_grid: the cell of the grid.
+
+    Returns:
+        Test set → its record; and test set → why another CLIP cannot read the template.
+    """
+
+    def score(reward: Reward, encoded: Encoded) -> Score:
+        if problem := reward.problem(template):
+            raise InputError(problem)
+        return reward.score([template], encoded.units)[0]
+
+    tests: dict[str, Tested] = {}
+    gaps: dict[str, str] = {}
+    for test in in_grid.others:
+        names = tuple(used.class_names) if test.clip else test.class_names
+        try:
+            tests[test.name] = tested_on(replace(test, class_names=names), prepared, score)
+        except InputError as error:
+            if not test.clip:
+                raise
+            gaps[test.name] = str(error).rstrip(".")
+    others = [item.picture for test in in_grid.others for item in test.items]
+    count(name_of(str(in_grid.folder.resolve())), [*prepared.contents(*SEALED), *contents(others)])
+    return tests, gaps
 
 
 def controls_of(
