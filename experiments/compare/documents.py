@@ -26,7 +26,6 @@ from pydantic import Field
 from ipo_prompts.experiments.compare.cell import Result, as_result
 from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
-from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.printing import details, on_terminal, plain, section, terminal, to_markdown
 from ipo_prompts.experiments.compare.published import ablations_of
 from ipo_prompts.experiments.compare.table import COUNTS, Table, build_table
@@ -80,14 +79,9 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Res
     placed = [entry.placed(outcome) for entry, outcome in zip(found, outcomes, strict=True)]
     if all(cell.absent for cell in placed):
         return None
-    plain_rows = [row.label for row in grid.methods if row.is_plain]
-    names, place, places = [*METHODS], len([*METHODS]), {}
-    for label in plain_rows:  # a class of the user's own follows the row before it in the grid
-        place = places[label] = names.index(label) if label in names else place
     shots = {cell.facts.shots for cell in placed if cell.facts.shots}
     # Published numbers have the shots of one row; they are beside none that has others.
-    known = sorted({*plain_rows} & {cell.row for cell in placed}, key=places.__getitem__)
-    return build_table(placed, grid.reference, min(shots) if len(shots) == 1 else None, known)
+    return build_table(placed, grid.reference, min(shots) if len(shots) == 1 else None)
 
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:

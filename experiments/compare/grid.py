@@ -222,11 +222,13 @@ class GridCell:
 
     Attributes:
         label: the label of the row; the cells of a row take about equally long.
+        is_plain: whether the row stands for its method itself, not for a variant of it.
         folder: the folder of the cell, a run directory; the cell is finished when the folder has `result.json`.
         cell: the cell.
     """
 
     label: str
+    is_plain: bool
     folder: Path
     cell: Cell
 
@@ -257,6 +259,8 @@ class GridCell:
             facts = METHODS.find(self.cell.method).facts(self.config)
         else:  # a class of the user's own, whose code may not be here
             facts = Facts(label=self.label)
+        if not self.is_plain:
+            facts = facts.model_copy(update={"label": f"“{self.label}”", "shows": "", "is_opponent": False})
         absent = outcome if isinstance(outcome, str) else outcome.absent or ""
         return Placed(self.cell.protocol, self.cell.data, self.label, self.cell.seed, facts, result, absent)
 
@@ -271,6 +275,7 @@ def entries(grid: GridConfig, folder: Path) -> list[GridCell]:
     return [
         GridCell(
             row.label,
+            row.is_plain,
             folder / CELLS / _slug(data) / _slug(row.label) / f"seed-{seed}",
             Cell(grid.protocol, data, row.method, seed, targets, settings[row.label]),
         )

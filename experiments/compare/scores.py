@@ -107,8 +107,7 @@ class Runs:
             hit and 0.0 for a miss, or a fraction such as a scene's IoU.
         sampling: side → how the units of the side were drawn.
         cells: one cell for each seed.
-        is_fixed: whether the method gives the same result for every seed. False for a row that is no known method:
-            its result may depend on the seed.
+        is_fixed: whether the method gives the same result for every seed.
     """
 
     seeds: tuple[int, ...]

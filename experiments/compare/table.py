@@ -5,7 +5,6 @@ All numbers of a table are in one tidy frame, from which Markdown, CSV, JSON and
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.methods import METHODS, SUBJECTS, Facts
+from ipo_prompts.experiments.compare.methods import SUBJECTS, Facts
 from ipo_prompts.experiments.compare.published import data_key, library, published_rows
 from ipo_prompts.experiments.compare.scores import (
     MEAN,
@@ -105,7 +104,7 @@ class Table:
         subject: the row that verdicts are about; empty if the table has none of `SUBJECTS`.
         methods: the labels of the rows, in the order of the table.
         rivals: the rows that IPO is compared with: its opponents, and in a table of several data sets all rows.
-        known: label → facts of the method, for the rows that stand for a method itself, not for a variant of it.
+        facts: label → facts of the row's method.
         runs: (data, method) → the runs of the method on the data set, where there are any.
         frame: a line for each number; see `COLUMNS`. Values and differences are fractions.
     """
@@ -121,7 +120,7 @@ class Table:
     scopes: tuple[Scope, ...]
     methods: list[str]
     rivals: list[str]
-    known: Mapping[str, Facts]
+    facts: Mapping[str, Facts]
     runs: Mapping[tuple[str, str], Runs]
     frame: pandas.DataFrame
 
@@ -156,16 +155,15 @@ def build_table(
     cells: Sequence[Placed],
     reference: str = "baseline",
     shots: int | None = None,
-    methods: Sequence[str] | None = None,
 ) -> Table:
     """Make the table of one protocol. The same cells give the same table, and the same bytes in its files.
+
+    The rows have the order in which the cells name them.
 
     Args:
         cells: the cells, in any order, each once. At least one cell has scores.
         reference: the method that gains are computed over. Gains over the methods of `REFERENCES` are added.
         shots: the search pictures per class; published accuracies for them stand beside ours.
-        methods: the rows that stand for a method itself, not for a variant of it. These rows come first in the table,
-            in this order. None takes the rows whose label is the name of a method.
 
     Raises:
         InputError: the cells have several measures or units, or cells that are compared differ in pictures or columns.
@@ -173,9 +171,6 @@ def build_table(
     import pandas
 
     facts = {cell.row: cell.facts for cell in cells}
-    plain = [name for name in METHODS if name in facts] if methods is None else methods
-    known = {name: facts[name] for name in plain}
-    names = sorted(facts, key=lambda label: ([*known].index(label) if label in known else len(known), natural(label)))
     scored: dict[tuple[str, str], list[Placed]] = defaultdict(list)
     absent: dict[tuple[str, str], list[str]] = defaultdict(list)
     for cell in sorted(cells, key=lambda cell: (_place(cell.data), cell.seed)):
@@ -184,8 +179,9 @@ def build_table(
             absent[row].append(cell.absent)
         else:
             scored[row].append(cell)
+    names = [*facts]
     data = tuple(dict.fromkeys(sorted((name for name, _ in [*scored, *absent]), key=_place)))
-    runs = {row: _runs(row, scored[row], known) for row in product(data, names) if row in scored}
+    runs = {row: _runs(scored[row]) for row in product(data, names) if row in scored}
     usable = [cell for one in runs.values() for cell in one.cells]
     measure, unit = (
         _the_one(f"{what}s", {getattr(cell.done.reward, what) for cell in usable}) for what in ("measure", "unit")
@@ -196,7 +192,7 @@ def build_table(
     columns, headline = _columns(protocol, tuple(found), len(data) > 1)
     scopes = tuple(_scopes(data, columns, {row[0]: _split(one.cells[-1].sides) for row, one in runs.items()}))
     subject = next((name for name in SUBJECTS if name in names), "")
-    opponents = [name for name, method in known.items() if method.is_opponent]
+    opponents = [name for name, method in facts.items() if method.is_opponent]
     rivals = dict.fromkeys([*opponents, *(names if len(data) > 1 else [])])
     rivals.pop(subject, None)
     values: list[dict[str, Any]] = []
@@ -228,15 +224,10 @@ def build_table(
         scopes=scopes,
         methods=names,
         rivals=[*rivals],
-        known=known,
+        facts=facts,
         runs=runs,
         frame=pandas.DataFrame({name: [line.get(name) for line in lines] for name in COLUMNS}, dtype=object),
     )
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Return a sort key that puts "n = 5" before "n = 10"."""
-    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -245,7 +236,7 @@ def _place(name: str) -> tuple[int, str]:
     return order.index(key) if key in order else len(order), name
 
 
-def _runs(row: tuple[str, str], cells: Sequence[Placed], known: Mapping[str, Facts]) -> Runs:
+def _runs(cells: Sequence[Placed]) -> Runs:
     """Return the runs of one method on one data set, from its cells in the order of their seeds."""
     first = cells[0]
     for cell in cells:
@@ -258,7 +249,7 @@ def _runs(row: tuple[str, str], cells: Sequence[Placed], known: Mapping[str, Fac
             side: Sampling.of(len(tested.answer), tested.labels, tested.draws) for side, tested in first.sides.items()
         },
         cells=tuple(cells),
-        is_fixed=row[1] in known and not known[row[1]].depends_on_seed,
+        is_fixed=not first.facts.depends_on_seed,
     )
 
 

@@ -21,7 +21,7 @@ def verdicts(table: Table) -> list[str]:
     ablation, whose rows are variants) each row is compared with the reference.
     """
     found: list[str] = []
-    methods, known = table.methods, table.known
+    methods, facts = table.methods, table.facts
     pairs = [(method, table.reference) for method in methods if method != table.reference]
     subject = table.subject
     if subject and table.reference != subject:
@@ -31,12 +31,12 @@ def verdicts(table: Table) -> list[str]:
         start = f"{scope.name}{number}, {table.headline}: "
         for pair in pairs:
             gain = table.line(scope.name, pair[0], over=pair[1])
-            names = [known[row].label if row in known else f"“{row}”" for row in pair]
+            names = [facts[row].label for row in pair]
             missing = f"{' and '.join(names)} are not compared; one of them is absent."
             found.append(start + (_sentence(gain, *names) if gain else missing))
-        for name, method in known.items():
+        for name, method in facts.items():
             if method.shows and (gain := table.line(scope.name, subject, over=name)):
-                found.append(start + _control(gain, known[subject].label, method))
+                found.append(start + _control(gain, facts[subject].label, method))
     return found
 
 
@@ -76,8 +76,8 @@ def notes(table: Table) -> list[str]:
     found: list[tuple[object, str]] = [  # whether the note applies, the note
         (
             table.averages,
-            f"A method that lacks a data set has no mean. The gain of a method over {table.subject} is the comparison of "
-            f"{table.subject} with it, reversed, and corrected with all of that method's.",
+            f"A method that lacks a data set has no mean. The gain of a method over {table.subject} is the comparison "
+            f"of {table.subject} with it, reversed, and corrected with all of that method's.",
         ),
         (
             True,

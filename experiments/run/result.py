@@ -244,7 +244,12 @@ class RunResult(Content):
 
     @property
     def shown(self) -> dict[str, float]:
-        """The score of the words on the search pictures and, if there are any, on the selection pictures."""
+        """The score on the search pictures and, if there are any, on the selection pictures.
+
+        It is empty if labelled pictures decide, too: they are these pictures.
+        """
+        if self.templates is None:
+            return {}
         return {part: rows[-1].after.value for part in ("search", "selection") if (rows := self.rows_on(part))}
 
     @property
