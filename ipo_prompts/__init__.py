@@ -6,6 +6,7 @@
     result.classifier(image="cat.jpg").label
 
 - `optimize`: what the command `ipo optimize` does, in one call; it returns an `Outcome`.
+- `evaluate`, `benchmark`: what the commands of these names do.
 - `TemplateClassifier`, `IPO`: the DSPy program and the DSPy optimizer behind `optimize`, see `ipo_prompts.programs`.
 - `load_clip`, `load_data`, `draw`, `ClipReward`: what these two are given: a frozen CLIP, pictures, a few of them for
   each class, and the accuracy of a template on them.
@@ -24,8 +25,10 @@ from typing import TYPE_CHECKING, Any
 from ipo_prompts.metrics.device import wait_briefly
 
 if TYPE_CHECKING:
+    from ipo_prompts.experiments.compare.runner import benchmark
     from ipo_prompts.experiments.data import draw, load_data
     from ipo_prompts.experiments.estimator import IPOClassifier as IPOClassifier
+    from ipo_prompts.experiments.measure import evaluate
     from ipo_prompts.experiments.one_call import Outcome, optimize
     from ipo_prompts.metrics.classification import ClipReward
     from ipo_prompts.metrics.clip import load_clip
@@ -40,7 +43,9 @@ _HOMES = {
     "InputError": "metrics.errors",
     "Outcome": "experiments.one_call",
     "TemplateClassifier": "programs.classifier",
+    "benchmark": "experiments.compare.runner",
     "draw": "experiments.data",
+    "evaluate": "experiments.measure",
     "load_clip": "metrics.clip",
     "load_data": "experiments.data",
     "optimize": "experiments.one_call",
@@ -53,7 +58,9 @@ __all__ = [
     "InputError",
     "Outcome",
     "TemplateClassifier",
+    "benchmark",
     "draw",
+    "evaluate",
     "load_clip",
     "load_data",
     "optimize",

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,16 +23,12 @@ from ipo_prompts.experiments.cli.common import (
     read_about,
     show,
 )
-from ipo_prompts.experiments.data import load_data, sources
-from ipo_prompts.experiments.data.dataset import left_out
-from ipo_prompts.experiments.data.names import names_in_words
+from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.sources import find_pictures
-from ipo_prompts.experiments.tasks import REWARDS, check_fractions
-from ipo_prompts.metrics.clip import check_name, load_clip
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import refuse_taken
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.template import check_slot, check_template, read_templates
+from ipo_prompts.metrics.template import read_templates
 
 EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
 REPORT = examples("ipo report runs/RUN", "ipo report runs/first-look/cells.jsonl.gz")
@@ -65,82 +61,12 @@ def evaluate_templates(
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
-    config = read_about(words, "evaluate", "reward")
-    sources.allow(data)
-    for one in wanted:
-        check_slot(one)
-    check_name(clip or "embedded")
-    drawn = load_data(data or "embedded", **config.about_data)
-    # The imports below take seconds, so the checks above come first.
-    from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.experiments.run.plan import SPLIT_SEED
-    from ipo_prompts.experiments.run.prepared import offering_demo
-    from ipo_prompts.experiments.run.tested_before import count, name_of, told
-    from ipo_prompts.metrics.evidence import SAME, paired_difference, score_interval
-    from ipo_prompts.metrics.features import FeatureStore, contents
-    from ipo_prompts.metrics.reward import scale_of
-    from ipo_prompts.metrics.verdict import judge, no_test
-    from ipo_prompts.programs.scoring import units_of
+    about = read_about(words, "evaluate", "reward").model_copy(update={"data": data or "embedded"})
+    from ipo_prompts.experiments.measure import measure
 
-    task = REWARDS.build(config.reward)
-    items = drawn.part(part)
-    if not items:
-        raise InputError(f"{drawn.name} has no {part} pictures; choose another --part.")
-    with offering_demo():
-        encoder = load_clip(clip or "embedded", device)
-    for one in wanted:
-        check_template(one, drawn.class_names, encoder)
-    ui = Ui(0, quiet=as_json)
-    for line in filter(None, (names_in_words(drawn), left_out(drawn))):
-        ui.say(line)
-    about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
-    reward = task.reward(encoder, drawn.class_names, FeatureStore(encoder))
-    check_fractions(scale_of(reward), f"reward={config.reward['name']}")
-    with ui.running():
-        encoded = task.encode(reward, items, seed=SPLIT_SEED, progress=ui.pictures(part))
-    scores = reward.score(wanted, encoded.units)
-    how = encoded.sampling(scores[0].n)
-    first = scores[0]
-    effects = {
-        i: SAME if score.template == first.template else paired_difference(first.hits, score.hits, how)
-        for i, score in enumerate(scores)
-    }
-    verdicts = judge(effects, "with the first template")
-    if part == "test":
-        answers = [[score.template, units_of(score)] for score in scores]
-        if times := count(name_of(answers), contents([item.picture for item in items])):
-            ui.say(told(times))
-            verdicts = {i: no_test(effect, told(times)) for i, effect in effects.items()}
-    rows = [
-        {
-            "template": score.template,
-            task.measure.replace(" ", "_"): round(score.value, 6),
-            "loss": round(score.loss, 6),
-            "n": score.n,
-            "ci95": [round(end, 6) for end in score_interval(score.hits, how)],
-            "difference_to_first": verdicts[i].model_dump(mode="json"),
-        }
-        for i, score in enumerate(scores)
-    ]
-    show({"schema": 2, **about, "measure": task.measure, "templates": rows}, _table, as_json)
+    found = measure(wanted, about, clip or "embedded", device, part, quiet=as_json)
+    show(found.content, lambda content: str(found), as_json)
     return 0
-
-
-def _table(content: dict[str, Any]) -> str:
-    rows = content["templates"]
-    measure = content["measure"]
-    key = measure.replace(" ", "_")
-    lines = [f"{measure:>8}  {'95 % interval':>15}  {'loss':>7}  {'n':>6}  {'to the first':>24}  template"]
-    for row in rows:
-        low, high = row["ci95"]
-        gain = row["difference_to_first"]
-        difference = f"{100 * gain['mean']:+.2f} [{100 * gain['ci95'][0]:+.2f}, {100 * gain['ci95'][1]:+.2f}]"
-        lines.append(
-            f"{100 * row[key]:{max(8, len(key))}.2f}  {f'[{100 * low:.2f}, {100 * high:.2f}]':>15}  "
-            f"{row['loss']:7.4f}  "
-            f"{row['n']:6,}  {difference if row is not rows[0] else '':>24}  {row['template']}"
-        )
-    return "\n".join(lines)
 
 
 @app.command(epilog=REPORT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -143,12 +143,12 @@ def shipped() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in CONFIGS.iterdir())
 
 
-def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
+def load_grid(name: str, words: Sequence[str] | Mapping[str, Any] = ()) -> GridConfig:
     """Read a grid.
 
     Args:
         name: a YAML file, or the name of a shipped grid.
-        words: words `key=value`. The key is a key of the grid, or a setting that all methods share.
+        words: words `key=value`, or values by key. The key is a key of the grid, or a setting that all methods share.
 
     Raises:
         InputError: there is no such file or grid, a key is unknown (the message names the nearest key), or a value has
@@ -156,12 +156,13 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
             not name.
     """
     file = _file(name)
-    values = _with_words(read_settings(file), words)
+    given = dict(words) if isinstance(words, Mapping) else read_words(words)
+    values = _with_given(read_settings(file), given)
     try:
         grid = GridConfig.model_validate(values)
     except ValidationError as error:
         raise _worded(error, name) from error
-    typed = nested(read_words(words))
+    typed = nested(given)
     allow_typed(typed)
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
     code: list[tuple[Any, str, object]] = [(METHODS, "methods", row.method) for row in grid.methods]
@@ -190,8 +191,7 @@ def _file(name: str) -> Path:
     return Path(str(CONFIGS / f"{name}.yaml"))
 
 
-def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
-    given = read_words(words)
+def _with_given(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     known = [*GridConfig.model_fields, *(one.name for one in settings_of_a_run()), *(f"{key}.name" for key in CHOSEN)]
     strange = next((key for key in given if key not in known), None)
     if strange is not None:

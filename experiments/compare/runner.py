@@ -1,37 +1,186 @@
-"""Checks a grid before its first cell, forecasts what it costs at most, and runs its cells on an executor.
+"""From a grid to its table: `ipo.benchmark(…)`, and the command `ipo benchmark`.
 
-Finished cells are read back; other cells are begun or resumed. Failures and the budget are tracked. Each cell has a
-folder of its own. So its result depends neither on the order of the cells, nor on the executor, nor on how often the
-cell was resumed.
+A grid is planned: its cells are checked, and what they cost at most can be forecast. Then its cells are run on an
+executor. Finished cells are read back; other cells are begun or resumed. Failures and the budget are tracked. Each cell
+has a folder of its own. So its result depends neither on the order of the cells, nor on the executor, nor on how often
+the cell was resumed.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import filelock
 
 from ipo_prompts.experiments.compare.cell import Cell, Result, run_config, shared_config
-from ipo_prompts.experiments.compare.executors import Executor, Failure
-from ipo_prompts.experiments.compare.grid import GridCell
+from ipo_prompts.experiments.compare.documents import (
+    ENDING,
+    check_kept,
+    documents,
+    keep,
+    outcomes_of,
+    table_of,
+    write_documents,
+)
+from ipo_prompts.experiments.compare.executors import Executor, Failure, make_executor
+from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries, load_grid
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
+from ipo_prompts.experiments.compare.table import Table
 from ipo_prompts.experiments.data.published import absent
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.experiments.run.files import check_writable, write_text
+from ipo_prompts.experiments.run.live_view import Logged, Ui
 from ipo_prompts.experiments.run.plan import backends, estimate, plan
 from ipo_prompts.experiments.run.result import RESULT
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError, at_most, money, silent
 from ipo_prompts.programs.lm.ledger import read_questions, total_usd
 from ipo_prompts.programs.redaction import redact
+from ipo_prompts.programs.trust import GRID_FILE
 
 LOCK = "grid.lock"
 FAILURE_FILE_NAME = "failure.txt"
 """The file with the traceback of a cell's last failure."""
+
+
+@dataclass(frozen=True)
+class GridPlan:
+    """A grid before it is run.
+
+    Attributes:
+        grid: the grid, without data sets that are not on this machine.
+        folder: its folder.
+        cells: its cells.
+        executor: runs the cells.
+        gone: the data sets that are left out.
+    """
+
+    grid: GridConfig
+    folder: Path
+    cells: list[GridCell]
+    executor: Executor
+    gone: list[str]
+
+
+def plan_grid(
+    name: str,
+    words: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    out: Path | None = None,
+    executor: str = "here",
+    gpu_share: float | None = None,
+    forecast_only: bool = False,
+) -> GridPlan:
+    """Read a grid, list its cells, and check them; see `load_grid` and `check_grid`.
+
+    Args:
+        name: a YAML file, or the name of a shipped grid.
+        words: see `load_grid`.
+        out: the folder of the grid; None takes `runs/GRID`.
+        executor: see `make_executor`; `gpu_share`, too.
+        forecast_only: whether the cells will not be run: then data sets need not be on this machine.
+    """
+    folder = out or Path("runs") / Path(name).stem
+    if name.endswith(ENDING):
+        raise InputError(f"the cells of {name} are done; make their tables with `ipo report {shlex.quote(name)}`.")
+    grid, workers = load_grid(name, words), make_executor(executor, gpus=gpu_share)
+    gone = [data for data in grid.data if absent(data)]
+    if forecast_only or gone == grid.data:
+        gone = []
+    grid = grid.model_copy(update={"data": [data for data in grid.data if data not in gone]})
+    found = entries(grid, folder)
+    here = [entry for entry in found if not any(map(absent, (entry.cell.data, *entry.cell.targets)))]
+    check_grid(here if forecast_only else found)
+    return GridPlan(grid, folder, found, workers, gone)
+
+
+@dataclass(frozen=True, repr=False)
+class GridOutcome:
+    """The outcome of a grid. `print` shows its table, as Markdown.
+
+    Attributes:
+        folder: the folder of the grid.
+        table: the table; None if no cell has scores.
+        documents: the files of the table: name → text.
+        files: what was written, for people.
+        failed: why cells failed → their names.
+        stopped: how the budget ended the session, in words; None if it did not.
+    """
+
+    folder: Path
+    table: Table | None
+    documents: dict[str, str]
+    files: str
+    failed: dict[str, list[str]]
+    stopped: str | None
+
+    def __str__(self) -> str:
+        return self.documents.get("table.md", "no cell has scores.")
+
+
+def benchmark(
+    grid: str | Path,
+    *,
+    out: str | Path | None = None,
+    executor: str = "here",
+    gpu_share: float | None = None,
+    budget_usd: float | None = None,
+    quiet: bool = True,
+    **settings: Any,
+) -> GridOutcome:
+    """Run a grid of data sets, methods and seeds, and make a table; this is `ipo benchmark`, with the same defaults.
+
+    The same call resumes a grid that was killed.
+
+    Args:
+        grid: a YAML file, or the name of a shipped grid.
+        out: the folder of the grid; `runs/GRID` if left out.
+        executor, gpu_share, budget_usd: as for the command.
+        quiet: whether to print nothing; see `optimize`.
+        **settings: keys of the grid, or settings of all methods: `seeds=5`, `lm="none"`.
+
+    Raises:
+        InputError: the grid cannot be run.
+    """
+    planned = plan_grid(str(grid), settings, out=Path(out) if out else None, executor=executor, gpu_share=gpu_share)
+    return run_grid(planned, (Logged if quiet else Ui)(0, quiet=quiet), budget_usd)
+
+
+def run_grid(planned: GridPlan, ui: Ui, budget_usd: float | None = None) -> GridOutcome:
+    """Run the cells of a grid that are not finished, and write its table.
+
+    Raises:
+        InputError: see `check_models`, `locked` and `run_all`; or the folder cannot be written.
+    """
+    grid, folder, found = planned.grid, planned.folder, planned.cells
+    if planned.gone:
+        ui.say(f"not on this machine, so left out: {', '.join(planned.gone)}")
+    check_writable(folder)
+    check_kept(folder)
+    configs = searches(found)
+    ui.fetch([*configs.values()])
+    check_models(configs, budget_usd)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        before = [entry.finished() for entry in found]
+        write_text(folder / GRID_FILE, grid.to_yaml())
+        results, stopped = run_all(found, before, planned.executor, ui.say, budget_usd)
+        outcomes = outcomes_of(results)
+        table = table_of(grid, found, outcomes)
+        texts = documents(grid, table) if table else {}
+        write_documents(texts, folder)
+        files = f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{keep(folder, grid, found, outcomes)}"
+    failed: dict[str, list[str]] = {}
+    for entry, result in zip(found, results, strict=True):
+        if isinstance(result, Failure):
+            failed.setdefault(result.line, []).append(entry.name)
+    return GridOutcome(folder, table, texts, files if table else "", failed, stopped)
 
 
 def check_grid(found: Sequence[GridCell]) -> None:
