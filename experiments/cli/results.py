@@ -31,7 +31,7 @@ from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import read_templates
 
 EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
-REPORT = examples("ipo report runs/RUN", "ipo report runs/first-look/cells.jsonl.gz")
+REPORT = examples("ipo report runs/RUN", "ipo report runs/first-look", "ipo report cells.jsonl.gz")
 EXPORT = examples(
     "ipo export runs/RUN --to open_clip --out pets-open_clip", "ipo export runs/RUN --to onnx --out pets-onnx"
 )
@@ -71,18 +71,19 @@ def evaluate_templates(
 
 @app.command(epilog=REPORT)
 def report(
-    run: Annotated[Path, typer.Argument(help="a run directory, or a cells.jsonl.gz", metavar="RUN")],
+    run: Annotated[Path, typer.Argument(help="a run, the folder of a grid, or a cells.jsonl.gz", metavar="RUN")],
     out: Annotated[Path | None, typer.Option(help="the file to write; default RUN/report.html", metavar="FILE")] = None,
 ) -> int:
-    """Make a page that explains a run.
+    """Make a page that explains a run; or, for a grid, print its tables.
 
-    For a file of cells from `ipo benchmark`, print the tables and the digest of the file; with --out, the name of a
-    folder, also write them.
+    With --out, the name of a folder, the tables are also written. A file of cells gets its digest printed.
     """
-    if run.name.endswith(".jsonl.gz"):
-        from ipo_prompts.experiments.compare.documents import tables_of_file
+    from ipo_prompts.programs.trust import GRID_FILE
 
-        tables_of_file(run, out)
+    if run.name.endswith(".jsonl.gz") or (run / GRID_FILE).is_file():
+        from ipo_prompts.experiments.compare.documents import tables_of
+
+        tables_of(run, out)
         return 0
     look_first([run], out=out)
     from ipo_prompts.experiments.report.page import read_run, run_page

@@ -36,6 +36,7 @@ from ipo_prompts.experiments.run.files import (
     check_writable,
     content_of,
     digest,
+    read_settings,
     write_bytes,
     write_text,
 )
@@ -43,6 +44,7 @@ from ipo_prompts.experiments.run.result import RESULT
 from ipo_prompts.metrics.errors import InputError, as_cell
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
 from ipo_prompts.programs.journal import line_of
+from ipo_prompts.programs.trust import GRID_FILE
 
 FILE_NAME = "cells.jsonl.gz"
 ENDING = ".jsonl.gz"
@@ -130,16 +132,20 @@ def print_documents(table: Table, texts: dict[str, str], as_json: bool, where: s
     console.print(f"\n{where}", markup=False)
 
 
-def tables_of_file(file: Path, out: Path | None) -> None:
-    """Make the tables of a file of cells and print them. Write them into the folder `out`, too, unless it is None.
+def tables_of(place: Path, out: Path | None) -> None:
+    """Make the tables of a grid from its results and print them. Write them into the folder `out`, too, if it is given.
+
+    Args:
+        place: the folder of a grid, or a file of cells.
+        out: a folder.
 
     Raises:
-        InputError: the file cannot be read, no cell has scores, or `out` already has a file of the same name.
+        InputError: a result cannot be read, no cell has scores, or `out` already has a file of the same name.
     """
-    grid, found, outcomes = unpack(file)
+    grid, found, outcomes = unpack(place) if place.is_file() else read_folder(place)
     table = table_of(grid, found, outcomes)
     if table is None:
-        raise InputError(f"no cell of {file} has scores, so there is no table to make.")
+        raise InputError(f"no cell of {place} has scores, so there is no table to make.")
     texts = documents(grid, table)
     if out is not None:
         check_writable(out)
@@ -149,7 +155,8 @@ def tables_of_file(file: Path, out: Path | None) -> None:
         write_documents(texts, out)
     whole = "with --out DIR, or through a pipe to another program" if out is None else f"{out}/table.md"
     print_documents(table, texts, as_json=False, where=f"the whole table: {whole}")
-    print(f"{file.name}: SHA-256 {digest(file)}", file=sys.stderr)
+    if place.is_file():
+        print(f"{place.name}: SHA-256 {digest(place)}", file=sys.stderr)
     if out is not None:
         print(f"{out}/{', '.join(texts)}", file=sys.stderr)
 
@@ -207,6 +214,13 @@ def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Result 
     heading = Heading(ipo=version("ipo-prompts"), grid=grid, gaps=gaps)
     lines = [heading, *(outcome for outcome in outcomes if not isinstance(outcome, str))]
     return gzip.compress(b"".join(line_of(content_of(line)) for line in lines), 9, mtime=0)
+
+
+def read_folder(folder: Path) -> tuple[GridConfig, list[GridCell], list[Result | str]]:
+    """Read the results in the folder of a grid; see `unpack`. Nothing that the grid names is imported or loaded."""
+    grid = as_model(GridConfig, read_settings(folder / GRID_FILE), str(folder / GRID_FILE), "run the grid again")
+    found = entries(grid, folder)
+    return grid, found, [entry.finished() or "not run yet" for entry in found]
 
 
 def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[Result | str]]:
