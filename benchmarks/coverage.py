@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -295,7 +296,7 @@ class Model:
         for start in range(0, len(parts), len(sides)):
             values = {side: parts[start + i].astype(np.float64) for i, side in enumerate(sides)}
             samplings = dict(zip(sides, self.samplings[start:], strict=False))
-            cell = {"scores": {side: {"hits": ""} for side in sides}, "gaps": {}}
+            cell: Any = SimpleNamespace(sides={side: SimpleNamespace(answer="") for side in sides}, gaps={})
             made.append(Runs(seeds, values, samplings, (cell,) * len(seeds)))
         return made
 

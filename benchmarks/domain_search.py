@@ -7,7 +7,6 @@ how often the template that was found says what all classes are.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,10 +19,10 @@ from benchmarks.lab.bed import CLEAN, SHIFTED, set_of
 from benchmarks.lab.cells import Cells, short
 from benchmarks.lab.crossed import crossed_interval
 from benchmarks.lab.gains import CELLS
-from ipo_prompts.experiments.compare.cell import FILE_NAME
-from ipo_prompts.experiments.compare.methods import SUBJECT
+from ipo_prompts.experiments.compare.documents import read_folder
 
 Line = dict[str, Any]
+SUBJECT = "ipo-default"
 
 
 def main() -> None:
@@ -50,19 +49,19 @@ def lines_of(cells: Cells, clips: Sequence[str]) -> list[Line]:
 
 
 def read(run: Path) -> Iterator[tuple[tuple[str, str, str], Line]]:
-    """Yield the key of each cell of a run directory, which is its CLIP, set and row, and what is kept of it."""
-    for file in (run / "cells").rglob(FILE_NAME):
-        content = json.loads(file.read_text("utf-8"))
-        cell, (template,) = content["cell"], content["templates"]
-        key = short(cell["settings"]["clip"]), cell["data"].removeprefix(SHIFTED), file.parent.parent.name
-        yield (
-            key,
-            {
-                "template": template["template"],
-                "test": content["scores"]["test"]["value"],
-                "looks": content["budget"]["scored_only"] + content["budget"]["proposals"],
-            },
-        )
+    """Yield the key of each cell of a grid's folder, which is its CLIP, set and row, and what is kept of it."""
+    _, entries, outcomes = read_folder(run)
+    for entry, outcome in zip(entries, outcomes, strict=True):
+        if not isinstance(outcome, str):
+            (template,) = outcome.templates or ()
+            yield (
+                (short(outcome.clip.name), entry.cell.data.removeprefix(SHIFTED), entry.label),
+                {
+                    "template": template,
+                    "test": float(outcome.tests["test"].values.mean()),
+                    "looks": outcome.budget.scored_only + outcome.budget.proposals,
+                },
+            )
 
 
 def table(lines: list[Line]) -> Iterator[str]:

@@ -19,7 +19,9 @@ import numpy as np
 
 from benchmarks.lab.bed import shared
 from benchmarks.lab.crossed import crossed_interval
+from ipo_prompts.experiments.compare.cell import Result
 from ipo_prompts.experiments.compare.documents import table_of, to_frame, unpack
+from ipo_prompts.experiments.run.result import Tested
 from ipo_prompts.metrics.sampling import Variance
 
 CELLS = Path(__file__).parents[2] / "docs/evidence/cells"
@@ -29,14 +31,14 @@ CELLS = Path(__file__).parents[2] / "docs/evidence/cells"
 class Row:
     """A row: accuracy in percent; gain over the baseline template in points, with interval.
 
-    `cells`: set and seed → the score, picture by picture; none where several CLIPs are together.
+    `cells`: set and seed → the test, picture by picture; none where several CLIPs are together.
     """
 
     accuracy: float
     over_baseline: str
     labels: int
     looks: float
-    cells: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict, repr=False)
+    cells: dict[tuple[str, int], Tested] = field(default_factory=dict, repr=False)
 
 
 def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: True) -> dict[str, Row]:
@@ -58,9 +60,9 @@ def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: 
     for entry, outcome in zip(found, outcomes, strict=True):
         if isinstance(outcome, str):
             continue  # the table has no row of it either
-        scores[entry.label][entry.cell.data, entry.cell.seed] = outcome["scores"][column]
-        looks[entry.label].append(outcome["budget"]["proposals"] + outcome["budget"]["scored_only"])
-        labels[entry.label] = entry.method.labelled_per_class(entry.config)
+        scores[entry.label][entry.cell.data, entry.cell.seed] = outcome.tests[column]
+        looks[entry.label].append(outcome.budget.proposals + outcome.budget.scored_only)
+        labels[entry.label] = entry.placed(outcome).facts.labelled
     here = frame[(frame["data"] == scope) & (frame["column"] == column)].set_index("method")
     gains = here[here.over == "baseline"]
     values = here[(here.over == "") & here.value.notna()]
@@ -89,11 +91,11 @@ def _read(file: Path) -> Any:
     return unpack(file)
 
 
-def _of_column(outcome: dict[str, Any] | str, column: str) -> dict[str, Any] | str:
+def _of_column(outcome: Result | str, column: str) -> Result | str:
     """Leave out the other columns of a cell; a cell without the column is a gap."""
-    if isinstance(outcome, str) or column not in outcome["scores"]:
-        return outcome if isinstance(outcome, str) else outcome["absent"] or "not run"
-    return {**outcome, "scores": {column: outcome["scores"][column]}}
+    if isinstance(outcome, str) or column not in outcome.tests:
+        return outcome if isinstance(outcome, str) else outcome.absent or "not run"
+    return outcome.model_copy(update={"tests": {column: outcome.tests[column]}})
 
 
 def together(ours: Sequence[Row], theirs: Sequence[Row]) -> str:
@@ -118,7 +120,7 @@ def _gains(ours: Any, theirs: Any) -> dict[str, Any]:
     """Return for each set the mean gain over seeds, in points."""
     each = defaultdict(list)
     for (name, seed), score in ours.items():
-        each[name].append(100 * (score["value"] - theirs[name, seed]["value"]))
+        each[name].append(100 * float(np.mean(score.values - theirs[name, seed].values)))
     return {name: np.mean(values) for name, values in each.items()}
 
 
@@ -130,14 +132,10 @@ def _pictures(ours: Any, theirs: Any) -> Variance:
     for name in sets:
         base = name.rpartition("/")[0]
         pairs = [(ours[name, seed], theirs[name, seed]) for seed in seeds]
-        gain = np.mean([_hits(one) - _hits(other) for one, other in pairs], axis=0)
-        labels = np.array(pairs[0][0]["labels"])
+        gain = np.mean([one.values - other.values for one, other in pairs], axis=0)
+        labels = np.array(pairs[0][0].labels)
         each = np.bincount(labels, gain - gain.mean()) * 100 / len(gain) / len(sets)
         own += float(each @ each)
         for label, value in enumerate(each.tolist()):
             sums[base, label] += value
     return Variance(max(0.0, sum(value**2 for value in sums.values()) - own), len(sums) - 1.0)
-
-
-def _hits(score: dict[str, Any]) -> Any:
-    return np.array(list(score["hits"]), dtype=float)

@@ -76,8 +76,7 @@ def notes(table: Table) -> list[str]:
     found: list[tuple[object, str]] = [  # whether the note applies, the note
         (
             table.averages,
-            f"A method that lacks a data set has no mean. The gain of a method over {table.subject} is the comparison "
-            f"of {table.subject} with it, reversed, and corrected with all of that method's.",
+            f"A method that lacks a data set has no mean.{_reversed(table.subject)}",
         ),
         (
             True,
@@ -144,6 +143,15 @@ def notes(table: Table) -> list[str]:
         *((True, note) for note in _other_splits(table)),
     ]
     return [note for when, note in found if when]
+
+
+def _reversed(subject: str) -> str:
+    if not subject:
+        return ""
+    return (
+        f" The gain of a method over {subject} is the comparison of {subject} with it, reversed, and corrected with all "
+        "of that method's."
+    )
 
 
 def _missing_sides(table: Table) -> Iterator[str]:
