@@ -146,12 +146,8 @@ def notes(table: Table) -> list[str]:
 
 
 def _reversed(subject: str) -> str:
-    if not subject:
-        return ""
-    return (
-        f" The gain of a method over {subject} is the comparison of {subject} with it, reversed, and corrected with all "
-        "of that method's."
-    )
+    other = f"The gain of a method over {subject} is the comparison of {subject} with it, reversed"
+    return f" {other}, and corrected with all of that method's." if subject else ""
 
 
 def _missing_sides(table: Table) -> Iterator[str]:
