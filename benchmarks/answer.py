@@ -1,161 +1,131 @@
-"""What a run answers: names by rule, template, other names and pictures, judged by goals that stood before the runs.
+"""What a run hands over, step by step, judged by goals that were written down before the runs.
 
-Prints two Markdown tables: the goals of `lab/answer-goals.csv` with what was found, and the accuracies of three
-situations, step by step. `lab/one_answer.py` says what a run is, `lab/answer_tables.py` how intervals are made.
-
-`JUDGING` has the sets that judge: pairs of transformations, and seeds, that nobody had looked at when the rules and
-gates were chosen. The drawings of 68 classes are those that ship, which tuned them in other sets. Half of the drawings
-of the beds with thirty classes are held back; no rule or gate was chosen with them. The gain of pictures on the sets of
-claims was known from an earlier rule for pictures.
+Reads the files of cells of the grid `answer`, one for each CLIP. Prints the accuracies of each situation, and the goals
+with what was found. Intervals allow for the CLIPs, sets and transformations that values share.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from itertools import product
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-import torch
+import numpy as np
 
 from benchmarks.common import arguments
-from benchmarks.lab import answer_tables
-from benchmarks.lab.answer_tables import Run
-from benchmarks.lab.bad_names import KINDS
-from benchmarks.lab.bed import SHIFTED, suite
-from benchmarks.lab.cells import OPTION, Cells, Key, short, show
-from benchmarks.lab.one_answer import FORTY_THREE, LOPSIDED, Asked, Bench
+from benchmarks.lab.bad_names import RULED
+from benchmarks.lab.bed import SHIFTED, ShiftedSet, set_of, shared
+from benchmarks.lab.crossed import crossed_interval
+from benchmarks.lab.gains import CELLS
+from ipo_prompts.experiments.compare.documents import unpack
+from ipo_prompts.experiments.run.result import RunResult
 
-JUDGING = {
-    "clean": ("clean@301", "clean@302", "clean@303", "clean@304"),
-    "named": ("sepia+dark@305", "faded+pixel@306", "hue+noise@307"),
-    "unnamed": ("slant+stripes@308", "ripple+posterise@309", "bulge+double@310"),
-}
-"""Kind of pictures → the sets that judge. Captions of the demo CLIP named the transformations, or none ever did."""
-CLAIMS = {"named": "claims-taught", "unnamed": "claims-untaught"}
+CLIPS = ("answer-embedded", "answer-plain-91", "answer-plain-92")
+"""The kept files of cells."""
+TAKEN = ("other names", "pictures")
+STEPS = ("as typed", "names by rule", "words", "ipo", "pictures alone")
 
 
-@dataclass(frozen=True)
-class Bed:
-    """Runs that differ only in set and draw; the fields are those of `Asked`. `draws` are made of each set."""
+class Found(NamedTuple):
+    """What was measured with a CLIP on a set: row → accuracy in percent, and the runs of the rows that search."""
 
-    classes: int
-    draws: int
-    labels: tuple[str, ...] = ("6",)
-    kinds: tuple[str, ...] = ("right",)
-    twenty: bool = False
-    shuffled: bool = False
-    all_steps: bool = False
-
-    def asked(self, data: str) -> Iterator[Asked]:
-        """Yield the runs on a set."""
-        for draw, labels, kind in product(range(self.draws), self.labels, self.kinds):
-            yield Asked(data, self.twenty, self.classes, kind, labels, draw, self.shuffled, self.all_steps)
-
-
-BEDS = {
-    "names": Bed(10, 3, kinds=KINDS),
-    "names of 68": Bed(68, 1, kinds=KINDS),
-    "claims": Bed(68, 1),
-    "labels": Bed(30, 2, ("2", "3", "4", "6", "16", LOPSIDED), twenty=True),
-    "few": Bed(10, 2, ("1", "2"), ("right", "years", "synonyms")),
-    "template": Bed(10, 5, (FORTY_THREE,), twenty=True, all_steps=True),
-    "shuffled": Bed(10, 4, ("2", "6", LOPSIDED), twenty=True, shuffled=True),
-}
-"""The beds. Held-back base pictures alone have thirty classes, so the claims are of 68 or 30."""
+    clip: str
+    of: ShiftedSet
+    accuracy: dict[str, float]
+    runs: dict[str, RunResult]
 
 
 def main() -> None:
-    """Measure what the file of cells lacks, and print the tables."""
+    """Print both tables."""
     options = arguments(
-        __doc__,
-        clips={"default": "embedded", "help": "as in ipo optimize, with commas between"},
-        jobs={"type": int, "default": 1, "help": "processes, one set each"},
-        cells=OPTION,
+        __doc__, cells={"default": ",".join(CLIPS), "help": "names of files of cells, with commas between"}
     )
-    plan = list(toy(planned()) if options.small else planned())
-    clips = options.clips.split(",")
-    with Cells(options.cells) as cells:
-        for clip in clips:
-            measure(cells, clip, plan, options.jobs)
-        show(tables(cells, map(short, clips), plan))
+    found = [one for name in options.cells.split(",") for one in read(name)]
+    print("\n".join([*situations(found), "", *goals(found)]))
 
 
-class Planned(NamedTuple):
-    """A run to be made, the name of its bed, and the kind of its pictures."""
-
-    bed: str
-    pictures: str
-    asked: Asked
-
-    def key(self, clip: str) -> Key:
-        """Return the key of its cell."""
-        asked = self.asked
-        return (short(clip), self.bed, asked.data, asked.classes, asked.kind, asked.labels, asked.draw)
+def read(name: str) -> Iterator[Found]:
+    """Yield what a file of cells holds on each set."""
+    grid, entries, outcomes = unpack(CELLS / f"{name}.jsonl.gz")
+    done = [(entry, one) for entry, one in zip(entries, outcomes, strict=True) if not isinstance(one, str)]
+    for data in grid.data:
+        own = {entry.label: one for entry, one in done if entry.cell.data == data}
+        accuracy = {row: 100 * float(one.tests["test"].values.mean()) for row, one in own.items()}
+        runs = {row: one for row, one in own.items() if isinstance(one, RunResult)}
+        yield Found(name.removeprefix("answer-"), set_of(data.removeprefix(SHIFTED)), accuracy, runs)
 
 
-def planned() -> Iterator[Planned]:
-    """Yield the runs of all beds. The claims judge on sets of their own."""
-    claims = {kind: [spec.removeprefix(SHIFTED) for spec in suite(half)] for kind, half in CLAIMS.items()}
-    for name, bed in BEDS.items():
-        for kind, specs in (claims if name == "claims" else JUDGING).items():
-            for data in specs:
-                yield from (Planned(name, kind, asked) for asked in bed.asked(data))
+def situation(of: ShiftedSet) -> str:
+    """Return the name of a set's situation."""
+    if of.kind != "right":
+        return of.kind
+    return "changed pictures" if of.transformations else "clean pictures"
 
 
-def toy(plan: Iterable[Planned]) -> Iterator[Planned]:
-    """Yield one run of each bed and kind of names, of four classes and one step."""
-    seen = set()
-    for bed, pictures, asked in plan:
-        if (bed, asked.kind) not in seen:
-            seen.add((bed, asked.kind))
-            yield Planned(bed, pictures, replace(asked, data="clean", classes=4, all_steps=False))
+def situations(found: list[Found]) -> Iterator[str]:
+    """Yield the lines of the table of mean accuracies."""
+    yield f"| CLIP and situation, % | {' | '.join(STEPS)} | in all |"
+    yield "| --- " * (len(STEPS) + 2) + "|"
+    groups: dict[tuple[str, str], list[Found]] = {}
+    for one in found:
+        groups.setdefault((one.clip, situation(one.of)), []).append(one)
+    for (clip, name), own in groups.items():
+        means = " | ".join(f"{np.mean([one.accuracy[step] for one in own]):.1f}" for step in STEPS)
+        gain = f"{np.mean(_gains(own, 'ipo', 'as typed')):+.1f}"
+        yield f"| {clip}, {name} | {means} | {gain} |"
 
 
-def measure(cells: Cells, clip: str, plan: Sequence[Planned], jobs: int) -> None:
-    """Measure the runs that the cells lack, the runs of a set one after the other in one process."""
-    lacking: dict[tuple[str, bool], list[Planned]] = {}
-    for one in plan:
-        if one.key(clip) not in cells:
-            lacking.setdefault((one.asked.data, one.asked.twenty), []).append(one)
-    work = [(clip, own) for own in lacking.values()]
-    if jobs == 1:
-        for done in map(_measured, work):
-            _keep(cells, done)
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        for done in pool.imap_unordered(_measured, work):
-            _keep(cells, done)
+def goals(found: list[Found]) -> Iterator[str]:
+    """Yield the lines of the table of goals."""
+    kinds: dict[str, list[Found]] = {}
+    for one in found:
+        kinds.setdefault(situation(one.of), []).append(one)
+    clean, changed, shuffled = (kinds[name] for name in ("clean pictures", "changed pictures", "shuffled"))
+    right = [one for one in found if one.of.kind != "shuffled"]
+    ruled = [one for kind in RULED for one in kinds[kind]]
+    worst = min(_gains(right, "ipo", "as typed"))
+    replaced = [one for one in shuffled if one.runs["words"].template != one.runs["words"].initial_template]
+    taken = [one for one in shuffled if any(row.kept and row.what in TAKEN for row in one.runs["ipo"].rows_on("test"))]
+    yield "| what is judged | goal | found | met |"
+    yield "| --- | --- | --- | --- |"
+    yield _goal("clean pictures: words less names as typed", ">= -0.5", *_mean(clean, "words", "as typed"), -0.5)
+    yield _goal("clean pictures: the answer less words", ">= -0.5", *_mean(clean, "ipo", "words"), -0.5)
+    yield _goal("changed pictures: the answer less words", ">= 20", *_mean(changed, "ipo", "words"), 20)
+    alone = _mean(changed, "ipo", "pictures alone")
+    yield _goal("changed pictures: the answer less pictures alone", ">= -0.5", *alone, -0.5)
+    yield _given_back("names that the rule reads", ruled, clean, "names by rule", 90)
+    yield _given_back("synonyms, by words", kinds["synonyms"], clean, "words", 80)
+    yield _goal("right labels: the worst answer less names as typed", ">= -5", worst, f"{worst:+.1f}", -5)
+    yield _seldom("replace the template", replaced, shuffled, 15)
+    yield _seldom("take names or pictures", taken, shuffled, 5)
 
 
-def _keep(cells: Cells, found: list[tuple[Key, Any]]) -> None:
-    for key, cell in found:
-        cells.of(key, partial(dict, cell))
-    cells.save()
-    clip, _, data, *_ = found[0][0]
-    print(f"{clip}, {data}: {len(found)} runs", file=sys.stderr, flush=True)
+def _gains(own: list[Found], row: str, other: str) -> list[float]:
+    return [one.accuracy[row] - one.accuracy[other] for one in own]
 
 
-@lru_cache(maxsize=1)
-def _bench(clip: str) -> Bench:
-    torch.set_num_threads(1)
-    return Bench(clip)
+def _mean(own: list[Found], row: str, other: str) -> tuple[float, str]:
+    gains = _gains(own, row, other)
+    specs = [one.of.spec for one in own]
+    low, high = crossed_interval(gains, [[one.clip for one in own], specs, *shared(specs)])
+    return float(np.mean(gains)), f"{np.mean(gains):+.1f} [{low:.1f}, {high:.1f}]"
 
 
-def _measured(work: tuple[str, list[Planned]]) -> list[tuple[Key, Any]]:
-    clip, plan = work
-    return [(one.key(clip), _bench(clip).run(one.asked)) for one in plan]
+def _given_back(what: str, own: list[Found], clean: list[Found], row: str, least: float) -> str:
+    """Return the line about what a row gives back of what bad names cost on the same pictures, in points."""
+    known = {(one.clip, one.of.seed): one.accuracy["as typed"] for one in clean}
+    cost = np.mean([known[one.clip, one.of.seed] - one.accuracy["as typed"] for one in own])
+    share = 100 * float(np.mean(_gains(own, row, "as typed")) / cost)
+    return _goal(f"{what}: share of the cost given back", f">= {least} %", share, f"{share:.0f} % of {cost:.1f}", least)
 
 
-def tables(cells: Cells, clips: Iterable[str], plan: Sequence[Planned]) -> Iterator[str]:
-    """Yield the lines of both tables."""
-    runs = [Run(clip, *one, cells.of(one.key(clip), dict)) for clip in clips for one in plan]
-    yield from answer_tables.goals(runs)
-    for classes in answer_tables.CLASSES:
-        yield from ("", f"{classes} classes:", *answer_tables.situations(runs, classes))
+def _seldom(what: str, own: list[Found], shuffled: list[Found], most: float) -> str:
+    share = 100 * len(own) / len(shuffled)
+    found = f"{len(own)} of {len(shuffled)}"
+    return _goal(f"shuffled labels: runs that {what}", f"<= {most} %", -share, found, -most)
+
+
+def _goal(what: str, goal: str, value: float, found: str, least: float) -> str:
+    return f"| {what} | {goal} | {found} | {'yes' if value >= least else 'no'} |"
 
 
 if __name__ == "__main__":

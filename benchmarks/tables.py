@@ -158,15 +158,14 @@ def of_lines(make: Callable[[Cells], Iterable[str]], cells: str) -> Table:
 
 @lru_cache
 def of_answers() -> list[Table]:
-    """The goals of whole runs with what was found, and the accuracies step by step."""
-    plan = list(answer.planned())
-    clips = ["embedded", "plain-91", "plain-92"]
-    return joined(read(answer.tables(Cells.kept("answer"), clips, plan)))
+    """The accuracies of what runs hand over, step by step, and the goals with what was found."""
+    found = [one for name in answer.CLIPS for one in answer.read(name)]
+    return joined(read([*answer.situations(found), "", *answer.goals(found)]))
 
 
 TABLES: dict[str, Callable[[], Table]] = {
-    "answer": lambda: of_answers()[1],
-    "answer-goals": lambda: of_answers()[0],
+    "answer": lambda: of_answers()[0],
+    "answer-goals": lambda: of_answers()[1],
     "control-clips": control_clips,
     "control-clips-language-model": with_model,
     "domain-words": domain_words,

@@ -4,7 +4,8 @@
 
 The spec `python:benchmarks.lab.bed:shifted:OP+OP` names a set like `embedded:OP+OP`, but its transformations may be
 untaught, too. Before the transformations, `held-back/` chooses other base pictures, and `food/` the classes of one
-domain. After them, `@7` sets a seed.
+domain. After them, `@7` sets a seed. At the end, `:plurals` gives the classes bad names, and `:shuffled` shuffles the
+labels of all pictures but the test pictures.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.lab.bad_names import KINDS, called
 from benchmarks.lab.untaught import UNTAUGHT
 from ipo_prompts.experiments import embedded
 from ipo_prompts.experiments.data import sources
@@ -57,7 +59,8 @@ sources.allow(SHIFTED)  # whoever imports the lab runs its code already
 CLEAN: Final = "clean"
 """The name of a set without transformations."""
 ALL: Final = (*TRANSFORMATIONS, *UNTAUGHT)
-_SET: Final = re.compile(rf"(?:({'|'.join((HELD_BACK, *DOMAINS))})/)?([^/@]+)(?:@([0-9]{{1,6}}))?")
+_BASES, _KINDS = "|".join((HELD_BACK, *DOMAINS)), "|".join((*KINDS, "shuffled"))
+_SET: Final = re.compile(rf"(?:({_BASES})/)?([^/@:]+)(?:@([0-9]{{1,6}}))?(?::({_KINDS}))?")
 SUITE_FILE = Path(__file__).with_name("suite.json")
 SUITES: Final = {"suite": "open", "suite-held-out": "held out"}
 """Name of a half of the suite → the half as `suite.json` calls it."""
@@ -76,11 +79,13 @@ class ShiftedSet:
             those of its classes, or `HELD_BACK`.
         seed: the seed of the random numbers in transformations. A seed above 0 also decides which pictures belong to
             which part.
+        kind: the kind of names, see `bad_names.called`; or `shuffled` for right names and shuffled labels.
     """
 
     transformations: tuple[str, ...]
     base: str = ""
     seed: int = 0
+    kind: str = "right"
 
     @property
     def spec(self) -> str:
@@ -90,7 +95,8 @@ class ShiftedSet:
         'python:benchmarks.lab.bed:shifted:held-back/dark@3'
         """
         base, shift = f"{self.base}/" * bool(self.base), "+".join(self.transformations).replace(" ", "-") or CLEAN
-        return f"{SHIFTED}{base}{shift}" + f"@{self.seed}" * bool(self.seed)
+        end = "" if self.kind == "right" else f":{self.kind}"
+        return f"{SHIFTED}{base}{shift}" + f"@{self.seed}" * bool(self.seed) + end
 
 
 def set_of(name: str) -> ShiftedSet:
@@ -101,13 +107,13 @@ def set_of(name: str) -> ShiftedSet:
     """
     if (found := _SET.fullmatch(name)) is None:
         raise InputError(f"there is no set {name!r}; a set is written like {HELD_BACK}/swirl+rings@7.")
-    base, shift, seed = found.groups()
+    base, shift, seed, kind = found.groups()
     asked = [] if shift == CLEAN else shift.replace("-", " ").split("+")
     if strange := next((one for one in asked if one not in ALL or asked.count(one) > 1), None):
         raise InputError(
             f"{strange!r} in {name!r} is no transformation{did_you_mean(strange, ALL)}, or is there twice."
         )
-    return ShiftedSet(tuple(one for one in ALL if one in asked), base or "", int(seed or 0))
+    return ShiftedSet(tuple(one for one in ALL if one in asked), base or "", int(seed or 0), kind or "right")
 
 
 def shifted(name: str) -> Gathered:
@@ -129,6 +135,17 @@ def shifted(name: str) -> Gathered:
         for path, _, class_name, base in (row for row in table[part] if row[2] in classes):
             render = partial(_rendered, Picture.from_path(clean / path), path, of)
             rows.append(Row(Picture(f"{path} of {of.spec}", render), class_name, path, part, base))
+    if of.kind == "shuffled":
+        learnt = [row for row in rows if row.split != "test"]
+        labels = [row.label for row in learnt]
+        random.Random(of.seed).shuffle(labels)
+        rows = [row for row in rows if row.split == "test"] + [
+            replace(row, label=label) for row, label in zip(learnt, labels, strict=True)
+        ]
+    elif of.kind != "right":
+        names = dict(zip(classes, called(of.kind, classes), strict=True))
+        rows = [replace(row, label=names[row.label]) for row in rows]
+        classes = tuple(names.values())
     return Gathered(of.spec, f"the set {name}", rows, classes)
 
 
