@@ -1,40 +1,33 @@
-"""The benchmark of a whole run: its goals, the sets that judge, what a run keeps, and how shares are judged."""
+"""The grid of what runs hand over: the sets that judge, names and labels of its sets, and its goals."""
 
 from __future__ import annotations
 
-import csv
-from typing import Any
+from collections import Counter
 
-import numpy as np
 import pytest
 
 from benchmarks import answer
-from benchmarks.lab.answer_tables import GOALS, JUDGES, USED, Run, goals
+from benchmarks.answer import Found, goals, situation
+from benchmarks.lab import GRIDS
 from benchmarks.lab.bad_names import KINDS, called
-from benchmarks.lab.bed import CLAIMS, PREFIX, SHIFTED, SUITES, set_of, suite
-from benchmarks.lab.one_answer import FORTY_THREE, LOPSIDED, Asked, Bench, held_back, labels_of
+from benchmarks.lab.bed import CLAIMS, PREFIX, SHIFTED, SUITES, set_of, shifted, suite
+from ipo_prompts.experiments.compare.grid import load_grid
 
 TEN = ("cat", "mouse", "ice cream", "fish", "bus", "scissors", "airplane", "chicken", "bell", "alarm clock")
-
-
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    return Bench("embedded")
-
-
-def test_every_goal_has_a_judge() -> None:
-    with GOALS.open(encoding="utf-8", newline="") as file:
-        rows = [row["row"] for row in csv.DictReader(file)]
-    assert rows == [*JUDGES] == [*USED]
 
 
 def test_no_set_that_judges_was_looked_at() -> None:
     known = {spec.removeprefix(SHIFTED).removeprefix(PREFIX) for half in (*SUITES, *CLAIMS) for spec in suite(half)}
     known |= {"noise+negative", "sideways+dark"}  # with these the rules were chosen
     seen = {set_of(name).transformations for name in known} - {()}
-    for name in (name for sets in answer.JUDGING.values() for name in sets):
-        one = set_of(name)
-        assert one.transformations not in seen and one.seed > 100
+    sets = [set_of(spec.removeprefix(SHIFTED)) for spec in load_grid(str(GRIDS / "answer.yaml")).data]
+    assert Counter(map(situation, sets)) == {
+        **{"clean pictures": 2, "changed pictures": 6, "shuffled": 6},
+        **dict.fromkeys(KINDS[1:], 1),
+    }
+    for one in sets:
+        assert one.transformations not in seen and one.seed > 400
+        assert set_of(one.spec.removeprefix(SHIFTED)) == one
 
 
 def test_names_of_every_kind_differ_and_are_bad() -> None:
@@ -44,39 +37,28 @@ def test_names_of_every_kind_differ_and_are_bad() -> None:
         assert (names == TEN) == (kind == "right")
 
 
-def test_labels_are_parted_as_in_a_folder() -> None:
-    assert [held_back(labels) for labels in (1, 2, 3, 6, 16)] == [0, 1, 1, 2, 6]
-    rng = np.random.default_rng(0)
-    assert sum(labels_of(FORTY_THREE, 10, rng)) == 43
-    lopsided = labels_of(LOPSIDED, 30, rng)
-    assert (min(lopsided), max(lopsided)) == (1, 16)
+def test_bad_names_are_those_of_the_classes_and_shuffled_labels_leave_the_test_alone() -> None:
+    right, bad, mixed = (shifted(f"clean@7{kind}") for kind in ("", ":plurals", ":shuffled"))
+    assert right.class_names and bad.class_names == called("plurals", right.class_names)
+    names = dict(zip(right.class_names, bad.class_names, strict=True))
+    assert [names[row.label] for row in right.rows] == [row.label for row in bad.rows]
+    known = {row.key: row for row in right.rows}
+    moved = [row for row in mixed.rows if known[row.key].label != row.label]
+    assert len(moved) > 300 and "test" not in {row.split for row in moved}
+    assert Counter(row.label for row in mixed.rows) == Counter(row.label for row in right.rows)
 
 
-def test_a_run_uses_no_test_picture_and_is_the_same_again(bench: Bench) -> None:
-    asked = Asked("clean", twenty=True, classes=4, kind="plurals", labels="6", draw=0)
-    drawn = bench.drawn(asked)
-    assert drawn.selection is not None
-    learnt = {*(drawn.search.groups or ()), *(drawn.selection.groups or ())}
-    assert len(learnt) == 24 and not learnt & {*(drawn.test.groups or ())}
-    found = bench.run(asked)
-    assert found == bench.run(asked)
-    assert len({*found["drawings"]}) == len(found["first"]) == 4 * 14
-    assert len({number // 20 for number in found["drawings"]}) == 4
+@pytest.mark.parametrize(("rule", "met"), [(57.0, "no"), (91.0, "yes")])
+def test_what_the_rule_gives_back_is_a_share_of_what_names_cost(
+    rule: float, met: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(name: str, typed: float, by_rule: float) -> Found:
+        accuracy = dict.fromkeys(answer.STEPS, 0.0) | {"as typed": typed, "names by rule": by_rule}
+        return Found("clip", set_of(name), accuracy, {})
 
-
-def test_shuffled_labels_say_nothing_and_the_test_keeps_its_own(bench: Bench) -> None:
-    right, mixed = (Asked("clean", False, 10, "right", "6", 1, shuffled) for shuffled in (False, True))
-    told, untold = bench.drawn(right), bench.drawn(mixed)
-    assert (told.test.labels == untold.test.labels).all()
-    assert not (told.search.labels == untold.search.labels).all()
-
-
-def test_what_the_rule_gives_back_is_a_share_of_what_names_cost() -> None:
-    def run(kind: str, draw: int, first: str, rule: str) -> Run:
-        cell: dict[str, Any] = {"first": first, "rule": rule, "drawings": [0, 1, 20, 21]}
-        return Run("clip", "names", "clean", Asked("clean@101", False, 10, kind, "6", draw), cell)
-
-    runs = [run("right", draw, "1111", "0000") for draw in (0, 1)]
-    runs += [run("plurals", 0, "0000", "+++0"), run("plurals", 1, "1000", "0+00")]
-    line = next(line for line in goals(runs) if "the rule gives back" in line)
-    assert "57%" in line and line.endswith("| no |")  # (75 + 25) of (100 + 75) points
+    monkeypatch.setattr(answer, "_seldom", lambda *told: "")  # there are no runs
+    kinds = [found(f"clean@401:{kind}", 0.0, rule) for kind in KINDS[1:]]
+    others = [found(f"{name}+blur@9", 0.0, 0.0) for name in ("dark", "noise")]
+    lines = goals([found("clean@401", 100.0, 100.0), found("clean@402", 0.0, 0.0), *kinds, *others])
+    line = next(line for line in lines if "the rule reads" in line)
+    assert f"{rule:.0f} % of 100.0" in line and line.endswith(f"| {met} |")

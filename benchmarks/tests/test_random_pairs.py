@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.lab.random_pairs import AFTER, BEFORE, MANY, NOUN, RandomPairs, RandomPairsMany, random_pairs
-from ipo_prompts.experiments.compare.methods import Budget, Lesson
+from ipo_prompts.experiments.compare.methods import Lesson
 from ipo_prompts.experiments.compare.text_methods import phrases
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
@@ -42,10 +42,10 @@ def test_as_many_pairs_are_tried_as_templates_are_asked_for(
 ) -> None:
     given = lesson(steps=steps, candidates_per_step=candidates)
     fitted = RandomPairs().fit(given)
-    assert fitted.budget == Budget(scored_only=steps * candidates)
+    assert fitted.scored_only == steps * candidates
     (template,) = fitted.templates
     assert template in [given.config.initial_template, *random_pairs(given)[: steps * candidates]]
-    assert RandomPairsMany().fit(lesson(classes=2)).budget == Budget(scored_only=MANY)
+    assert RandomPairsMany().fit(lesson(classes=2)).scored_only == MANY
 
 
 def test_pairs_that_do_not_fit_are_replaced(lesson: Callable[..., Lesson], clip: Clip) -> None:
@@ -56,4 +56,4 @@ def test_pairs_that_do_not_fit_are_replaced(lesson: Callable[..., Lesson], clip:
     given = replace(given, prepared=replace(given.prepared, reward=reward))
     first = random_pairs(given)[:20]
     assert 0 < sum(reward.problem(template) is None for template in first) < 20
-    assert RandomPairs().fit(given).budget == Budget(scored_only=20)
+    assert RandomPairs().fit(given).scored_only == 20

@@ -9,7 +9,6 @@ import pytest
 
 from benchmarks.lab.bed import SUITE_FILE, SUITES, suite
 from ipo_prompts.experiments.compare.documents import unpack
-from ipo_prompts.experiments.compare.protocols import picture_ids
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded.shifts import canonical, name_of_set, transformations_of
 from support.pages import DOCS
@@ -88,7 +87,7 @@ def test_the_halves_of_the_suite_are_sets_of_two_and_share_none() -> None:
 def test_the_pictures_of_claims_are_those_of_the_recorded_cells_on_any_processor() -> None:
     _, entries, outcomes = unpack(DOCS / "evidence/cells/claims-embedded.jsonl.gz")
     recorded = {
-        entry.cell.data: outcome["picture_ids"]["test"]
+        entry.cell.data: outcome.tests["test"].pictures
         for entry, outcome in zip(entries, outcomes, strict=True)
         if entry.cell.seed == 0 and not isinstance(outcome, str)
     }
