@@ -11,6 +11,7 @@ from benchmarks.lab.bed import SUITE_FILE, SUITES, suite
 from ipo_prompts.experiments.compare.documents import unpack
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded.shifts import canonical, name_of_set, transformations_of
+from ipo_prompts.experiments.run.prepared import picture_ids
 from support.pages import DOCS
 from tools.embedded.__main__ import OUT, main
 from tools.embedded.suite import KNOWN, LEAST, PAIRS, RULE, chosen, half, measure

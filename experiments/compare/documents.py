@@ -22,11 +22,13 @@ from typing import Any, Literal
 
 import pandas
 from pydantic import Field
+from rich.console import Console
+from rich.markdown import Markdown
 
 from ipo_prompts.experiments.compare.cell import Result, as_result
 from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
-from ipo_prompts.experiments.compare.printing import details, on_terminal, plain, section, terminal, to_markdown
+from ipo_prompts.experiments.compare.printing import details, in_short, plain, section, to_markdown
 from ipo_prompts.experiments.compare.published import ablations_of
 from ipo_prompts.experiments.compare.table import COUNTS, Table, build_table
 from ipo_prompts.experiments.compare.words import notes, verdicts
@@ -40,7 +42,6 @@ from ipo_prompts.experiments.run.files import (
     write_bytes,
     write_text,
 )
-from ipo_prompts.experiments.run.result import RESULT
 from ipo_prompts.metrics.errors import InputError, as_cell
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
 from ipo_prompts.programs.journal import line_of
@@ -123,13 +124,10 @@ def print_documents(table: Table, texts: dict[str, str], as_json: bool, where: s
 
     `where` is a line that says where the whole table is; it is printed after the summary.
     """
-    console = None if as_json else terminal()
-    if console is None:
+    if as_json or not sys.stdout.isatty():
         print(texts["table.json" if as_json else "table.md"], end="")
         return
-    for part in on_terminal(table, console.width):
-        console.print(part, markup=False)
-    console.print(f"\n{where}", markup=False)
+    Console().print(Markdown(in_short(table)), f"\n{where}")
 
 
 def tables_of(place: Path, out: Path | None) -> None:
@@ -245,24 +243,6 @@ def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[Result | str]]:
     for number, (entry, line) in enumerate(zip(done, lines, strict=True), 2):
         outcomes[entry.name] = as_result(line, f"line {number} of {what}", fix)
     return heading.grid, found, [outcomes[entry.name] for entry in found]
-
-
-def check_kept(folder: Path) -> None:
-    """Refuse a folder whose file of cells has a cell that is not in the folder's `cells`: rewriting would lose it.
-
-    Raises:
-        InputError: the file has such a cell, or the file cannot be read.
-    """
-    file = folder / FILE_NAME
-    if not file.exists():
-        return
-    _, found, outcomes = unpack(file)
-    for entry, outcome in zip(found, outcomes, strict=True):
-        if not isinstance(outcome, str) and not (entry.folder / RESULT).is_file():
-            raise InputError(
-                f"{file} holds a cell that {folder / 'cells'} does not ({entry.name}), and would be written anew; move "
-                "the file or choose another --out."
-            )
 
 
 def keep(folder: Path, grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Result | str]) -> str:

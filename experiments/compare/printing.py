@@ -1,4 +1,4 @@
-"""Prints a table: as Markdown that can be read unrendered, or as the columns that fit a terminal.
+"""Prints a table as Markdown that can be read unrendered.
 
 For several data sets, the Markdown begins with the means and their intervals. Then it has one number for each data
 set. `details` has all other numbers. The short form is for a terminal. Texts of other people are made safe to print.
@@ -6,19 +6,12 @@ set. `details` has all other numbers. The short form is for a terminal. Texts of
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate, product
+from itertools import product
 from string import ascii_lowercase
 from typing import Any
 
-from rich import box
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
-from rich.table import Column
-from rich.table import Table as Shown
-from rich.text import Text
 
 from ipo_prompts.experiments.compare.published import Ablation, contradictions, data_key
 from ipo_prompts.experiments.compare.scores import MEAN_OF_H
@@ -30,21 +23,16 @@ from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.metrics.verdict import format_p, points
 
 EMPTY = "–"
-STYLES = {"gain": "green", "loss": "red"}
 SOURCE = "published: "
 """How the footnote of a published number begins."""
 
 
-BETWEEN = 2
-"""Blanks between two columns on a terminal."""
-Line = Sequence[str | Text]
-"""The cells of one line of a table; a `Text` has a colour on a terminal."""
-Record = dict[str, str | Text]
+Line = Sequence[str]
+"""The cells of one line of a table."""
+Record = dict[str, str]
 """One line of a table: heading → cell. A heading that is missing is an empty cell."""
 Block = str | list[Line]
 """A paragraph, or the lines of a table with the head first."""
-LEAST = 2
-"""The number of columns that are shown on the narrowest terminal; their long cells are folded."""
 
 
 class Footnotes(dict[str, str]):
@@ -90,26 +78,22 @@ def _page(table: Table, blocks: Sequence[Block], marks: Footnotes) -> str:
     return page([f"### {plain(heading(table))}", *blocks, "Notes:", listed])
 
 
-def on_terminal(table: Table, width: int) -> Iterator[RenderableType]:
-    """Yield the short form of a table for a terminal: numbers, then verdicts. Several data sets show only their means.
-
-    Args:
-        table: the table to show.
-        width: the width of the terminal, in characters.
-    """
+def in_short(table: Table) -> str:
+    """Return the short form of a table, for a terminal: means or values, and verdicts, as Markdown."""
     marks = Footnotes()
-    yield safe_line(heading(table), "bold")
+    blocks: list[Block] = []
     for scope in table.averages or table.scopes:
         means = f"means over {_number_of(scope)}"
-        yield ""
-        yield safe_line(means if scope.is_average else scope_name(scope), "bold")
-        yield fitted_table(_lines([*overview(table, scope, marks)], _by_importance(table)), width)
-    for reason, mark in marks.items():
-        yield safe_line(f"{mark} {reason}")
-    yield safe_line("[95 % interval]; * a gain or loss that is shown, by p corrected for (so many) comparisons", "dim")
-    yield ""
-    for sentence in verdicts(table):  # indented by a blank
-        yield Padding(safe_line(f"- {sentence}"), (0, 0, 0, 1))
+        left_out = {"proposed", "scored only", f"over {table.subject}", "sets" * (not scope.is_average)}
+        left_out.discard(f"over {table.reference}")
+        rows = [
+            {head: cell.partition(" p ")[0] for head, cell in row.items() if head not in left_out}
+            for row in overview(table, scope, marks)
+        ]
+        blocks += [means if scope.is_average else scope_name(scope), _lines(rows)]
+    reasons = [f"{mark} {plain(reason)}" for reason, mark in marks.items()]
+    legend = "[95 % interval]; * a gain or loss that is shown, by p corrected for its comparisons"
+    return page([f"### {plain(heading(table))}", *blocks, *reasons, legend, *_verdicts(table)])
 
 
 def heading(table: Table) -> str:
@@ -122,13 +106,10 @@ def _number_of(scope: Scope) -> str:
     return f"{len(scope.data)} data set{'s' if len(scope.data) > 1 else ''}{scope.name.removeprefix('average')}"
 
 
-def _lines(records: Sequence[Record], heads: Sequence[str] = ()) -> list[Line]:
-    """Return the lines of a table, the head first; empty if there are no records.
-
-    `heads` are the headings to show; without them, all headings of the first record are shown.
-    """
-    shown = heads or [head for record in records[:1] for head in record]
-    return [shown, *([record.get(head, "") for head in shown] for record in records)] if records else []
+def _lines(records: Sequence[Record]) -> list[Line]:
+    """Return the lines of a table, with the headings of the first record; empty if there are no records."""
+    heads = [head for record in records[:1] for head in record]
+    return [heads, *([record.get(head, "") for head in heads] for record in records)] if records else []
 
 
 def overview(table: Table, scope: Scope, marks: Footnotes) -> Iterator[Record]:
@@ -162,14 +143,7 @@ def _compared_with(table: Table) -> list[str]:
     return list(dict.fromkeys(filter(None, [table.reference, table.subject])))
 
 
-def _by_importance(table: Table) -> list[str]:
-    """Return the headings of an overview, ordered by importance; a narrow terminal omits the last columns."""
-    gains = [f"over {other}" for other in _compared_with(table)]
-    rest = ["labels/class", "scored only", "proposed", "sets"]
-    return list(dict.fromkeys(["method", table.headline, *gains, *_overviewed(table), *rest]))
-
-
-def _compared(table: Table, scope: Scope, method: str, other: str) -> str | Text:
+def _compared(table: Table, scope: Scope, method: str, other: str) -> str:
     """Return the gain of a method over another method, as text.
 
     A gain over IPO is the table's gain of IPO over the method, with its sign reversed.
@@ -180,22 +154,22 @@ def _compared(table: Table, scope: Scope, method: str, other: str) -> str | Text
     return verdict_text(table.line(scope.name, method, over=other))
 
 
-def verdict_text(gain: Any) -> str | Text:
+def verdict_text(gain: Any) -> str:
     """Format a line of a gain: the difference, a star where a gain or loss is shown, the interval, the corrected p.
 
-    The number in brackets is the number of comparisons that p is corrected for. The verdict decides the colour.
+    The number in brackets is the number of comparisons that p is corrected for.
     """
     if gain is None:
         return EMPTY
     if gain.outcome == "same templates":
         return "+0.00 same templates"
     numbers = f"{points(gain.value)}{_star(gain)} [{points(gain.low)}, {points(gain.high)}]"
-    return Text(f"{numbers} {format_p(gain.p_corrected)} ({gain.comparisons})", style=STYLES.get(gain.outcome, ""))
+    return f"{numbers} {format_p(gain.p_corrected)} ({gain.comparisons})"
 
 
 def _star(gain: Any) -> str:
     """Return a star if the line is a gain or loss that is shown, else an empty text."""
-    return "*" if gain.outcome in STYLES else ""
+    return "*" if gain.outcome in ("gain", "loss") else ""
 
 
 def scope_name(scope: Scope) -> str:
@@ -407,27 +381,3 @@ def plain(text: str) -> str:
 def code(text: str) -> str:
     """Return the text as one line of Markdown code, which shows every character, such as the slot of a template."""
     return f"`{printable(' '.join(text.split())).replace('|', chr(92) + '|')}`"
-
-
-def terminal() -> Console | None:
-    """Return a console if stdout is a terminal; None if stdout is a file or a pipe, whatever FORCE_COLOR says."""
-    return Console(highlight=False) if sys.stdout.isatty() else None
-
-
-def safe_line(text: str, style: str = "") -> Text:
-    """Return other people's text as one line in which neither markup nor control characters have an effect."""
-    return Text(printable(" ".join(text.split())), style=style)
-
-
-def fitted_table(lines: Sequence[Line], width: int) -> Group:
-    """Return a table of at most `width` characters. Columns come in order of importance; the last may be left out."""
-    head, *rows = [[one if isinstance(one, Text) else safe_line(one) for one in line] for line in lines]
-    needs = [max(cell.cell_len for cell in column) for column in zip(head, *rows, strict=True)]
-    ends = [end - BETWEEN for end in accumulate(need + BETWEEN for need in needs)]
-    shown = max(LEAST, sum(end <= width for end in ends))
-    columns = [Column(name, overflow="fold") for name in head[:shown]]
-    table = Shown(*columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, BETWEEN - 1, 0, 0))
-    for row in rows:
-        table.add_row(*row[:shown])
-    left = f"without {', '.join(map(str, head[shown:]))}: the terminal is too narrow"
-    return Group(table, *([safe_line(left, "dim")] if head[shown:] else []))

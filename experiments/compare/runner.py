@@ -20,7 +20,6 @@ import filelock
 from ipo_prompts.experiments.compare.cell import Cell, Result, run_config, shared_config
 from ipo_prompts.experiments.compare.documents import (
     ENDING,
-    check_kept,
     documents,
     keep,
     outcomes_of,
@@ -162,7 +161,6 @@ def run_grid(planned: GridPlan, ui: Ui, budget_usd: float | None = None) -> Grid
     if planned.gone:
         ui.say(f"not on this machine, so left out: {', '.join(planned.gone)}")
     check_writable(folder)
-    check_kept(folder)
     configs = searches(found)
     ui.fetch([*configs.values()])
     check_models(configs, budget_usd)
