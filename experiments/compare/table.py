@@ -161,7 +161,7 @@ def build_table(
     The rows have the order in which the cells name them.
 
     Args:
-        cells: the cells, in any order, each once. At least one cell has scores.
+        cells: the cells, each once; data sets and seeds may come in any order. At least one cell has scores.
         reference: the method that gains are computed over. Gains over the methods of `REFERENCES` are added.
         shots: the search pictures per class; published accuracies for them stand beside ours.
 

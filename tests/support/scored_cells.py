@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.scores import ColumnScore
+from ipo_prompts.experiments.compare.cell import MethodResult
+from ipo_prompts.experiments.compare.methods import METHODS, Facts
+from ipo_prompts.experiments.compare.scores import OWN_SIDE, ColumnScore, Placed
 from ipo_prompts.experiments.compare.table import Table
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.result import Budget, ClipAndPrecision, RewardNames, Tested
 from ipo_prompts.metrics.verdict import Verdict
 
 CLASSES, PER_CLASS = 12, 10
@@ -20,21 +25,19 @@ def _noise(*key: Any, size: int) -> Any:
     return np.random.default_rng([zlib.crc32(repr(key).encode())]).normal(size=size)
 
 
-def _side(data: str, side: str, method: str, seed: int, skill: float) -> dict[str, Any]:
+def _side(data: str, side: str, method: str, seed: int, skill: float) -> Tested:
     """Pictures have a difficulty of their own and of their class, which all methods and seeds share."""
     n = CLASSES * PER_CLASS
     hardness = _noise(data, side, size=CLASSES).repeat(PER_CLASS) + _noise(data, side, "picture", size=n)
     hits = (hardness + 0.5 * _noise(data, side, method, seed, size=n) < skill).astype(int)
-    return {
-        "value": round(float(hits.mean()), 6),
-        "loss": 1.0,
-        "n": n,
-        "classes": CLASSES,
-        "hits": "".join(map(str, hits)),
-        "labels": [i // PER_CLASS for i in range(n)],
-        "draws": None,
-        "split": "own",
-    }
+    return Tested(
+        classes=CLASSES,
+        split="own",
+        pictures=f"{data}-{side}",
+        labels=tuple(i // PER_CLASS for i in range(n)),
+        draws=None,
+        hits={"answer": "".join(map(str, hits))},
+    )
 
 
 def make_cell(
@@ -44,24 +47,37 @@ def make_cell(
     skill: float,
     sides: Sequence[str] = ("base", "new"),
     protocol: str = "base-to-new",
-) -> dict[str, Any]:
-    """Make the content of a `cell.json`; the higher the skill, the more pictures are right."""
-    searched = method not in ("baseline", "hand-written", "ensemble-80")
-    return {
-        "schema": 2,
-        "cell": {"protocol": protocol, "data": data, "method": method, "seed": seed, "targets": [], "settings": {}},
-        "measure": "accuracy",
-        "unit": "pictures",
-        "absent": None,
-        "templates": [{"template": f"{method} {seed} of a <CLASS>."}],
-        "scores": {side: _side(data, side, method, seed if searched else 0, skill) for side in sides},
-        "gaps": {},
-        "search": {"value": 0.9, "loss": 1.0, "n": 48} if searched else None,
-        "selection": None,
-        "choice": None,
-        "budget": {"proposals": 40, "calls": 8, "tokens_in": 900, "tokens_out": 90, "usd": 0.01 if searched else 0.0},
-        "picture_ids": {side: f"{data}-{side}" for side in sides},
-    }
+) -> Placed:
+    """Make a cell with its record; the higher the skill, the more pictures are right."""
+    if method in METHODS:
+        facts = METHODS.find(method).facts(RunConfig())
+    else:
+        facts = Facts(label=f"“{method}”", is_opponent=False)
+    searched, own = facts.depends_on_seed, OWN_SIDE.get(protocol)
+    result = MethodResult(
+        cell="any",
+        facts=facts,
+        reward=RewardNames(),
+        clip=ClipAndPrecision(name="embedded", fingerprint="any"),
+        seed=seed,
+        templates=(f"{method} {seed} of a <CLASS>.",),
+        tests={
+            "test" if side == own else side: _side(data, side, method, seed if searched else 0, skill) for side in sides
+        },
+        shown={"search": 0.9} if searched else {},
+        budget=Budget(proposals=40, calls=8, tokens_in=900, tokens_out=90, usd=0.01 if searched else 0.0),
+    )
+    return Placed(protocol, data, method, seed, facts, result)
+
+
+def altered(cell: Placed, **about: Any) -> Placed:
+    """Return the cell with other fields in its record."""
+    return replace(cell, result=cell.done.model_copy(update=about))
+
+
+def retest(cell: Placed, name: str, **about: Any) -> None:
+    """Change fields of a cell's test set."""
+    cell.done.tests[name] = cell.done.tests[name].model_copy(update=about)
 
 
 def make_cells(
@@ -69,7 +85,7 @@ def make_cells(
     skills: Mapping[str, float] = SKILLS,
     seeds: int = 3,
     **kind: Any,
-) -> list[dict[str, Any]]:
+) -> list[Placed]:
     """Make a cell of each data set, method and seed."""
     return [
         make_cell(name, method, seed, skill, **kind)

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import BaseModel
 
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.data.sources import SOURCES, Source
@@ -21,48 +20,16 @@ from ipo_prompts.experiments.tasks import REWARDS, Classification
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.registry import Registry
-from ipo_prompts.programs.bench import Bench
 from ipo_prompts.programs.classifier import TemplateClassifier
-from support.runs import Ended, copy_pictures, ipo
+from support.runs import copy_pictures, ipo
 
 PAGE = Path(__file__).parents[3] / "CONTRIBUTING.md"
 
 
-class Repeating:
-    """A strategy without a language model that has a setting of its own."""
-
-    class Settings(BaseModel, extra="forbid", frozen=True):
-        word: str = "plain"
-
-    def __init__(self, word: str) -> None:
-        self.word = word
-
-    def ask(self, bench: Bench) -> str:
-        bench.propose([f"a {self.word} of a <CLASS>."])
-        return "it knows one template"
-
-
-class Misses(Classification):
-    """A reward: what it counts is called otherwise, and is the share of the pictures that are named wrongly."""
+class Losing(Classification):
+    """A reward with a `score` of its own: the share of the pictures that are named wrongly."""
 
     measure = "miss rate"
-    unit = "specimens"
-
-    def reward(
-        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
-    ) -> ClipReward:
-        class Reversed(ClipReward):
-            def judge_embeddings(self, classes: Any, units: Any) -> Any:
-                return super().judge_embeddings([-rows for rows in classes], units)
-
-        return Reversed(clip, class_names, store, also_fit)
-
-
-class Losing(Misses):
-    """The same measure by an own `score`, which only says what single templates get."""
-
-    unit = "pictures"
 
     def reward(
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
@@ -99,16 +66,12 @@ def table(
 
 
 @pytest.fixture()
-def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Registry, str, type], None]:
-    """Give a registry a line, and a class the file that it names."""
-
-    def add(registry: Registry, package: str, found: type) -> None:
-        module = ModuleType("toy")
-        module.__dict__["Toy"] = found
-        monkeypatch.setitem(sys.modules, f"{package}.toy", module)
-        monkeypatch.setitem(registry.homes, "toy", "toy:Toy")
-
-    return add
+def losing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the rewards a line, and `Losing` the file that it names."""
+    module = ModuleType("toy")
+    module.__dict__["Losing"] = Losing
+    monkeypatch.setitem(sys.modules, "ipo_prompts.experiments.toy", module)
+    monkeypatch.setitem(REWARDS.homes, "toy", "toy:Losing")
 
 
 def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
@@ -131,14 +94,13 @@ def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
         folder.rmdir()
     values = table(["baseline", "one-adjective"], data="flat")
     assert values.keys() == {"baseline", "one-adjective"}
-    (cell,) = Path("runs").rglob("one-adjective/*/cell.json")
+    (cell,) = Path("runs").rglob("one-adjective/*/result.json")
     assert json.loads(cell.read_text())["budget"]["scored_only"] == 4
 
 
 def test_an_own_score_decides_in_every_row_and_what_it_does_not_score_is_absent(
-    table: Callable[..., dict[str, float]], register: Callable[..., None]
+    table: Callable[..., dict[str, float]], losing: None
 ) -> None:
-    register(REWARDS, "ipo_prompts.experiments", Losing)
     rows = ["baseline", "ensemble-80", "best-of-80", "class-mean", "phrases"]
     plain = table(rows)
     Path("runs").rename("before")
@@ -150,36 +112,14 @@ def test_an_own_score_decides_in_every_row_and_what_it_does_not_score_is_absent(
     assert "this reward scores single templates only" in text.read_text()
 
 
-@pytest.fixture()
-def calibrated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """On how many pictures probabilities were fitted, each time."""
-    told: list[int] = []
-    monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, pictures, hits: told.append(len(pictures)))
-    return told
-
-
-@pytest.fixture()
-def optimise(
-    tmp_path: Path,
-    cache: Path,
-    register: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Callable[..., Ended]:
-    """Run `ipo optimize` with a reward of one's own."""
+def test_a_run_may_have_a_score_of_its_own(
+    tmp_path: Path, cache: Path, losing: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    calibrated: list[int] = []
+    monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, pictures, hits: calibrated.append(len(pictures)))
     monkeypatch.chdir(tmp_path)
-    pictures = copy_pictures(tmp_path / "pictures")
-
-    def run(task: type, *words: str) -> Ended:
-        register(REWARDS, "ipo_prompts.experiments", task)
-        shared = [f"--data=folder:{pictures}", "--lm=none", "reward=toy", "shots=2", "selection_shots=1", "steps=2"]
-        return ipo(capfd, "optimize", *shared, "--out=run", *words)
-
-    return run
-
-
-def test_a_run_may_have_a_score_of_its_own(optimise: Callable[..., Ended], calibrated: list[int]) -> None:
-    ended = optimise(Losing)
+    shared = [f"--data=folder:{copy_pictures(tmp_path / 'pictures')}", "shots=2", "selection_shots=1", "steps=2"]
+    ended = ipo(capfd, "optimize", *shared, "--lm=none", "reward=toy", "--out=run")
     assert ended.code == 0, ended.err
     found = json.loads(Path("run/result.json").read_text())
     first = found["rows"][0]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 
 from ipo_prompts.experiments.compare.printing import details, to_markdown
+from ipo_prompts.experiments.compare.scores import Placed
 from ipo_prompts.experiments.compare.table import build_table
 from ipo_prompts.experiments.compare.words import notes
 from support.scored_cells import SKILLS, gain_of, make_cells, score_of
@@ -17,12 +17,12 @@ TODAY = "today's default"
 
 
 @pytest.fixture(scope="module")
-def cells() -> list[dict[str, Any]]:
+def cells() -> list[Placed]:
     """A row with a label of its own, and one that has no value for new classes."""
     found = make_cells(DATA, {**SKILLS, TODAY: 0.8, "class-mean": 1.0})
     for cell in found:
-        if cell["cell"]["method"] == "class-mean":
-            del cell["scores"]["new"], cell["picture_ids"]["new"]
+        if cell.row == "class-mean":
+            del cell.done.tests["new"]
     return found
 
 
@@ -31,7 +31,7 @@ def lines_of(text: str, method: str) -> list[list[str]]:
     return [row for row in rows if row[0] == method]
 
 
-def test_the_first_table_is_the_answer(cells: list[dict[str, Any]]) -> None:
+def test_the_first_table_is_the_answer(cells: list[Placed]) -> None:
     table = build_table(cells)
     text = to_markdown(table)
     assert text.splitlines()[2] == "Means over 5 data sets:"
@@ -41,10 +41,10 @@ def test_the_first_table_is_the_answer(cells: list[dict[str, Any]]) -> None:
     assert first[3] == f"{100 * score.value:.2f} [{low:.1f}, {high:.1f}]"
     verdict = gain_of(table, "average", "ipo-default", "baseline", "H")
     assert first[4].startswith(f"+{100 * verdict.mean:.2f}* [") and first[5] == "–"
-    assert first[6:] == ["5", "–", "40", "0"]
+    assert first[6:] == ["5", "6", "40", "0"]
 
 
-def test_each_data_set_has_one_number_a_method(cells: list[dict[str, Any]]) -> None:
+def test_each_data_set_has_one_number_a_method(cells: list[Placed]) -> None:
     table = build_table(cells)
     text = to_markdown(table)
     values, gains = lines_of(text, "a3")
@@ -56,28 +56,28 @@ def test_each_data_set_has_one_number_a_method(cells: list[dict[str, Any]]) -> N
     assert "a3" in details(table) and "Gain of ipo-default over each method in H" in details(table)
 
 
-def test_a_method_without_a_value_for_new_classes_leaves_the_others_theirs(cells: list[dict[str, Any]]) -> None:
+def test_a_method_without_a_value_for_new_classes_leaves_the_others_theirs(cells: list[Placed]) -> None:
     table = build_table(cells)
     (row,) = lines_of(to_markdown(table), "class-mean")
     assert re.fullmatch(r"\d+\.\d\d", row[1]) and row[2:6] == ["–", "–", "–", "–"]
     assert "class-mean has no value for new." in notes(table)
     assert gain_of(table, "average", "class-mean", "baseline", "base").mean > 0
-    without = build_table([cell for cell in cells if cell["cell"]["method"] != "class-mean"])
+    without = build_table([cell for cell in cells if cell.row != "class-mean"])
     assert score_of(table, "average", "ipo-default", "H") == score_of(without, "average", "ipo-default", "H")
 
 
 def test_targets_that_only_one_method_has_are_not_compared() -> None:
     made = make_cells(("imagenet",), sides=("source", "dtd", "eurosat"), protocol="cross-dataset")
     for cell in made:
-        if cell["cell"]["method"] == "phrases":
-            del cell["scores"]["dtd"], cell["picture_ids"]["dtd"]
+        if cell.row == "phrases":
+            del cell.done.tests["dtd"]
     table = build_table(made)
     gains = table.frame[table.frame.over == "baseline"]
     found = set(zip(gains.method, gains["column"], strict=True))
     assert ("phrases", "eurosat") in found and ("phrases", "mean") not in found
 
 
-def test_a_method_that_lacks_a_data_set_has_no_mean_and_the_table_says_of_how_many(cells: list[dict[str, Any]]) -> None:
-    kept = [cell for cell in cells if (cell["cell"]["data"], cell["cell"]["method"]) != ("a2", "phrases")]
+def test_a_method_that_lacks_a_data_set_has_no_mean_and_the_table_says_of_how_many(cells: list[Placed]) -> None:
+    kept = [cell for cell in cells if (cell.data, cell.row) != ("a2", "phrases")]
     (row,) = lines_of(to_markdown(build_table(kept)), "phrases")
     assert row[1:] == ["– (note 1)"] * 3 + ["–", "–", "4 of 5", "–", "–", "–"]

@@ -4,21 +4,20 @@ import pytest
 from scipy import stats
 
 from ipo_prompts.experiments.compare.table import build_table
-from support.scored_cells import gain_of, make_cell, score_of
+from ipo_prompts.experiments.run.result import RewardNames
+from support.scored_cells import altered, gain_of, make_cell, retest, score_of
 
 IOU = {"baseline": [[0.1, 0.2, 0.3, 0.4]], "ipo-default": [[0.3, 0.3, 0.5, 0.7]]}
 
 
 def _cells(values):
-    """Cells whose units have numbers: `values` for `hits`."""
+    """Cells whose units have numbers: `values` instead of hits."""
     cells = []
     for method, seeds in values.items():
         for seed, found in enumerate(seeds):
-            score = {"value": sum(found) / len(found), "loss": 1.0, "n": len(found), "values": found, "split": "own"}
-            cell = make_cell("dtd", method, seed, 0.0, protocol="few-shot")
-            cell |= {"measure": "mean IoU", "unit": "scenes", "scores": {"test": score}}
-            cell |= {"picture_ids": {"test": "same"}, "search": {"value": 0.8, "loss": 1.0, "n": 9}}
-            cells.append(cell)
+            cell = make_cell("dtd", method, seed, 0.0, ["test"], "few-shot")
+            retest(cell, "test", labels=None, hits={"answer": tuple(found)})
+            cells.append(altered(cell, reward=RewardNames(measure="mean IoU", unit="scenes")))
     return cells
 
 
@@ -39,7 +38,7 @@ def test_values_have_t_intervals_by_hand():
 def test_variants_count_once():
     cells = _cells(IOU)
     for cell in cells:
-        cell["scores"]["test"]["draws"] = [0, 0, 1, 1]
+        retest(cell, "test", draws=(0, 0, 1, 1))
     gain = gain_of(build_table(cells), "dtd", "ipo-default", "baseline", "test")
     # Two draws of sums 0.3 and 0.5, deviations -0.1 and 0.1: squares 0.02, times 2/1; two more of the mean square
     # 0.17: se = sqrt(0.04 + 0.34) / 4; t with 1 degree: 12.70620

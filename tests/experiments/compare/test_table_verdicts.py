@@ -1,11 +1,13 @@
 """Verdicts: what a table says in words, and of what it stays silent."""
 
-import copy
+from dataclasses import replace
 
 from ipo_prompts.experiments.compare.printing import to_markdown
 from ipo_prompts.experiments.compare.table import build_table
+from ipo_prompts.experiments.compare.text_methods import IPO_DEFAULT
 from ipo_prompts.experiments.compare.words import notes, verdicts
-from support.scored_cells import SKILLS, gain_of, make_cells
+from ipo_prompts.experiments.run.config import RunConfig
+from support.scored_cells import SKILLS, altered, gain_of, make_cells
 
 
 def test_a_clear_winner_is_detected_and_a_control_that_is_as_good_is_named():
@@ -22,12 +24,15 @@ def test_a_clear_winner_is_detected_and_a_control_that_is_as_good_is_named():
     )
 
 
-def test_identical_methods_show_no_evidence():
+def _twice():
+    """The cells of one method, and the same as cells of another."""
     cells = make_cells(skills={"baseline": 0.5})
-    for cell in copy.deepcopy(cells):
-        cell["cell"]["method"], cell["templates"] = "ipo-default", [{"template": "another <CLASS>"}]
-        cells.append(cell)
-    table = build_table(cells)
+    return [*cells, *(replace(cell, row="ipo-default", facts=IPO_DEFAULT.facts(RunConfig())) for cell in cells)]
+
+
+def test_identical_methods_show_no_evidence():
+    cells = _twice()
+    table = build_table([*cells[:6], *(altered(cell, templates=("another <CLASS>",)) for cell in cells[6:])])
     for scope in ("embedded:a", "average"):
         gain = gain_of(table, scope, "ipo-default", "baseline", "H")
         assert (gain.mean, gain.p, gain.p_corrected, gain.outcome) == (0.0, 1.0, 1.0, "not shown")
@@ -36,37 +41,27 @@ def test_identical_methods_show_no_evidence():
 
 
 def test_the_same_templates_are_no_comparison():
-    cells = make_cells(skills={"baseline": 0.5})
-    for cell in copy.deepcopy(cells):
-        cell["cell"]["method"] = "ipo-default"
-        cells.append(cell)
-    table = build_table(cells)
+    table = build_table(_twice())
     assert "IPO ended with the same templates as the baseline template, so no gain over it" in verdicts(table)[0]
     assert "+0.00 same templates" in to_markdown(table)
 
 
 def test_the_same_templates_under_other_class_names_are_compared():
     cells = make_cells(skills={"baseline": 0.5, "ipo-default": 1.5})
-    for cell in cells:
-        cell["templates"] = [{"template": "a photo of a <CLASS>."}]
-    table = build_table(cells)
+    table = build_table([altered(cell, templates=("a photo of a <CLASS>.",)) for cell in cells])
     assert "IPO shows a gain over the baseline template" in verdicts(table)[0]
 
 
 def test_an_ablation_without_ipo_compares_each_row_with_the_reference():
     cells = make_cells(("embedded:a",), skills={"n = 10": 0.6, "n = 5": 0.5, "n = 0": 0.0})
     table = build_table(cells, reference="n = 0")
-    assert table.methods == ["n = 0", "n = 5", "n = 10"]
-    assert [sentence.partition(" ")[2][3:].split(" shows")[0] for sentence in verdicts(table)] == [
-        "“n = 5”",
-        "“n = 10”",
-    ]
+    assert table.methods == ["n = 10", "n = 5", "n = 0"]
+    assert [sentence.split("H: ")[1].split(" shows")[0] for sentence in verdicts(table)] == ["“n = 10”", "“n = 5”"]
 
 
 def test_it_is_said_that_the_seed_moved_nothing():
     cells = make_cells(("embedded:a",), {"baseline": 0.0, "n = 5": 0.5}, seeds=2)
-    for cell in cells[1::2]:
-        cell |= {name: cells[cells.index(cell) - 1][name] for name in ("templates", "scores")}
+    cells[1::2] = [replace(cell, seed=1) for cell in cells[::2]]
     assert any(note.startswith("The seed moved nothing") for note in notes(build_table(cells)))
-    cells[-1] |= {"templates": [{"template": "another <CLASS>"}]}
+    cells[-1] = altered(cells[-1], templates=("another <CLASS>",))
     assert not any(note.startswith("The seed moved nothing") for note in notes(build_table(cells)))

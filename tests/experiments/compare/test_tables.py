@@ -16,18 +16,16 @@ from support.scored_cells import CLASSES, PER_CLASS, SKILLS, gain_of, make_cell,
 def test_one_seed_on_one_data_set_is_the_plain_comparison():
     cells = make_cells(("embedded:a",), seeds=1, sides=("test",), protocol="few-shot")
     table = build_table(cells)
-    scores = {cell["cell"]["method"]: cell["scores"]["test"] for cell in cells}
-    ours, baseline = (
-        np.array([*map(int, scores[method]["hits"])], dtype=bool) for method in ("ipo-default", "baseline")
-    )
-    drawn = Sampling.of(120, scores["baseline"]["labels"])
+    scores = {cell.row: cell.sides["test"] for cell in cells}
+    ours, baseline = (scores[method].values == 1 for method in ("ipo-default", "baseline"))
+    drawn = Sampling.of(120, scores["baseline"].labels)
     found = score_of(table, "embedded:a", "ipo-default", "test")
     assert (found.low, found.high) == pytest.approx(score_interval(ours, drawn))
-    assert found.value == pytest.approx(scores["ipo-default"]["value"], abs=1e-6)
+    assert found.value == pytest.approx(ours.mean())
     gain = gain_of(table, "embedded:a", "ipo-default", "baseline", "test")
-    verdict, expected = gain, paired_difference(baseline, ours, drawn)
-    assert (verdict.mean, *verdict.ci95) == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-6)
-    assert verdict.p == pytest.approx(expected.p, abs=1e-6)
+    expected = paired_difference(baseline, ours, drawn)
+    assert (gain.mean, *gain.ci95) == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-6)
+    assert gain.p == pytest.approx(expected.p, abs=1e-6)
     assert any("One seed" in note for note in notes(table))
     assert all("One seed" in sentence for sentence in verdicts(table) if "IPO shows" in sentence)
 
@@ -52,10 +50,7 @@ def test_h_interval_follows_from_moving_the_hits():
     table = build_table(make_cells(("embedded:a",), seeds=1))
     found = score_of(table, "embedded:a", "ipo-default", "H")
     cell = make_cell("embedded:a", "ipo-default", 0, SKILLS["ipo-default"])
-    sides = [
-        np.array([int(hit) for hit in cell["scores"][side]["hits"]]).reshape(CLASSES, PER_CLASS)
-        for side in ("base", "new")
-    ]
+    sides = [side.values.reshape(CLASSES, PER_CLASS) for side in cell.sides.values()]
     rng = np.random.default_rng(1)
     rows = np.arange(CLASSES)[:, None]
     drawn = [
@@ -104,12 +99,16 @@ def test_cross_dataset_has_a_column_per_target_and_their_mean():
     assert [cell.strip() for cell in line.split("|")][3:8] == ["72.15", "47.01", "48.56", "69.23", "67.36"]
 
 
+def _leave_out(cells, name):
+    for cell in cells:
+        if cell.row == "class-mean":
+            del cell.done.tests[name]
+            cell.done.gaps[name] = "no pictures of these were seen"
+
+
 def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_the_reason():
     cells = make_cells(("embedded:a", "embedded:b"), {"baseline": 0.0, "class-mean": 2.0, "ipo-default": 1.0})
-    for cell in cells:
-        if cell["cell"]["method"] == "class-mean":
-            del cell["scores"]["new"]
-            cell["gaps"] = {"new": "no pictures of these were seen"}
+    _leave_out(cells, "new")
     table = build_table(cells)
     for scope in ("embedded:a", "average"):
         base, new, both = (table.line(scope, "class-mean", column) for column in ("base", "new", "H"))
@@ -126,10 +125,7 @@ def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_
 def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
     kind = {"sides": ("source", "dtd", "ucf101"), "protocol": "cross-dataset"}
     cells = make_cells(("imagenet",), {"baseline": 0.0, "class-mean": 2.0}, **kind)
-    for cell in cells:
-        if cell["cell"]["method"] == "class-mean":
-            del cell["scores"]["dtd"]
-            cell["gaps"] = {"dtd": "no pictures of these were seen"}
+    _leave_out(cells, "dtd")
     table = build_table(cells)
     gaps = {column: table.line("imagenet", "class-mean", column).gap for column in table.columns}
     assert gaps["ucf101"] is None and {column for column, gap in gaps.items() if gap} == {"dtd", "mean"}
@@ -138,7 +134,7 @@ def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
 def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():
     cells = make_cells(("embedded:a",))
     for cell in cells:
-        cell["search"] = {"value": 0.95 if cell["cell"]["method"] == "ipo-default" else 0.25, "loss": 1.0, "n": 48}
+        cell.done.shown["search"] = 0.95 if cell.row == "ipo-default" else 0.25
     table = build_table(cells)
     found = {method: table.first("embedded:a", method) for method in table.methods}
     on_test = gain_of(table, "embedded:a", "ipo-default", "baseline", "base").mean

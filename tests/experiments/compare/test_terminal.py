@@ -10,18 +10,20 @@ import struct
 import subprocess
 import sys
 import termios
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from ipo_prompts.experiments.compare.documents import pack
+from ipo_prompts.experiments.compare.grid import GridConfig, entries
 from ipo_prompts.experiments.compare.printing import on_terminal
 from ipo_prompts.experiments.compare.table import build_table
 from ipo_prompts.experiments.compare.words import verdicts
 from support.scored_cells import SKILLS, gain_of, make_cells
 
-CELLS = Path(__file__).parents[3] / "docs" / "evidence/cells/claims-plain-77.jsonl.gz"
 DATA = ("a1", "a2", "a3")
 
 
@@ -63,26 +65,25 @@ def on_a_terminal(width: int, *words: str) -> str:
     )
     os.close(theirs)
     pieces = []
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # Linux's way to say that the other end is closed
-            break
-        if not piece:
-            break
-        pieces.append(piece)
+    with suppress(OSError):  # Linux's way to say that the other end is closed
+        while piece := os.read(ours, 65536):
+            pieces.append(piece)
     os.close(ours)
     assert run.wait() == 0
     return b"".join(pieces).decode().replace("\r\n", "\n")
 
 
 def test_the_command_shows_the_answer_on_a_terminal_and_all_of_it_to_a_pipe(tmp_path: Path) -> None:
-    seen = on_a_terminal(100, "report", str(CELLS), "--out", str(tmp_path / "out"))
+    grid = GridConfig(title="any", protocol="few-shot", data=[*DATA], methods=[*SKILLS], seeds=1)
+    made = [cell.done for cell in make_cells(DATA, seeds=1, sides=["test"], protocol="few-shot")]
+    file = tmp_path / "cells.jsonl.gz"
+    file.write_bytes(pack(grid, entries(grid, tmp_path), made))
+    seen = on_a_terminal(100, "report", str(file), "--out", str(tmp_path / "out"))
     assert "| --- |" not in seen
-    assert "IPO shows no evidence of a gain over the baseline template" in " ".join(seen.split())
+    assert "IPO shows a gain over the baseline template" in " ".join(seen.split())
     assert "out/table.md" in "".join(seen.split()) and "the whole table:" in seen
     piped = subprocess.run(
-        [sys.executable, "-m", "ipo_prompts", "report", str(CELLS)],
+        [sys.executable, "-m", "ipo_prompts", "report", file],
         capture_output=True,
         check=True,
         env={**os.environ, "FORCE_COLOR": "1"},
