@@ -106,3 +106,9 @@ def gain_of(table: Table, scope: str, method: str, other: str, column: str) -> V
     line = table.line(scope, method, column, over=other)
     told = {name: getattr(line, name) for name in ("outcome", "p", "p_corrected", "comparisons", "covers")}
     return Verdict(**told, mean=line.value, ci95=(line.low, line.high), family="")
+
+
+def columns_of(text: str, words: str) -> list[str]:
+    """Return what stands in the columns of the first row of a Markdown table that has the words, from 1."""
+    line = next(line for line in text.splitlines() if words in line)
+    return [cell.strip() for cell in line.split("|")]

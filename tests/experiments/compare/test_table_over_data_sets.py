@@ -66,17 +66,6 @@ def test_a_method_without_a_value_for_new_classes_leaves_the_others_theirs(cells
     assert score_of(table, "average", "ipo-default", "H") == score_of(without, "average", "ipo-default", "H")
 
 
-def test_targets_that_only_one_method_has_are_not_compared() -> None:
-    made = make_cells(("imagenet",), sides=("source", "dtd", "eurosat"), protocol="cross-dataset")
-    for cell in made:
-        if cell.row == "phrases":
-            del cell.done.tests["dtd"]
-    table = build_table(made)
-    gains = table.frame[table.frame.over == "baseline"]
-    found = set(zip(gains.method, gains["column"], strict=True))
-    assert ("phrases", "eurosat") in found and ("phrases", "mean") not in found
-
-
 def test_a_method_that_lacks_a_data_set_has_no_mean_and_the_table_says_of_how_many(cells: list[Placed]) -> None:
     kept = [cell for cell in cells if (cell.data, cell.row) != ("a2", "phrases")]
     (row,) = lines_of(to_markdown(build_table(kept)), "phrases")

@@ -10,7 +10,7 @@ from ipo_prompts.experiments.compare.table import build_table
 from ipo_prompts.experiments.compare.words import notes, verdicts
 from ipo_prompts.metrics.evidence import paired_difference, score_interval
 from ipo_prompts.metrics.sampling import Sampling
-from support.scored_cells import CLASSES, PER_CLASS, SKILLS, gain_of, make_cell, make_cells, score_of
+from support.scored_cells import CLASSES, PER_CLASS, SKILLS, columns_of, gain_of, make_cell, make_cells, score_of
 
 
 def test_one_seed_on_one_data_set_is_the_plain_comparison():
@@ -95,8 +95,7 @@ def test_cross_dataset_has_a_column_per_target_and_their_mean():
     )
     assert gain_of(table, "imagenet", "ipo-default", "baseline", "mean").covers == "these data sets"
     assert [scope.name for scope in table.scopes] == ["imagenet"]
-    line = next(line for line in to_markdown(table).splitlines() if "*IPO, published*" in line)
-    assert [cell.strip() for cell in line.split("|")][3:8] == ["72.15", "47.01", "48.56", "69.23", "67.36"]
+    assert columns_of(to_markdown(table), "*IPO, published*")[3:8] == ["72.15", "47.01", "48.56", "69.23", "67.36"]
 
 
 def _leave_out(cells, name):
@@ -117,8 +116,7 @@ def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_
         assert gain_of(table, scope, "class-mean", "baseline", "base").outcome == "gain"
         compared = table.frame[(table.frame.over != "") & (table.frame[["method", "over"]] == "class-mean").any(axis=1)]
         assert {*compared["column"]} == {"base"}
-    line = next(line for line in details(table).splitlines() if "embedded:a | class-mean " in line and "[" in line)
-    assert [cell.strip() for cell in line.split("|")][4:7] == ["– (note 1)"] * 3
+    assert columns_of(details(table), "embedded:a | class-mean ")[4:7] == ["– (note 1)"] * 3
     assert "- (note 1) no pictures of these were seen" in details(table)
 
 

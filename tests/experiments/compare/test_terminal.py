@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 import pty
-import struct
 import subprocess
 import sys
 import termios
@@ -54,7 +52,7 @@ def test_no_line_is_wider_than_the_terminal_and_gains_come_before_counts(data: t
 def on_a_terminal(width: int, *words: str) -> str:
     """Run the command with a terminal of some columns as its standard output."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+    termios.tcsetwinsize(theirs, (50, width))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     run = subprocess.Popen(
         [sys.executable, "-m", "ipo_prompts", *words],
