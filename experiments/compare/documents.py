@@ -4,8 +4,7 @@ Values in CSV and JSON are percent and points, rounded so that the same cells gi
 
 From `cells.jsonl.gz`, anybody can make the tables again without data, CLIP or language model. It has lines of JSON. The
 first line is the grid, with the reasons for missing cells. Each other line is the `result.json` of one cell, in the
-order of the grid. The file says nothing about the machine: it has no time of day and no addresses of servers. No such
-file is written for a grid that names an absolute path or a path in a home directory.
+order of the grid. The file names data, models and servers as the grid names them.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +37,6 @@ from ipo_prompts.experiments.run.files import (
     content_of,
     digest,
     read_settings,
-    write_bytes,
     write_text,
 )
 from ipo_prompts.metrics.errors import InputError, as_cell
@@ -59,7 +56,7 @@ def outcomes_of(results: Sequence[Result | Failure | None]) -> list[Result | str
 
     def outcome(result: Result | Failure | None) -> Result | str:
         if isinstance(result, Failure):
-            return without_places(f"failed: {result.line}")
+            return f"failed: {result.line}"
         return result or "not run yet"
 
     return list(map(outcome, results))
@@ -183,7 +180,7 @@ class Heading(Content):
 
     Attributes:
         ipo: the version that wrote the file.
-        grid: the grid, without addresses of servers.
+        grid: the grid.
         gaps: name of a cell → why the file has no line for the cell.
     """
 
@@ -200,14 +197,7 @@ def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Result 
         grid: the grid of the cells.
         found: the entries of the grid.
         outcomes: for each entry its record, or a text that says why there is none.
-
-    Raises:
-        InputError: the grid names an absolute path, or a path in a home directory.
     """
-    grid = _without_addresses(grid)
-    place = next(filter(names_a_place, _words(grid)), None)
-    if place is not None:
-        raise InputError(f"{place!r} is a place on this machine; write it as a relative path.")
     gaps = {one.name: why for one, why in zip(found, outcomes, strict=True) if isinstance(why, str)}
     heading = Heading(ipo=version("ipo-prompts"), grid=grid, gaps=gaps)
     lines = [heading, *(outcome for outcome in outcomes if not isinstance(outcome, str))]
@@ -243,48 +233,3 @@ def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[Result | str]]:
     for number, (entry, line) in enumerate(zip(done, lines, strict=True), 2):
         outcomes[entry.name] = as_result(line, f"line {number} of {what}", fix)
     return heading.grid, found, [outcomes[entry.name] for entry in found]
-
-
-def keep(folder: Path, grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Result | str]) -> str:
-    """Write the file of cells into the grid's folder, if that is possible.
-
-    Returns:
-        A text about the file, to be printed after the names of the other files.
-    """
-    try:
-        content = pack(grid, found, outcomes)
-    except InputError as error:
-        return f"; no {FILE_NAME}: {error}"
-    write_bytes(folder / FILE_NAME, content)
-    return f", all in {FILE_NAME}"
-
-
-def without_places(text: str) -> str:
-    """Return a message in which each absolute path is cut to its last part.
-
-    >>> without_places("cannot read /home/me/birds/list.csv; see https://example.org/a/b")
-    'cannot read …/list.csv; see https://example.org/a/b'
-    """
-    return re.sub(r"(?<![\w./])/(?!/)(?:[^\s/'\"]+/)+", "…/", text)
-
-
-def _without_addresses(grid: GridConfig) -> GridConfig:
-    """Return the grid without the addresses of servers, which change no table."""
-
-    def kept(settings: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in settings.items() if not key.endswith("_api_base")}
-
-    rows = [row.model_copy(update={"settings": kept(row.settings)}) for row in grid.methods]
-    return grid.model_copy(update={"settings": kept(grid.settings), "methods": rows})
-
-
-def _words(grid: GridConfig) -> Iterator[str]:
-    """Yield every text of a grid that can name a path. Templates are left out: they cannot name a path."""
-    yield from (*grid.data, *grid.targets)
-    for settings in (grid.settings, *(row.settings for row in grid.methods)):
-        yield from (str(value) for key, value in settings.items() if key != "initial_template")
-
-
-def names_a_place(word: str) -> bool:
-    """Whether a specification names an absolute path, or a path in a home directory."""
-    return re.search(r"(^|[:=,'\"]|^replay/)(/(?!/)|~|[A-Za-z]:\\)", word) is not None

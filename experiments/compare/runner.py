@@ -20,9 +20,10 @@ import filelock
 from ipo_prompts.experiments.compare.cell import Cell, Result, run_config, shared_config
 from ipo_prompts.experiments.compare.documents import (
     ENDING,
+    FILE_NAME,
     documents,
-    keep,
     outcomes_of,
+    pack,
     table_of,
     write_documents,
 )
@@ -33,7 +34,7 @@ from ipo_prompts.experiments.compare.protocols import laid_out
 from ipo_prompts.experiments.compare.table import Table
 from ipo_prompts.experiments.data.published import absent
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.files import check_writable, write_text
+from ipo_prompts.experiments.run.files import check_writable, write_bytes, write_text
 from ipo_prompts.experiments.run.live_view import Logged, Ui
 from ipo_prompts.experiments.run.plan import backends, estimate, plan
 from ipo_prompts.experiments.run.result import RESULT
@@ -173,7 +174,8 @@ def run_grid(planned: GridPlan, ui: Ui, budget_usd: float | None = None) -> Grid
         table = table_of(grid, found, outcomes)
         texts = documents(grid, table) if table else {}
         write_documents(texts, folder)
-        files = f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{keep(folder, grid, found, outcomes)}"
+        write_bytes(folder / FILE_NAME, pack(grid, found, outcomes))
+        files = f"{folder}/{', '.join(texts)}; each cell in {folder}/cells, all in {FILE_NAME}"
     failed: dict[str, list[str]] = {}
     for entry, result in zip(found, results, strict=True):
         if isinstance(result, Failure):

@@ -171,7 +171,7 @@ class ColumnScore(NamedTuple):
 
 
 def sides(column: str, runs: Runs) -> list[str]:
-    """Return the sides that a column combines. In a mean over targets, methods may have different sides."""
+    """Return the sides that a column combines."""
     if column in (H, MEAN_OF_H):
         return ["base", "new"]
     if column not in MEANS:

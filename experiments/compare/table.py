@@ -29,7 +29,6 @@ from ipo_prompts.experiments.compare.scores import (
     applies,
     column_score,
     difference,
-    sides,
 )
 from ipo_prompts.experiments.data.dataset import DIFFERENT, why_different
 from ipo_prompts.metrics.errors import InputError
@@ -352,7 +351,6 @@ def _gains_of(
         and other != method
         and (column != MEAN_OF_H or scope.is_average)
         and all(applies(column, groups[one]) for one in (method, other))
-        and sides(column, groups[method][0]) == sides(column, groups[other][0])
         and (compared := difference(column, groups[method], groups[other]))
     }
     verdicts = judge({other: effect for other, (effect, _) in family.items()}, "")
