@@ -124,7 +124,8 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any, in_g
     with closing(Journal(folder, started)) as journal:
         if not resume and journal.events:  # another process began the run between the first check and the lock
             raise _taken(folder)
-        with Tracker(config, folder, ui) as tracker:
+        name = str(folder.relative_to(in_grid.folder / "cells")) if in_grid else None
+        with Tracker(config, folder, ui, name) as tracker:
             _announce(prepared, journal, ui)
             searched = search_in(prepared, journal, ui, tracker.step)
             program, alone = program_of(prepared, searched)

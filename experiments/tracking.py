@@ -69,14 +69,15 @@ class Tracker:
         config: the settings of the run.
         folder: the run directory, which must exist.
         ui: shows warnings.
-        **cell: for a cell of a grid, its record; it is logged in place of the settings.
+        name: the name of the W&B run; that of the run directory if left out.
 
     Raises:
         InputError: W&B is not installed, or a run directory or a grid's folder holds settings for it.
     """
 
-    def __init__(self, config: RunConfig, folder: Path, ui: Ui, **cell: Any) -> None:
-        self._settings, self._folder, self._ui = cell or config.model_dump(), folder, ui
+    def __init__(self, config: RunConfig, folder: Path, ui: Ui, name: str | None = None) -> None:
+        self._config, self._folder, self._ui = config, folder, ui
+        self._name = name or folder.name
         self._to_begin = config.track != "none"
         self._run: Any = None
         if not self._to_begin:
@@ -101,11 +102,11 @@ class Tracker:
             self._to_begin = False  # W&B is asked once
             self._run = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", PROJECT),
-                name=os.environ.get("WANDB_NAME", self._settings.get("method", self._folder.name)),
+                name=os.environ.get("WANDB_NAME", self._name),
                 id=os.environ.get("WANDB_RUN_ID") or _id_of(self._folder),
                 resume="allow",
                 dir=os.environ.get("WANDB_DIR", self._folder),
-                config=redacted(self._settings),
+                config=redacted(self._config.model_dump()),
                 mode=None if has_key() or os.environ.get("WANDB_MODE") else "offline",
             )
         return self._run
