@@ -24,7 +24,6 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from ipo_prompts.experiments.compare.cell import Result, as_result
-from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
 from ipo_prompts.experiments.compare.printing import details, in_short, plain, section, to_markdown
 from ipo_prompts.experiments.compare.published import ablations_of
@@ -49,17 +48,6 @@ ENDING = ".jsonl.gz"
 TOLD = ("protocol", "measure", "unit", "reference", "columns", "headline", "seeds")
 NUMBERS = ("p", "p_corrected", "usd", *COUNTS)
 """The columns of a frame whose floats are no fractions."""
-
-
-def outcomes_of(results: Sequence[Result | Failure | None]) -> list[Result | str]:
-    """Return the records of cells, but for each cell that failed or was not run a text that says why it is missing."""
-
-    def outcome(result: Result | Failure | None) -> Result | str:
-        if isinstance(result, Failure):
-            return f"failed: {result.line}"
-        return result or "not run yet"
-
-    return list(map(outcome, results))
 
 
 def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Result | str]) -> Table | None:

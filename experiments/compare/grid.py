@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell, MethodResult, Result
@@ -34,18 +34,16 @@ LONGEST_NAME = 100
 """The most characters of a folder's name; file systems allow 255 bytes."""
 
 
+Settings = Annotated[dict[str, Any], AfterValidator(nested)]
+"""Settings of a run; `strategy.name` in a file is read as a mapping within `strategy`."""
+
+
 class Variant(Content):
     """A row of the table: a label, a method, and the row's own settings besides the settings of the grid."""
 
     label: str = Field(min_length=1)
     method: str
-    settings: dict[str, Any] = Field({})
-
-    @field_validator("settings")
-    @classmethod
-    def _nested(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """See `GridConfig`."""
-        return nested(settings)
+    settings: Settings = Field({})
 
     @property
     def is_plain(self) -> bool:
@@ -64,7 +62,7 @@ class GridConfig(Content):
     seeds: list[int] = Field(min_length=1)
     reference: str = "baseline"
     published: str | None = None
-    settings: dict[str, Any] = Field({})
+    settings: Settings = Field({})
 
     @field_validator("data", "targets", mode="before")
     @classmethod
@@ -87,12 +85,6 @@ class GridConfig(Content):
         if not isinstance(seeds, int) or isinstance(seeds, bool):
             return cls._listed(seeds)
         return list(range(seeds))
-
-    @field_validator("settings")
-    @classmethod
-    def _nested(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return settings that were written as `strategy.name` as mappings, as for a run."""
-        return nested(settings)
 
     @field_validator("data", "targets")
     @classmethod

@@ -9,8 +9,8 @@ the cell was resumed.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from ipo_prompts.experiments.compare.documents import (
     ENDING,
     FILE_NAME,
     documents,
-    outcomes_of,
     pack,
     table_of,
     write_documents,
@@ -156,7 +155,7 @@ def run_grid(planned: GridPlan, ui: Ui, budget_usd: float | None = None) -> Grid
     """Run the cells of a grid that are not finished, and write its table.
 
     Raises:
-        InputError: see `check_models`, `locked` and `run_all`; or the folder cannot be written.
+        InputError: see `check_models` and `run_all`; or the folder cannot be written.
     """
     grid, folder, found = planned.grid, planned.folder, planned.cells
     if planned.gone:
@@ -166,20 +165,21 @@ def run_grid(planned: GridPlan, ui: Ui, budget_usd: float | None = None) -> Grid
     ui.fetch([*configs.values()])
     check_models(configs, budget_usd)
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    failed: dict[str, list[str]] = {}
+    outcomes: list[Result | str] = []
+    with _locked(folder):
         before = [entry.finished() for entry in found]
         write_text(folder / GRID_FILE, grid.to_yaml())
         results, stopped = run_all(found, before, planned.executor, ui.say, budget_usd)
-        outcomes = outcomes_of(results)
+        for entry, result in zip(found, results, strict=True):
+            if isinstance(result, Failure):
+                failed.setdefault(result.line, []).append(entry.name)
+            outcomes.append(f"failed: {result.line}" if isinstance(result, Failure) else result or "not run yet")
         table = table_of(grid, found, outcomes)
         texts = documents(grid, table) if table else {}
         write_documents(texts, folder)
         write_bytes(folder / FILE_NAME, pack(grid, found, outcomes))
         files = f"{folder}/{', '.join(texts)}; each cell in {folder}/cells, all in {FILE_NAME}"
-    failed: dict[str, list[str]] = {}
-    for entry, result in zip(found, results, strict=True):
-        if isinstance(result, Failure):
-            failed.setdefault(result.line, []).append(entry.name)
     return GridOutcome(folder, table, texts, files if table else "", failed, stopped)
 
 
@@ -213,24 +213,18 @@ def check_grid(found: Sequence[GridCell]) -> None:
         raise InputError(" ".join(causes))
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a grid's folder within the block: one process at a time works on a grid.
+def _locked(folder: Path) -> Any:
+    """Return the lock of a grid's folder, held until a `with` block ends: one process at a time works on a grid.
 
     Raises:
         InputError: another process holds it.
     """
-    lock = filelock.FileLock(folder / LOCK, timeout=0)
     try:
-        lock.acquire()
+        return filelock.FileLock(folder / LOCK, timeout=0).acquire()
     except filelock.Timeout as error:
         raise InputError(
             f"another process works on the grid in {folder}; wait for it, or choose another --out."
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def searches(found: Sequence[GridCell]) -> dict[str, RunConfig]:
