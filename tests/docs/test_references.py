@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from ipo_prompts.experiments.compare.cell import Result
+from ipo_prompts.experiments.compare.cell import MethodResult
 from ipo_prompts.experiments.compare.grid import GridConfig, Variant, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import ProtocolName
@@ -55,7 +55,7 @@ def test_all_keys_of_files_are_there() -> None:
     assert named("results-files.md", "A row of `result.json`") == keys(Row)
     assert named("results-files.md", "`analysis.json`") == keys(Analysis)
     assert named("results-files.md", "`journal.jsonl`") == set(EVENTS)
-    assert named("results-files.md", "A folder of `ipo benchmark`") == keys(Result)
+    assert named("results-files.md", "A folder of `ipo benchmark`") == keys(MethodResult)
     assert named("results-files.md", "The folder") >= {*MADE}
 
 

@@ -16,12 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare import cell
 from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.run import prepared
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.lm.ledger import Question, read_questions
 from support import soak
@@ -85,7 +84,7 @@ class Bench:
     def cells(self, name: str) -> list[Path]:
         # `rglob` ends with an error where a folder goes meanwhile, as those do in which files are made.
         places = os.walk(self.folder / name)
-        return sorted(Path(place, "cell.json") for place, _, files in places if "cell.json" in files)
+        return sorted(Path(place, "result.json") for place, _, files in places if "result.json" in files)
 
     def questions(self, name: str) -> list[Question]:
         """Return the questions of all cells of a grid."""
@@ -248,22 +247,18 @@ def here(
     bench: Bench,
     cache: Path,
     light: None,
-    clip: Any,
     quick: list[float],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> Iterator[Here]:
+) -> Here:
     """Run the grid in this process, with the cache of its name."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(cell, "load_clip", lambda *_: clip)
-    cell._clip.cache_clear()
 
     def run(name: str, *more: str, **given: str) -> Ended:
         monkeypatch.setenv("IPO_CACHE_DIR", bench.environment(name)["IPO_CACHE_DIR"])
         return ipo(capfd, *bench.words(name, *more, **given))
 
-    yield run
-    cell._clip.cache_clear()
+    return run
 
 
 def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(
@@ -342,7 +337,7 @@ def test_another_grid_in_the_same_folder_is_refused_and_leaves_it_as_it_was(benc
 def test_a_dry_run_counts_and_touches_nothing(bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr(Picture, "bytes", lambda picture: opened.append(picture.name))
-    monkeypatch.setattr(cell, "load_clip", lambda *_: pytest.fail("no model is needed"))
+    monkeypatch.setattr(prepared, "loaded", lambda *_: pytest.fail("no model is needed"))
     server = bench.server.fresh()
     ended = here("dry", "--dry-run", "--json", lm=PRICED)
     forecast = json.loads(ended.out)

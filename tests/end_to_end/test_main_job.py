@@ -48,7 +48,7 @@ def test_the_run_directory_is_complete(finished: tuple[Any, Path]) -> None:
 
 def test_the_result_has_the_stable_form(finished: tuple[Any, Path]) -> None:
     result = json.loads((finished[1] / "result.json").read_text())
-    assert result["schema"] == 3
+    assert result["schema"] == 4
     assert result["templates_scored"] <= 1 + 2 * 3
     for part in ("search", "selection", "test"):
         row = next(row for row in result["rows"] if (row["part"], row["what"]) == (part, "template"))

@@ -278,7 +278,7 @@ def test_in_a_grid_and_only_where_a_person_wrote_it(
     ended = ipo(capfd, "benchmark", "grid.yaml", "--out", "table", "--quiet")
     assert ended.code == 0, ended.err
     assert imported()
-    (cell,) = (folder / "table" / "cells").glob("*/waves/seed-0/cell.json")
+    (cell,) = (folder / "table" / "cells").glob("*/waves/seed-0/result.json")
     assert '"measure": "harsh accuracy"' in cell.read_text()
     as_in_a_new_process(monkeypatch)
     again = ["benchmark", "table/grid.yaml", "--out", "again", "--quiet"]

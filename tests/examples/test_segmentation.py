@@ -215,7 +215,7 @@ def test_scenes_hold_each_picture_once_with_its_exact_mask() -> None:
     assert [s.image.bytes() for s in compose(twins, 3)] == [s.image.bytes() for s in compose(alone, 3)]
 
 
-def test_scenes_of_the_parts_do_not_mix(cache: Path, clip: Clip, tmp_path: Path) -> None:
+def test_scenes_of_the_parts_do_not_mix(cache: Path, tmp_path: Path) -> None:
     """Each part is composed of its own pictures, and the sealed scenes are the same for every seed."""
     REWARDS.allow("examples.segmentation:Segmentation")
     ui = Ui(0, quiet=True)
@@ -224,7 +224,7 @@ def test_scenes_of_the_parts_do_not_mix(cache: Path, clip: Clip, tmp_path: Path)
     for seed in (0, 1):
         words = ["reward=examples.segmentation:Segmentation", "describer=none", *few, f"seed={seed}"]
         found = plan(load_config(None, words), ready=False)
-        prepared = prepare(found, ui, clip)
+        prepared = prepare(found, ui)
         assert prepared.selection is not None
         for encoded, items in ((prepared.search, found.drawn.search), (prepared.selection, found.drawn.selection)):
             assert [p.bytes() for p in encoded.pictures] == [e.image.bytes() for e in compose(items, seed)]

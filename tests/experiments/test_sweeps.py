@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.experiments.run.tested_before import FILE_NAME, state_dir
 from support.pages import DOCS
 from support.runs import copy_pictures
@@ -70,14 +70,15 @@ def test_each_command_of_the_sweep_runs_and_logs_its_metric(
     assert main(["optimize", *winner]) == 0 and (state_dir() / FILE_NAME).exists()
     # The same without an account.
     Path("sweep.yaml").write_text(GRID)
-    monkeypatch.setattr("ipo_prompts.experiments.compare.cell.load_clip", lambda *_: clip)
     assert main(["benchmark", "sweep.yaml", *TINY]) == 0
-    cells = sorted(Path("runs/sweep/cells").glob("*/*/*"))
+    cells = [result.parent for result in Path("runs/sweep/cells").rglob("result.json")]
     assert len(cells) == 6
     for cell in cells:
+        if cell.parent.name == "baseline":
+            assert not (cell / "wandb").exists(), "no search, no run"
+            continue
         (log,) = segments(cell)
-        run, made = recorded(log), json.loads((cell / "cell.json").read_text())
-        assert (run.config["method"], run.config["seed"]) == (made["cell"]["method"], made["cell"]["seed"])
-        assert run.summary["selection"]["value"] == made["selection"]["value"]
-        assert run.summary["scores"] == {"test": made["scores"]["test"]["value"]}
-        assert ("best/accuracy" in str(run.rows)) == (run.config["method"] == "phrases")
+        run, made = recorded(log), load_result(cell)
+        assert f"{run.config['steps']}-steps/seed-{run.config['seed']}" in str(cell)
+        assert run.summary["test/words"] == made.rows_on("test")[-1].after.value
+        assert "best/accuracy" in str(run.rows)

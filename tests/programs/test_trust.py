@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare.grid import GRID_FILE, load_grid
+from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.trust import check_typed, resume_command
+from ipo_prompts.programs.trust import GRID_FILE, check_typed, resume_command
 
 ADDRESS = "http://localhost:1/v1"
 

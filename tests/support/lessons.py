@@ -16,8 +16,6 @@ from ipo_prompts.experiments.run.files import build
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.prepared import prepare
-from ipo_prompts.experiments.tracking import Tracker
-from ipo_prompts.metrics.clip import Clip
 
 
 def units(lesson: Lesson, *parts: str) -> tuple[Any, Any]:
@@ -27,7 +25,7 @@ def units(lesson: Lesson, *parts: str) -> tuple[Any, Any]:
 
 
 @pytest.fixture()
-def lesson(clip: Clip, cache: Path, tmp_path: Path) -> Callable[..., Lesson]:
+def lesson(cache: Path, tmp_path: Path) -> Callable[..., Lesson]:
     """Make a lesson on a few classes of the embedded pictures."""
 
     def make(data: str = "embedded:a", classes: int = 12, hand_written: str | None = None, **settings: Any) -> Lesson:
@@ -40,8 +38,7 @@ def lesson(clip: Clip, cache: Path, tmp_path: Path) -> Callable[..., Lesson]:
         )
         drawn = draw(few, config.shots, config.selection_shots if config.selection == "held-back" else 0, config.seed)
         sealed = replace(drawn, test=(), new_test=())
-        prepared = prepare(Plan(config, replace(few, test=()), sealed, None, None), Ui(0, quiet=True), clip)
-        tracker = Tracker(config, tmp_path, Ui(0, quiet=True))
-        return Lesson(prepared, settings, hand_written, tmp_path, tracker)
+        prepared = prepare(Plan(config, replace(few, test=()), sealed, None, None), Ui(0, quiet=True))
+        return Lesson(prepared, hand_written, tmp_path)
 
     return make

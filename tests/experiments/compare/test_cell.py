@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from ipo_prompts.experiments import pipeline
 from ipo_prompts.experiments.compare import cell as cells_of
-from ipo_prompts.experiments.compare.cell import Cell, run_cell, run_config, shared_config
+from ipo_prompts.experiments.compare.cell import Cell, MethodResult, run_cell, run_config, shared_config
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.grid import GridConfig, entries
 from ipo_prompts.experiments.compare.methods import METHODS
@@ -20,6 +21,7 @@ from ipo_prompts.experiments.compare.words import notes
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.config import nested
+from ipo_prompts.experiments.run.result import Budget
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -46,19 +48,12 @@ KINDS = '[[ ## kinds ## ]]\n["oddment"]\n\n[[ ## pictures ## ]]\n[]\n\n[[ ## com
 COMPOSED = {"words": 2, "scored_templates": 100, "domain_words": 70}
 SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0, "phrases": True, "one_by_one": False}
 UNSEEN = "it knows only the classes that it has seen pictures of"
-SEARCHES = ("no-history", "history", "ipo-paper", "ipo-code", "ipo-default")
+SEARCHES = ("no-history", "history", "ipo-paper", "ipo-code", "ipo-default", "words", "ipo")
 
 
 def cell(data: str, method: str = "baseline", protocol: str = "few-shot", **more: Any) -> Cell:
     targets = tuple(more.pop("targets", ()))
     return Cell(protocol, data, method, more.pop("seed", 0), targets, nested({**SETTINGS, **more}))
-
-
-@pytest.fixture(autouse=True)
-def one_clip(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The encoder is loaded once for all tests."""
-    monkeypatch.setattr(cells_of, "load_clip", lambda *_: clip)
-    cells_of._clip.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +101,8 @@ def test_a_row_has_the_names_and_the_numbers_that_its_search_settled(six: str, t
     names = [renamed.get(name, name) for name in data.class_names]
     reward = ClipReward(clip, names)
     test = reward.encode([item.picture for item in data.test], [item.label for item in data.test])
-    plain = reward.score([found["templates"][0]["template"]], test)[0]
-    given = ClipReward(clip, data.class_names).score([found["templates"][0]["template"]], test)[0]
-    score = found["scores"]["test"]
-    assert score["hits"] == plain.bits and given.loss > plain.loss + 0.1
-    assert score["loss"] == pytest.approx(plain.loss, abs=1e-6)
+    plain, given = (one.score(found.templates or (), test)[0] for one in (reward, ClipReward(clip, data.class_names)))
+    assert found.tests["test"].answer == plain.bits and given.loss > plain.loss + 0.1
 
 
 def test_names_are_read_as_a_run_reads_them(six: str, tmp_path: Path) -> None:
@@ -156,17 +148,17 @@ def test_a_note_says_what_the_settings_of_its_cells_say(
 def test_the_baselines_cell_agrees_with_ipo_evaluate(
     cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], clip: Clip
 ) -> None:
-    found = run_cell(cell("embedded:a"), tmp_path / "cell")["scores"]["test"]
+    found = run_cell(cell("embedded:a"), tmp_path / "cell").tests["test"]
     ended = ipo(capfd, "evaluate", "--data=embedded:a", f"--template={BASELINE}", "--part=test", "--json")
     row = json.loads(ended.out)["templates"][0]
-    assert [found[key] for key in ("value", "loss", "n")] == [row[key] for key in ("accuracy", "loss", "n")]
+    assert (round(found.values.mean(), 6), len(found.answer)) == (row["accuracy"], row["n"])
     data = load_data("embedded:a", seed=0)
     reward = ClipReward(clip, data.class_names)
     test = reward.encode([item.picture for item in data.test], [item.label for item in data.test])
-    assert found["hits"] == reward.score([BASELINE], test)[0].bits
-    assert found["classes"] == 68 and len(set(found["labels"])) == 68
-    assert found["draws"] is None  # no variants
-    assert found["split"] == data.split
+    assert found.answer == reward.score([BASELINE], test)[0].bits
+    assert found.classes == 68 and len({*(found.labels or ())}) == 68
+    assert found.draws is None  # no variants
+    assert found.split == data.split
 
 
 def test_every_method_is_evaluated_on_the_same_pictures(
@@ -175,48 +167,38 @@ def test_every_method_is_evaluated_on_the_same_pictures(
     cells = {}
     for method in METHODS:
         one_by_one = [as_list(template) for reply in REPLIES for template in reply]
-        scripts = {"ipo-code": one_by_one, "ipo-default": [KINDS, *(as_list(*reply) for reply in REPLIES)]}
+        scripts = {
+            "ipo-code": one_by_one,
+            **dict.fromkeys(SEARCHES[4:], [KINDS, *map(lambda one: as_list(*one), REPLIES)]),
+        }
         language_model(*scripts.get(method, ()))
         cells[method] = run_cell(cell(six, method, "base-to-new"), tmp_path / method)
-    absent = cells.pop("hand-written")
-    assert absent["absent"] == "no hand-written template exists for this data set"
-    assert absent["scores"] == absent["picture_ids"] == {} and absent["budget"] is None
-    first = cells["baseline"]
-    for method, content in cells.items():
-        assert content["absent"] is None
-        sides = ["base"] if method in ("class-mean", "gda", "gda-text") else ["base", "new"]
-        assert content["gaps"] == ({} if "new" in sides else {"new": UNSEEN})
-        assert (content["measure"], content["unit"]) == ("accuracy", "pictures")
-        assert content["picture_ids"] == {side: first["picture_ids"][side] for side in sides}, method
-        assert list(content["scores"]) == sides
-        for name, score in content["scores"].items():
-            assert score["labels"] == first["scores"][name]["labels"]
-            assert score["n"] == len(score["hits"]) == len(score["labels"]) > 0
-            assert score["value"] == round(score["hits"].count("1") / score["n"], 6)
-            assert score["classes"] == 3
-        assert (content["budget"]["calls"] > 0) == (method in SEARCHES)
+    absent, first = cells.pop("hand-written"), cells["baseline"].tests
+    assert absent.absent == "no hand-written template exists for this data set" and not absent.tests
+    for method, found in cells.items():
+        assert found.absent is None
         no_text = method in ("class-mean", "gda", "gda-text")
-        assert (content["templates"] is None) == no_text
-    assert first["picture_ids"]["base"] != first["picture_ids"]["new"]
-    two = {"proposals": 4, "scored_only": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}
-    four = {"proposals": 4, "scored_only": 0, "calls": 4, "tokens_in": 400, "tokens_out": 80, "usd": 0.00056}
-    three = {"proposals": 4, "scored_only": 0, "calls": 3, "tokens_in": 300, "tokens_out": 60, "usd": 0.00042}
-    spent = {"ipo-code": four, "ipo-default": three}
+        assert found.gaps == ({"new": UNSEEN} if no_text else {}) and (found.templates is None) == no_text
+        assert (found.reward.measure, found.reward.unit) == ("accuracy", "pictures")
+        assert list(found.tests) == (["test"] if no_text else ["test", "new"])
+        for name, one in found.tests.items():
+            assert (one.pictures, one.labels) == (first[name].pictures, first[name].labels), method
+            assert len(one.answer) == len(one.labels or ()) > 0 and one.classes == 3
+        assert (found.budget.calls > 0) == (method in SEARCHES) == (not isinstance(found, MethodResult))
+        assert (found.budget.scored_only > 300) == (method in ("vocabulary", "phrases", *SEARCHES[4:]))
+    assert first["test"].pictures != first["new"].pictures
     for method in SEARCHES:
-        budget = cells[method]["budget"]
-        assert (budget["scored_only"] > 300) == (method == "ipo-default")
-        assert {**budget, "scored_only": 0} == spent.get(method, two)
-    (winner,) = cells["ipo-default"]["templates"]
-    drawn = draw(load_data(six, seed=0), 1, 1, 0, "base")
+        calls = {"ipo-code": 4, **dict.fromkeys(SEARCHES[4:], 3)}.get(method, 2)
+        usd = pytest.approx(calls * 0.00014)
+        budget = Budget(proposals=4, calls=calls, tokens_in=100 * calls, tokens_out=20 * calls, usd=usd)
+        assert cells[method].budget.model_copy(update={"scored_only": 0}) == budget
+    (winner,), drawn = cells["vocabulary"].templates or (), draw(load_data(six, seed=0), 1, 1, 0, "base")
     reward = ClipReward(clip, drawn.class_names)
-    for items, ours in (
-        (drawn.search, cells["ipo-default"]["search"]),
-        (drawn.selection, cells["ipo-default"]["selection"]),
-        (drawn.test, cells["ipo-default"]["scores"]["base"]),
-    ):
+    shown = cells["vocabulary"].shown
+    for part, value in {**shown, "test": cells["vocabulary"].tests["test"].values.mean()}.items():
+        items = getattr(drawn, part)
         units = reward.encode([item.picture for item in items], [item.label for item in items])
-        assert ours["value"] == round(reward.score([winner["template"]], units)[0].value, 6)
-    assert cells["baseline"]["search"]["n"] == cells["baseline"]["selection"]["n"] == 3
+        assert round(value, 6) == round(reward.score([winner], units)[0].value, 6)
 
 
 @pytest.fixture()
@@ -259,7 +241,11 @@ def test_test_pictures_are_opened_only_after_learning(
     language_model()
     targets = [pictures("two", "apple", "tree")] if protocol == "cross-dataset" else []
     this = cell(six, method, protocol, targets=targets)
-    monkeypatch.setattr(type(METHODS.find(method)), "fit", _then(type(METHODS.find(method)).fit, opened))
+    if method in SEARCHES:
+        monkeypatch.setattr(pipeline, "search_in", _then(pipeline.search_in, opened))
+    else:
+        kind = type(METHODS.find(method))
+        monkeypatch.setattr(kind, "fit", _then(kind.fit, opened))
     run_cell(this, tmp_path / "cell")
 
     data = load_data(six, seed=0)
@@ -269,7 +255,7 @@ def test_test_pictures_are_opened_only_after_learning(
     allowed = {item.picture.name for item in (*drawn.search, *drawn.selection)}
     assert set(before) <= allowed
     assert {item.picture.name for item in sealed} <= set(after)
-    if METHODS.find(method).labelled_per_class(shared_config(this)) == 2:
+    if METHODS.find(method).labelled_per_class(run_config(this) or shared_config(this)) == 2:
         assert set(before) == allowed  # and what may be looked at was
     if method == "ipo-paper":  # it chooses on the search pictures
         assert {event.get("kind") for event in read(tmp_path / "cell")} == {None, "search"}
@@ -293,9 +279,8 @@ def test_a_finished_cell_is_read_back_and_another_one_refused(
     assert run_cell(same, tmp_path) == done
     with pytest.raises(InputError, match="holds another cell; choose another folder"):
         run_cell(cell(six, seed=1), tmp_path)
-    damaged = {key: value for key, value in done.items() if key != "cell"}
-    for text in ("{", json.dumps(damaged)):
-        (tmp_path / "cell.json").write_text(text)
+    for text in ("{", done.model_dump_json(exclude={"cell"})):
+        (tmp_path / "result.json").write_text(text)
         with pytest.raises(InputError, match=r"the cell in .*; delete the file"):
             run_cell(cell(six), tmp_path)
 
@@ -305,12 +290,11 @@ def test_other_data_sets_are_tested_with_their_own_classes(
 ) -> None:
     two = pictures("two", "apple", "tree")
     content = run_cell(cell(six, "class-name", "cross-dataset", targets=[two]), tmp_path)
-    assert list(content["scores"]) == ["source", "folder:two"]
-    assert [score["classes"] for score in content["scores"].values()] == [6, 2]
+    assert {name: one.classes for name, one in content.tests.items()} == {"test": 6, "folder:two": 2}
     target = load_data(two, seed=0)
     reward = ClipReward(clip, target.class_names)
     test = reward.encode([item.picture for item in target.test], [item.label for item in target.test])
-    assert content["scores"]["folder:two"]["hits"] == reward.score(["<CLASS>"], test)[0].bits
+    assert content.tests["folder:two"].answer == reward.score(["<CLASS>"], test)[0].bits
 
 
 def test_a_shifted_data_set_may_hold_a_part_of_the_classes(
@@ -318,7 +302,7 @@ def test_a_shifted_data_set_may_hold_a_part_of_the_classes(
 ) -> None:
     shifted = pictures("shifted", "car", "fish", domain="c")
     content = run_cell(cell(six, "baseline", "domain-generalization", targets=[shifted]), tmp_path / "cell")
-    assert content["scores"]["folder:shifted"]["classes"] == 2
+    assert content.tests["folder:shifted"].classes == 2
     strange = pictures("strange", "car", "apple", domain="c")
     with pytest.raises(InputError, match=r"strange has the class 'apple'; use cross-dataset"):
         run_cell(cell(six, "baseline", "domain-generalization", targets=[strange]), tmp_path / "other")

@@ -106,7 +106,7 @@ def test_an_unknown_executor_is_one_sentence(spec: str) -> None:
 def test_ray_gives_each_cell_a_gpu_or_the_share_that_is_asked_for(local_ray: None) -> None:
     work = [{"value": value} for value in range(3)]
     assert set(run(make_executor("ray"), visible, work)) <= {"0", "1"}
-    assert "2 cells at once, each with 1 cores and 1 GPU: 2 on " in make_executor("ray").places()
+    assert "2 cells at once, each with 1 cores and 1 GPU; " in make_executor("ray").places()
     cores = os.cpu_count() or 1
     assert f"{min(8, cores)} cells at once, each" in make_executor("ray", gpus=0.25).places()
     assert f"{cores} cells at once, each with 1 cores, without GPU" in make_executor("ray", gpus=0).places()

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell
+from ipo_prompts.experiments.compare.cell import Cell
 from ipo_prompts.experiments.compare.executors import Failure, Here
 from ipo_prompts.experiments.compare.grid import GridCell
+from ipo_prompts.experiments.compare.methods import Facts
 from ipo_prompts.experiments.compare.runner import (
     check_grid,
     forecast,
@@ -19,6 +20,8 @@ from ipo_prompts.experiments.compare.runner import (
     run_all,
     searches,
 )
+from ipo_prompts.experiments.compare.scores import Placed
+from ipo_prompts.experiments.run.result import RESULT
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import Ledger, Question
 from support.runs import KEY
@@ -38,10 +41,6 @@ class Job(GridCell):
     def name(self) -> str:
         return f"job {self.folder.name}"
 
-    @property
-    def record(self) -> Path:
-        return self.folder
-
     def finished(self) -> str | None:
         file = self.folder / "done"
         return file.read_text() if file.exists() else None
@@ -56,8 +55,8 @@ class Job(GridCell):
         (self.folder / "done").write_text(self.label)
         return self.label
 
-    def said(self, content: str) -> str:
-        return f"came to {content}"
+    def placed(self, outcome: object) -> Placed:
+        return Placed("", "", "", 0, Facts(label=""), None, f"came to {outcome}")
 
 
 def session(items: Sequence[Job], told: list[str], usd: float | None = None) -> tuple[list[Any], str | None]:
@@ -65,7 +64,7 @@ def session(items: Sequence[Job], told: list[str], usd: float | None = None) -> 
 
 
 def test_only_what_is_not_finished_is_done(tmp_path: Path) -> None:
-    items = [Job(name, tmp_path / name) for name in "abc"]
+    items = [Job(name, True, tmp_path / name) for name in "abc"]
     items[1].run()
     before = (items[1].folder / "done").stat().st_mtime_ns
     told: list[str] = []
@@ -76,7 +75,7 @@ def test_only_what_is_not_finished_is_done(tmp_path: Path) -> None:
 
 def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    items = [Job("a", tmp_path / "a", fails="bug"), Job("b", tmp_path / "b"), Job("c", tmp_path / "c", fails="input")]
+    items = [Job(x, True, tmp_path / x, fails=why) for x, why in {"a": "bug", "b": "", "c": "input"}.items()]
     contents = session(items, [])[0]
     assert [isinstance(content, Failure) for content in contents] == [True, False, True]
     (trace,) = tmp_path.rglob("failure.txt")
@@ -88,7 +87,7 @@ def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatc
 
 
 def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -> None:
-    items = [Job(name, tmp_path / name, usd=0.5, fails="bug" if name == "b" else "") for name in "abcd"]
+    items = [Job(name, True, tmp_path / name, usd=0.5, fails="bug" if name == "b" else "") for name in "abcd"]
     told: list[str] = []
     contents, stopped = session(items, told, usd=1.0)
     assert contents[0] == "a" and isinstance(contents[1], Failure), "what failed has cost, too"
@@ -102,7 +101,7 @@ def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -
 
 
 def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_kept(tmp_path: Path) -> None:
-    items = [Job(name, tmp_path / name) for name in "ab"]
+    items = [Job(name, True, tmp_path / name) for name in "ab"]
     items[0].run()
     (items[0].folder / "replies.jsonl").write_text("{\n{\n")
     with pytest.raises(InputError, match="--budget-usd cannot be kept; leave it out"):
@@ -114,7 +113,7 @@ def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_k
 
 def searching(label: str, data: str = "embedded", **settings: Any) -> GridCell:
     asked = {"lm": "openai/small", "lm_api_base": "http://one/v1", "describer": "none", "shots": 1, **settings}
-    return GridCell(label, Path("out") / label, Cell("few-shot", data, "ipo-default", 0, (), asked))
+    return GridCell(label, True, Path("out") / label, Cell("few-shot", data, "ipo-default", 0, (), asked))
 
 
 def test_each_row_has_the_language_models_of_its_own_addresses() -> None:
@@ -167,5 +166,5 @@ def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, mon
     assert (found["calls"], found["tokens"], found["usd"], found["minutes"]) == (26, 28, 2.0, 4.0)
     assert forecast_text(found).startswith("together: 4 cells, 26 calls, at most 28 tokens, at most $2.0000")
     rows[0].folder.mkdir()
-    (rows[0].folder / FILE_NAME).write_text("{}")
+    (rows[0].folder / RESULT).write_text("{}")
     assert (forecast(rows)["calls"], forecast(rows)["finished"]) == (16, 1)

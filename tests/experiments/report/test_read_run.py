@@ -29,10 +29,10 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path, name: str) ->
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("result.json", '{"schema": 3,', "result.json is not JSON .*; `ipo optimize --resume .*` writes it again"),
+        ("result.json", '{"schema": 4,', "result.json is not JSON .*; `ipo optimize --resume .*` writes it again"),
         ("result.json", "[]", "not have the form that this version reads"),
-        ("result.json", '{"schema": 3}', r"not have the form .*\(template: field required\)"),
-        ("result.json", '{"schema": 3, "rows": 3}', "not have the form"),
+        ("result.json", '{"schema": 4}', r"not have the form .*\(template: field required\)"),
+        ("result.json", '{"schema": 4, "rows": 3}', "not have the form"),
         ("result.json", '{"schema": [1]}', "was written by another version of ipo"),
         ("result.json", '{"schema": 2}', "result.json was written by another version of ipo; start a new run"),
         ("journal.jsonl", '{"type": "scores"\n', "damaged in line 1"),
