@@ -134,7 +134,6 @@ def test_a_price_needs_neither_data_nor_key(capfd: pytest.CaptureFixture[str], m
         ("protocl: x", "unknown key 'protocl' in small.yaml (did you mean protocol?)"),
         ("protocol: few-shots", "protocol in small.yaml is wrong: input should be 'base-to-new', 'cross-dataset'"),
         ("protocol: null", "protocol in small.yaml is wrong: input should be 'base-to-new', 'cross-dataset'"),
-        ("methods: [baseline, ipo-]", "no method 'ipo-' (did you mean ipo?); there are: baseline, "),
         ("settings: {names: search}", "names=search is settled at the end of a search, and baseline is none"),
         ("settings: {test: no}", "test is set by the cell and its method; leave it out"),
         ("methods: [baseline, best-of-8]", "no method 'best-of-8' (did you mean best-of-80?)"),

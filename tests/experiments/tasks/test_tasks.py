@@ -68,6 +68,6 @@ def test_every_method_has_a_value_or_a_reason(
             continue
         assert content.absent is None
         test = content.tests["test"]
-        assert 0 < test.values.mean() < 1 and [*content.shown] == ["search", "selection"]
+        assert 0 < test.values.mean() < 1 and "search" in content.shown
         ids.append(test.pictures)
     assert len(set(ids)) == 1
