@@ -26,7 +26,7 @@ from ipo_prompts.programs.lm.ledger import Question, read_questions
 from support import soak
 from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
-from support.runs import KEY, Ended, ipo
+from support.runs import KEY, Ended, comparable, ipo
 
 METHODS = ("baseline", "best-of-80", "class-mean", "no-history", "ipo-paper")
 SEARCHES = 2
@@ -159,6 +159,8 @@ def test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice(
 def check_resumed(bench: Bench, whole: Whole, name: str, kills: int) -> None:
     """Check that it ended as if nothing had happened, and what was asked again."""
     assert bench.tables(name) == whole.tables
+    for ours, theirs in zip(bench.cells(name), bench.cells("whole"), strict=True):
+        assert comparable(ours.parent) == comparable(theirs.parent)
     questions = bench.questions(name)
     assert sum(question.state == "answered" for question in questions) == whole.requests.total()
     asked = Counter(asked.same for asked in bench.server.asked)
