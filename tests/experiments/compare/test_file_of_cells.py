@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
+from ipo_prompts.experiments.compare.cell import Result
 from ipo_prompts.experiments.compare.documents import documents, names_a_place, pack, table_of, unpack
 from ipo_prompts.experiments.compare.grid import entries, load_grid
+from ipo_prompts.experiments.compare.scores import Placed
+from ipo_prompts.experiments.run.files import content_of
+from ipo_prompts.experiments.run.result import Budget, RewardNames
 from ipo_prompts.programs.journal import line_of
 from support.runs import KEY, Ended, ipo
-from support.scored_cells import make_cell
+from support.scored_cells import altered, make_cell, retest
 
 FILES = ("table.md", "table.csv", "table.json")
 GRID = {
@@ -37,17 +41,16 @@ def made(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
-    def make(change: Callable[[dict[str, Any]], object] = lambda cell: None, **grid: Any) -> Path:
+    def make(change: Callable[[Placed], Placed] = altered, **grid: Any) -> Path:
         content = {**GRID, **grid}
         Path("made.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         sides = ("base", "new") if content["protocol"] == "base-to-new" else ("test",)
         for entry in entries(load_grid("made.yaml"), Path("runs/made")):
             skill = SKILLS.get(entry.label, 0.5)
             cell = make_cell(entry.cell.data, entry.label, entry.cell.seed, skill, sides, entry.cell.protocol)
-            cell["cell"] = entry.cell.record()
-            change(cell)
+            done = altered(change(cell), cell=entry.cell.digest).done
             entry.folder.mkdir(parents=True, exist_ok=True)
-            (entry.folder / "cell.json").write_bytes(line_of(cell))
+            (entry.folder / "result.json").write_bytes(line_of(content_of(done)))
         return Path("made.yaml")
 
     return make
@@ -68,33 +71,33 @@ def _lines() -> list[Any]:
     return [json.loads(line) for line in lines]
 
 
-def _no_new(cell: dict[str, Any]) -> None:
-    if cell["cell"]["method"] == "best-of-80":
-        del cell["scores"]["new"], cell["picture_ids"]["new"]
+def _no_new(cell: Placed) -> Placed:
+    if cell.row == "best-of-80":
+        del cell.done.tests["new"]
+    return cell
 
 
-def _absent(cell: dict[str, Any]) -> None:
-    if cell["cell"]["method"] == "best-of-80" and cell["cell"]["data"] == "embedded:b":
-        cell |= {"absent": "there is | none", "scores": {}, "templates": None, "budget": None, "picture_ids": {}}
+def _absent(cell: Placed) -> Placed:
+    gone = (cell.row, cell.data) == ("best-of-80", "embedded:b")
+    return altered(cell, absent="there is | none", tests={}, templates=None) if gone else cell
 
 
-def _scenes(cell: dict[str, Any]) -> None:
+def _scenes(cell: Placed) -> Placed:
     """Units with values, drawn in groups, and a method that is no text and has no price."""
-    cell |= {"measure": "mean IoU", "unit": "scenes", "templates": None}
-    cell["budget"]["usd"] = None
-    for score in cell["scores"].values():
-        score["values"] = [0.25 + int(hit) / 2 for hit in score.pop("hits")]
-        score["value"] = round(0.25 + score["value"] / 2, 6)
-        score |= {"labels": None, "draws": [place // 2 for place in range(score["n"])]}
+    for name, one in cell.done.tests.items():
+        draws = tuple(place // 2 for place in range(len(one.answer)))
+        retest(cell, name, hits={"answer": tuple(0.25 + one.values / 2)}, labels=None, draws=draws)
+    names = RewardNames(measure="mean IoU", unit="scenes")
+    return altered(cell, reward=names, templates=None, budget=Budget(usd=None))
 
 
 @pytest.mark.parametrize(
     ("change", "grid"),
     [
-        (lambda cell: None, {}),
-        (lambda cell: None, {"data": ["embedded:a"]}),
-        (lambda cell: None, {"seeds": [3]}),
-        (lambda cell: None, {"protocol": "base-to-new", "published": "history_size"}),
+        (altered, {}),
+        (altered, {"data": ["embedded:a"]}),
+        (altered, {"seeds": [3]}),
+        (altered, {"protocol": "base-to-new", "published": "history_size"}),
         (_no_new, {"protocol": "base-to-new"}),
         (_absent, {}),
         (_scenes, {}),
@@ -104,7 +107,7 @@ def test_the_file_alone_makes_the_tables_to_the_byte(
     made: Made,
     run: Callable[..., Ended],
     capfd: pytest.CaptureFixture[str],
-    change: Callable[[dict[str, Any]], object],
+    change: Callable[[Placed], Placed],
     grid: dict[str, Any],
 ) -> None:
     first = run(made(change, **grid))
@@ -136,7 +139,7 @@ def test_a_report_of_the_file_prints_the_tables_and_the_digest(
 def test_missing_seeds_and_failed_cells_are_the_same_gaps(made: Made) -> None:
     grid = load_grid(str(made()))
     found = entries(grid, Path("runs/made"))
-    outcomes: list[dict[str, Any] | str] = [one.finished() or "" for one in found]
+    outcomes: list[Result | str] = [one.finished() or "" for one in found]
     outcomes[4], outcomes[7] = "not run yet", "failed: no luck | <b>"
     outcomes[2] = outcomes[11] = "failed: the server hung up"
     Path("some.jsonl.gz").write_bytes(pack(grid, found, outcomes))
@@ -156,25 +159,16 @@ def test_it_holds_what_was_measured_and_nothing_of_the_machine(
     assert heading["grid"]["title"] == "Made cells"
     text = json.dumps([heading, *cells])
     assert "10.1.2.3" not in text and str(tmp_path) not in text
-    assert [[one["cell"][key] for key in ("data", "method", "seed")] for one in cells[:4]] == [
-        ["embedded:a", "baseline", 1],
-        ["embedded:a", "best-of-80", 1],
-        ["embedded:a", "ipo-default", 1],
-        ["embedded:b", "baseline", 1],
-    ]
-    cell = cells[2]
-    assert cell["templates"] == [{"template": "longer 1 of a <CLASS>."}]
-    assert cell["budget"]["calls"] == 8 and len(cell["scores"]["test"]["hits"]) == 120
+    found = [template.split(" of ")[0] for cell in cells for template in cell["templates"]]
+    assert found[:4] == ["baseline 1", "best-of-80 1", "longer 1", "baseline 1"]
+    assert cells[2]["budget"]["calls"] == 8 and len(cells[2]["tests"]["test"]["hits"]["answer"]) == 120
 
 
 def test_a_data_set_at_a_place_of_this_machine_has_no_file(
     made: Made, run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def settle(cell: dict[str, Any]) -> None:
-        cell["cell"]["settings"]["initial_template"] = "the /~<CLASS>/"
-
     settings = {**GRID["settings"], "initial_template": "the /~<CLASS>/"}
-    assert run(made(settle, settings=settings)).err.endswith("all in cells.jsonl.gz\n"), "a template is no place"
+    assert run(made(settings=settings)).err.endswith("all in cells.jsonl.gz\n"), "a template is no place"
     local = ["folder:/home/me/birds", "csv:~/list.csv", "/x", "replay//runs/a", "C:\\birds", "csv:a=/b/c"]
     assert [word for word in local if not names_a_place(word)] == []
     assert not any(
@@ -184,7 +178,7 @@ def test_a_data_set_at_a_place_of_this_machine_has_no_file(
 
 def test_cells_that_are_nowhere_else_are_not_written_over(made: Made, run: Callable[..., Ended]) -> None:
     run(made())
-    file, lost = Path("runs/made/cells.jsonl.gz"), Path("runs/made/cells/embedded-b/longer/seed-2/cell.json")
+    file, lost = Path("runs/made/cells.jsonl.gz"), Path("runs/made/cells/embedded-b/longer/seed-2/result.json")
     before = file.read_bytes()
     content = lost.read_bytes()
     lost.unlink()

@@ -23,8 +23,8 @@ class Short(Method):
         return Templates(lesson.clip, ("the <CLASS>.",))
 """
 GRID = """{title: Own, protocol: few-shot, data: [embedded:a], seeds: 1,
-  methods: [baseline, {label: short, method: "MODULE:Short"}, class-name],
-  settings: {shots: 1, selection_shots: 1, lm: none, describer: none}}"""
+  methods: [baseline, {label: short, method: "MODULE:Short"}, class-name, phrases],
+  settings: {shots: 1, steps: 1, strategy.scored_templates: 20, selection_shots: 1, lm: none, describer: none}}"""
 
 
 @pytest.fixture()
