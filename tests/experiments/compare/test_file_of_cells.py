@@ -48,7 +48,7 @@ def made(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
         for entry in entries(load_grid("made.yaml"), Path("runs/made")):
             skill = SKILLS.get(entry.label, 0.5)
             cell = make_cell(entry.cell.data, entry.label, entry.cell.seed, skill, sides, entry.cell.protocol)
-            done = altered(change(cell), cell=entry.cell.digest).done
+            done = change(cell).done.model_copy(update={"cell": entry.cell.digest})
             entry.folder.mkdir(parents=True, exist_ok=True)
             (entry.folder / "result.json").write_bytes(line_of(content_of(done)))
         return Path("made.yaml")
