@@ -46,12 +46,11 @@ def commands(sweep: dict[str, Any]) -> list[list[str]]:
 
 
 def test_each_command_of_the_sweep_runs_and_logs_its_metric(
-    tmp_path: Path, cache: Path, clip: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (DOCS / "how-to" / "sweeps.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"<<'END'\n(.*?)END\n", page, flags=re.DOTALL)
     sweep = yaml.safe_load(text)
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
     monkeypatch.chdir(tmp_path)

@@ -31,8 +31,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture()
-def run(cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Clip, capfd: Any, pictures: Path) -> Any:
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
+def run(cache: Path, capfd: Any, pictures: Path) -> Any:
     listed = f"strategy.file={pictures.parent / 'templates.txt'}"
 
     def start(*more: str) -> Ended:

@@ -32,7 +32,6 @@ def unit(rows: Any) -> Any:
 def test_a_run_shows_and_records_both_controls(
     clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
     data, runs = f"folder:{copy_pictures(tmp_path / 'pictures')}", iter(range(9))
 

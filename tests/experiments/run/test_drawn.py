@@ -10,7 +10,6 @@ import pytest
 
 from ipo_prompts.experiments import pipeline
 from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from support.runs import Ended, copy_pictures, events, ipo, result
 
@@ -25,8 +24,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture()
-def run(pictures: Path, tmp_path: Path, clip: Clip, monkeypatch: Any, capfd: Any) -> Run:
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
+def run(pictures: Path, tmp_path: Path, capfd: Any) -> Run:
     return lambda *words: ipo(capfd, "optimize", f"folder:{pictures}", *WORDS, f"--out={tmp_path / 'run'}", *words)
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.metrics.clip import Clip
 
 Run = Callable[..., Path]
 
@@ -31,9 +30,8 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture()
-def run(pictures: Path, tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(pictures: Path, tmp_path: Path) -> Run:
     """Run a job without a language model; returns its folder."""
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     templates = tmp_path / "templates.txt"
     templates.write_text("an x-ray of a <CLASS>, a negative.\n")
 

@@ -34,10 +34,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture()
-def run(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Clip, capfd: pytest.CaptureFixture[str], pictures: Path
-) -> Any:
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
+def run(cache: Path, capfd: pytest.CaptureFixture[str], pictures: Path) -> Any:
 
     def start(*more: str) -> Ended:
         few = ("describer=none", "steps=1", "candidates_per_step=2", "scored_templates=10")
