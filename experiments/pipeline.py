@@ -1,6 +1,6 @@
 """Run one job, from its plan to its run directory: prepare, search, evaluate once on the sealed pictures, publish.
 
-The cells of a grid use only `prepare` and `search_in`: the protocol of the grid says on which pictures they are tested.
+The cells of a grid are such jobs, too: see `InGrid`.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any, in_g
     with closing(Journal(folder, started)) as journal:
         if not resume and journal.events:  # another process began the run between the first check and the lock
             raise _taken(folder)
-        name = str(folder.relative_to(in_grid.folder / "cells")) if in_grid else None
+        name = "/".join(folder.parts[-3:]) if in_grid else None  # data set, row, seed
         with Tracker(config, folder, ui, name) as tracker:
             _announce(prepared, journal, ui)
             searched = search_in(prepared, journal, ui, tracker.step)

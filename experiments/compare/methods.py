@@ -263,10 +263,7 @@ def classifying(reward: Reward) -> ClipReward:
 
 @dataclass(frozen=True)
 class Templates(FittedEmbeddings):
-    """A classifier made of one template or of an ensemble of templates.
-
-    Attributes:
-    """
+    """A classifier made of one template or of an ensemble of templates."""
 
     clip: Clip
     templates: tuple[str, ...]
