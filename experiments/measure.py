@@ -26,7 +26,7 @@ class Evaluation:
 
     Attributes:
         content: all numbers, as `ipo evaluate --json` prints them: `data`, `part`, `clip`, `fingerprint`, `measure`,
-            and for each of the `templates` its value (a fraction), `loss`, `n`, `ci95` and `difference_to_first`.
+            and for each of the `templates` its `value` (a fraction), `loss`, `n`, `ci95` and `difference_to_first`.
     """
 
     content: dict[str, Any]
@@ -34,14 +34,13 @@ class Evaluation:
     def __str__(self) -> str:
         rows = self.content["templates"]
         measure = self.content["measure"]
-        key = measure.replace(" ", "_")
         lines = [f"{measure:>8}  {'95 % interval':>15}  {'loss':>7}  {'n':>6}  {'to the first':>24}  template"]
         for row in rows:
             low, high = row["ci95"]
             gain = row["difference_to_first"]
             difference = f"{100 * gain['mean']:+.2f} [{100 * gain['ci95'][0]:+.2f}, {100 * gain['ci95'][1]:+.2f}]"
             lines.append(
-                f"{100 * row[key]:{max(8, len(key))}.2f}  {f'[{100 * low:.2f}, {100 * high:.2f}]':>15}  "
+                f"{100 * row['value']:{max(8, len(measure))}.2f}  {f'[{100 * low:.2f}, {100 * high:.2f}]':>15}  "
                 f"{row['loss']:7.4f}  "
                 f"{row['n']:6,}  {difference if row is not rows[0] else '':>24}  {row['template']}"
             )
@@ -128,7 +127,7 @@ def measure(
     rows = [
         {
             "template": score.template,
-            task.measure.replace(" ", "_"): round(score.value, 6),
+            "value": round(score.value, 6),
             "loss": round(score.loss, 6),
             "n": score.n,
             "ci95": [round(end, 6) for end in score_interval(score.hits, how)],
@@ -136,4 +135,4 @@ def measure(
         }
         for i, score in enumerate(scores)
     ]
-    return Evaluation({"schema": 2, **told_of, "measure": task.measure, "templates": rows})
+    return Evaluation({"schema": 3, **told_of, "measure": task.measure, "templates": rows})

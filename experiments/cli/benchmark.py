@@ -51,8 +51,8 @@ def benchmark(
     from ipo_prompts.experiments.compare.runner import forecast, forecast_text, plan_grid, run_grid
     from ipo_prompts.experiments.run.live_view import Ui
 
-    given = words or []
-    planned = plan_grid(grid, given, out=out, executor=executor, gpu_share=gpu_share, forecast_only=dry_run)
+    ui = Ui(0, quiet=quiet)
+    planned = plan_grid(grid, words or [], ui, out=out, executor=executor, gpu_share=gpu_share, forecast_only=dry_run)
     if dry_run:
         common.show(
             {**forecast(planned.cells), "places": f"{planned.executor.places()}."},
@@ -60,7 +60,6 @@ def benchmark(
             as_json,
         )
         return 0
-    ui = Ui(0, quiet=quiet)
     outcome = run_grid(planned, ui, budget_usd)
     if outcome.table:
         print_documents(outcome.table, outcome.documents, as_json, f"the whole table: {outcome.folder}/table.md")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,11 +38,9 @@ from ipo_prompts.experiments.run.prepared import Prepared, loaded, prepare
 from ipo_prompts.experiments.run.result import RESULT, Budget, ClipAndPrecision, RewardNames, RunResult, Tested
 from ipo_prompts.experiments.run.sealed import tested_on
 from ipo_prompts.experiments.run.tested_before import check_countable, count, name_of
-from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import contents
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
-from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.programs.journal import line_of
 from ipo_prompts.programs.search_settings import LIMITS
 
@@ -183,11 +182,7 @@ def _tested(fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> tuple[d
         same = other.fingerprint == prepared.clip.fingerprint
         try:
             carried = fitted if same else carried_over(fitted, other)
-
-            def score(reward: Reward, encoded: Encoded, carried: Fitted = carried) -> Score:
-                return score_of(carried, reward, encoded)
-
-            found[test.name] = tested_on(test, prepared, score)
+            found[test.name] = tested_on(test, prepared, partial(score_of, carried))
         except Absent as reason:
             gaps[test.name] = str(reason)
         except InputError as error:

@@ -57,19 +57,18 @@ class GridPlan:
         folder: its folder.
         cells: its cells.
         executor: runs the cells.
-        gone: the data sets that are left out.
     """
 
     grid: GridConfig
     folder: Path
     cells: list[GridCell]
     executor: Executor
-    gone: list[str]
 
 
 def plan_grid(
     name: str,
-    words: Sequence[str] | Mapping[str, Any] = (),
+    words: Sequence[str] | Mapping[str, Any],
+    ui: Ui,
     *,
     out: Path | None = None,
     executor: str = "here",
@@ -81,6 +80,7 @@ def plan_grid(
     Args:
         name: a YAML file, or the name of a shipped grid.
         words: see `load_grid`.
+        ui: shows which data sets are left out.
         out: the folder of the grid; None takes `runs/GRID`.
         executor: see `make_executor`; `gpu_share`, too.
         forecast_only: whether the cells will not be run: then data sets need not be on this machine.
@@ -92,11 +92,13 @@ def plan_grid(
     gone = [data for data in grid.data if absent(data)]
     if forecast_only or gone == grid.data:
         gone = []
+    if gone:
+        ui.say(f"not on this machine, so left out: {', '.join(gone)}")
     grid = grid.model_copy(update={"data": [data for data in grid.data if data not in gone]})
     found = entries(grid, folder)
     here = [entry for entry in found if not any(map(absent, (entry.cell.data, *entry.cell.targets)))]
     check_grid(here if forecast_only else found)
-    return GridPlan(grid, folder, found, workers, gone)
+    return GridPlan(grid, folder, found, workers)
 
 
 @dataclass(frozen=True, repr=False)
@@ -147,8 +149,10 @@ def benchmark(
     Raises:
         InputError: the grid cannot be run.
     """
-    planned = plan_grid(str(grid), settings, out=Path(out) if out else None, executor=executor, gpu_share=gpu_share)
-    return run_grid(planned, (Logged if quiet else Ui)(0, quiet=quiet), budget_usd)
+    ui = (Logged if quiet else Ui)(0, quiet=quiet)
+    where = Path(out) if out else None
+    planned = plan_grid(str(grid), settings, ui, out=where, executor=executor, gpu_share=gpu_share)
+    return run_grid(planned, ui, budget_usd)
 
 
 def run_grid(planned: GridPlan, ui: Ui, budget_usd: float | None = None) -> GridOutcome:
@@ -158,8 +162,6 @@ def run_grid(planned: GridPlan, ui: Ui, budget_usd: float | None = None) -> Grid
         InputError: see `check_models` and `run_all`; or the folder cannot be written.
     """
     grid, folder, found = planned.grid, planned.folder, planned.cells
-    if planned.gone:
-        ui.say(f"not on this machine, so left out: {', '.join(planned.gone)}")
     check_writable(folder)
     configs = searches(found)
     ui.fetch([*configs.values()])

@@ -76,7 +76,12 @@ def notes(table: Table) -> list[str]:
     found: list[tuple[object, str]] = [  # whether the note applies, the note
         (
             table.averages,
-            f"A method that lacks a data set has no mean.{_reversed(table.subject)}",
+            "A method that lacks a data set has no mean.",
+        ),
+        (
+            table.averages and table.subject,
+            f"The gain of a method over {table.subject} is the comparison of {table.subject} with it, reversed, and "
+            "corrected with all of that method's.",
         ),
         (
             True,
@@ -143,11 +148,6 @@ def notes(table: Table) -> list[str]:
         *((True, note) for note in _other_splits(table)),
     ]
     return [note for when, note in found if when]
-
-
-def _reversed(subject: str) -> str:
-    other = f"The gain of a method over {subject} is the comparison of {subject} with it, reversed"
-    return f" {other}, and corrected with all of that method's." if subject else ""
 
 
 def _missing_sides(table: Table) -> Iterator[str]:

@@ -56,7 +56,7 @@ def test_evaluate_prints_one_json_document(folder: Path, tmp_path: Path, capsys:
     assert [row["template"] for row in document["templates"]] == ["<CLASS>", "a <CLASS>", "the “{odd}” <CLASS>"]
     for row in document["templates"]:
         low, high = row["ci95"]
-        assert 0 <= low <= row["accuracy"] <= high <= 1
+        assert 0 <= low <= row["value"] <= high <= 1
         assert row["n"] == 3
         assert row["loss"] >= 0
     assert document["templates"][0]["difference_to_first"]["mean"] == 0
@@ -92,7 +92,7 @@ def test_evaluate_cuts_the_parts_of_a_run(folder: Path, tmp_path: Path, capsys: 
     words = ["--template", run["initial_template"], "--part", "test", "--json", "--data", f"folder:{folder}"]
     assert main(["evaluate", *words]) == 0
     row = json.loads(capsys.readouterr().out)["templates"][0]
-    assert (row["accuracy"], row["n"]) == (test["before"]["value"], test["n"])
+    assert (row["value"], row["n"]) == (test["before"]["value"], test["n"])
     (run_test, our_test) = [json.loads(line) for line in (state_dir() / FILE_NAME).read_text().splitlines() if line]
     assert run_test["pictures"] == our_test["pictures"]
 

@@ -160,7 +160,7 @@ def test_the_baselines_cell_agrees_with_ipo_evaluate(
     found = run_cell(cell("embedded:a"), tmp_path / "cell").tests["test"]
     ended = ipo(capfd, "evaluate", "--data=embedded:a", f"--template={BASELINE}", "--part=test", "--json")
     row = json.loads(ended.out)["templates"][0]
-    assert (round(found.values.mean(), 6), len(found.answer)) == (row["accuracy"], row["n"])
+    assert (round(found.values.mean(), 6), len(found.answer)) == (row["value"], row["n"])
     data = load_data("embedded:a", seed=0)
     reward = ClipReward(clip, data.class_names)
     test = reward.encode([item.picture for item in data.test], [item.label for item in data.test])
