@@ -112,8 +112,8 @@ def measure(
     with ui.running():
         encoded = task.encode(reward, items, seed=SPLIT_SEED, progress=ui.pictures(part))
     scores = reward.score(templates, encoded.units)
-    how = encoded.sampling(scores[0].n)
     first = scores[0]
+    how = encoded.sampling(first.n)
     effects = {
         i: SAME if score.template == first.template else paired_difference(first.hits, score.hits, how)
         for i, score in enumerate(scores)
