@@ -33,6 +33,16 @@ class Found(NamedTuple):
     accuracy: dict[str, float]
     runs: dict[str, RunResult]
 
+    @property
+    def replaced(self) -> bool:
+        """Whether a search for words replaced the initial template."""
+        return self.runs["words"].template != self.runs["words"].initial_template
+
+    @property
+    def taken(self) -> bool:
+        """Whether a run took found names or labelled pictures."""
+        return any(row.kept and row.what in TAKEN for row in self.runs["ipo"].rows_on("test"))
+
 
 def main() -> None:
     """Print both tables."""
@@ -56,7 +66,7 @@ def read(name: str) -> Iterator[Found]:
 
 def situation(of: ShiftedSet) -> str:
     """Return the name of a set's situation."""
-    if of.kind != "right":
+    if of.kind not in ("", "right"):
         return of.kind
     return "changed pictures" if of.transformations else "clean pictures"
 
@@ -83,8 +93,8 @@ def goals(found: list[Found]) -> Iterator[str]:
     right = [one for one in found if one.of.kind != "shuffled"]
     ruled = [one for kind in RULED for one in kinds[kind]]
     worst = min(_gains(right, "ipo", "as typed"))
-    replaced = [one for one in shuffled if one.runs["words"].template != one.runs["words"].initial_template]
-    taken = [one for one in shuffled if any(row.kept and row.what in TAKEN for row in one.runs["ipo"].rows_on("test"))]
+    replaced = [one for one in shuffled if one.replaced]
+    taken = [one for one in shuffled if one.taken]
     yield "| what is judged | goal | found | met |"
     yield "| --- | --- | --- | --- |"
     yield _goal("clean pictures: words less names as typed", ">= -0.5", *_mean(clean, "words", "as typed"), -0.5)

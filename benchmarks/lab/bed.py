@@ -4,8 +4,9 @@
 
 The spec `python:benchmarks.lab.bed:shifted:OP+OP` names a set like `embedded:OP+OP`, but its transformations may be
 untaught, too. Before the transformations, `held-back/` chooses other base pictures, and `food/` the classes of one
-domain. After them, `@7` sets a seed. At the end, `:plurals` gives the classes bad names, and `:shuffled` shuffles the
-labels of all pictures but the test pictures.
+domain. After them, `@7` sets a seed. Classes have their right names. At the end, `:right` or `:plurals` makes them
+labels, such as names of folders, which are read as captions write names; `:shuffled` also shuffles the labels of all
+pictures but the test pictures.
 """
 
 from __future__ import annotations
@@ -79,13 +80,14 @@ class ShiftedSet:
             those of its classes, or `HELD_BACK`.
         seed: the seed of the random numbers in transformations. A seed above 0 also decides which pictures belong to
             which part.
-        kind: the kind of names, see `bad_names.called`; or `shuffled` for right names and shuffled labels.
+        kind: the kind of names that labels have, see `bad_names.called`; `shuffled` for right names and shuffled labels.
+            Empty if the right names are given.
     """
 
     transformations: tuple[str, ...]
     base: str = ""
     seed: int = 0
-    kind: str = "right"
+    kind: str = ""
 
     @property
     def spec(self) -> str:
@@ -95,7 +97,7 @@ class ShiftedSet:
         'python:benchmarks.lab.bed:shifted:held-back/dark@3'
         """
         base, shift = f"{self.base}/" * bool(self.base), "+".join(self.transformations).replace(" ", "-") or CLEAN
-        end = "" if self.kind == "right" else f":{self.kind}"
+        end = f":{self.kind}" * bool(self.kind)
         return f"{SHIFTED}{base}{shift}" + f"@{self.seed}" * bool(self.seed) + end
 
 
@@ -113,7 +115,7 @@ def set_of(name: str) -> ShiftedSet:
         raise InputError(
             f"{strange!r} in {name!r} is no transformation{did_you_mean(strange, ALL)}, or is there twice."
         )
-    return ShiftedSet(tuple(one for one in ALL if one in asked), base or "", int(seed or 0), kind or "right")
+    return ShiftedSet(tuple(one for one in ALL if one in asked), base or "", int(seed or 0), kind or "")
 
 
 def shifted(name: str) -> Gathered:
@@ -142,11 +144,10 @@ def shifted(name: str) -> Gathered:
         rows = [row for row in rows if row.split == "test"] + [
             replace(row, label=label) for row, label in zip(learnt, labels, strict=True)
         ]
-    elif of.kind != "right":
+    elif of.kind:
         names = dict(zip(classes, called(of.kind, classes), strict=True))
         rows = [replace(row, label=names[row.label]) for row in rows]
-        classes = tuple(names.values())
-    return Gathered(of.spec, f"the set {name}", rows, classes)
+    return Gathered(of.spec, f"the set {name}", rows, None if of.kind else classes)
 
 
 def _rendered(clean: Picture, path: str, of: ShiftedSet) -> bytes:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas
 from pydantic import Field
@@ -172,7 +172,6 @@ class Heading(Content):
         gaps: name of a cell → why the file has no line for the cell.
     """
 
-    schema_: Literal[4] = Field(4, alias="schema")
     ipo: str
     grid: GridConfig
     gaps: dict[str, str] = Field({})

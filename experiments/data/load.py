@@ -118,7 +118,7 @@ def load_data(
         )
     data = _assemble(gathered, seed, task)
     where = "class_names" if names else gathered.where
-    data = _called(data, names or gathered.names or {}, where, clean=clean and kind in ("folder", *TABLES))
+    data = _called(data, names or gathered.names or {}, where, clean=clean and kind in ("folder", "python", *TABLES))
     data = without(data, exclude) if exclude else data
     if whole and (empty := empty_classes(data)):
         raise lacking(data, empty, gathered.where, "pictures", "some")
