@@ -80,7 +80,7 @@ class ShiftedSet:
             those of its classes, or `HELD_BACK`.
         seed: the seed of the random numbers in transformations. A seed above 0 also decides which pictures belong to
             which part.
-        kind: the kind of names that labels have, see `bad_names.called`; `shuffled` for right names and shuffled labels.
+        kind: the kind of names of labels, see `bad_names.called`; `shuffled` for right names and shuffled labels.
             Empty if the right names are given.
     """
 
