@@ -22,7 +22,14 @@ from ipo_prompts.experiments.run.result import RunResult
 CLIPS = ("answer-embedded", "answer-plain-91", "answer-plain-92")
 """The kept files of cells."""
 TAKEN = ("other names", "pictures")
-STEPS = ("as typed", "names by rule", "words", "ipo", "pictures alone")
+STEPS = {
+    "as typed": "before",
+    "names by rule": "names by rule",
+    "words": "words",
+    "ipo": "words and pictures",
+    "pictures alone": "pictures alone",
+}
+"""Row of the grid → the head of its column."""
 
 
 class Found(NamedTuple):
@@ -73,15 +80,16 @@ def situation(of: ShiftedSet) -> str:
 
 def situations(found: list[Found]) -> Iterator[str]:
     """Yield the lines of the table of mean accuracies."""
-    yield f"| CLIP and situation, % | {' | '.join(STEPS)} | in all |"
+    yield f"| CLIPs and situation, % | {' | '.join(STEPS.values())} | in all |"
     yield "| --- " * (len(STEPS) + 2) + "|"
     groups: dict[tuple[str, str], list[Found]] = {}
     for one in found:
-        groups.setdefault((one.clip, situation(one.of)), []).append(one)
-    for (clip, name), own in groups.items():
+        clips = "demo CLIP" if one.clip == "embedded" else "control CLIPs"
+        groups.setdefault((clips, situation(one.of)), []).append(one)
+    for (clips, name), own in groups.items():
         means = " | ".join(f"{np.mean([one.accuracy[step] for one in own]):.1f}" for step in STEPS)
-        gain = f"{np.mean(_gains(own, 'ipo', 'as typed')):+.1f}"
-        yield f"| {clip}, {name} | {means} | {gain} |"
+        gain = _mean(own, "ipo", "as typed")[1] if len(own) > 1 else f"{_gains(own, 'ipo', 'as typed')[0]:+.1f}"
+        yield f"| {clips}, {name} | {means} | {gain} |"
 
 
 def goals(found: list[Found]) -> Iterator[str]:
