@@ -35,7 +35,7 @@ from PIL import Image
 from benchmarks.common import arguments
 from benchmarks.text_tower import TEMPLATES, zero_shot
 from ipo_prompts.experiments.cli.predict import label_files
-from ipo_prompts.experiments.report.page import write_report
+from ipo_prompts.experiments.report.page import read_run, run_page
 from ipo_prompts.metrics.arrays import Floats, batches
 from ipo_prompts.metrics.blend import Labelled, blend
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
@@ -225,7 +225,8 @@ def blended(classes: int) -> Do:
 
 def page(classes: int) -> Do:
     """Write the page of a short run again."""
-    return partial(write_report, optimize(classes, 1, "steps=1", "scored_templates=1", "head=words"))
+    folder = optimize(classes, 1, "steps=1", "scored_templates=1", "head=words")
+    return lambda: run_page(read_run(folder))
 
 
 def put(pictures: int) -> Do:
