@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ipo_prompts.metrics.arrays import batches
 from ipo_prompts.metrics.errors import InputError, reason
 from ipo_prompts.metrics.files import open_regular
 
@@ -186,6 +185,8 @@ class Picture:
 
 def in_threads(function: Callable[[_Given], _Result], rows: Sequence[_Given]) -> list[_Result]:
     """Call `function` for each row with a few threads; return the results in the order of the rows."""
+    from ipo_prompts.metrics.arrays import batches  # imports numpy, which the command line does not need
+
     with ThreadPoolExecutor(THREADS) as pool:
         return [one for some in batches(rows, CHUNK) for one in pool.map(function, some)]
 

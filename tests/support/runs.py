@@ -189,11 +189,12 @@ def check_whole(folder: Path) -> dict[str, Any]:
 
 
 def comparable(folder: Path) -> Any:
+    """Return what a repeated run has again. A run in a grid has no `templates.csv`, and another method no analysis."""
     found = json.loads((folder / "result.json").read_text())
-    found["search"] = (
-        json.loads((folder / "analysis.json").read_text())["search"],
-        (folder / "templates.csv").read_text(),
-    )
+    if (analysis := folder / "analysis.json").exists():
+        found["search"] = json.loads(analysis.read_text())["search"]
+    if (table := folder / "templates.csv").exists():
+        found["table"] = table.read_text()
     return {key: value for key, value in found.items() if key not in ("seconds", "sealed")}
 
 

@@ -262,7 +262,7 @@ def test_what_needs_no_clip_is_refused_before_heavy_libraries_are_imported(place
 def test_an_interrupt_says_what_is_kept(
     command: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for reads in ("cli.installation.load_config", "run.files.load_config", "compare.grid.load_grid"):
+    for reads in ("cli.installation.load_config", "run.files.load_config", "compare.runner.load_grid"):
         monkeypatch.setattr(f"ipo_prompts.experiments.{reads}", raising(KeyboardInterrupt()))
     assert main(command) == 130
     assert capsys.readouterr().err.splitlines()[-1] == f"ipo: {message}"

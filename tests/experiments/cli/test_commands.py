@@ -51,7 +51,7 @@ def test_evaluate_prints_one_json_document(folder: Path, tmp_path: Path, capsys:
     out, err = capsys.readouterr()
     document = json.loads(out)
     assert err == ""
-    assert document["schema"] == 2
+    assert document["schema"] == 3
     assert document["part"] == "val"
     assert [row["template"] for row in document["templates"]] == ["<CLASS>", "a <CLASS>", "the “{odd}” <CLASS>"]
     for row in document["templates"]:
