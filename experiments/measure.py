@@ -62,7 +62,8 @@ def evaluate(
     Args:
         templates: the templates.
         data: the pictures, as for `optimize`.
-        clip, device: the CLIP, and where it runs.
+        clip: the CLIP.
+        device: where it runs.
         part: the part of the data. With `test` this is a test, which is counted as that of a run is.
         quiet: whether to print nothing; see `optimize`.
         **settings: settings that describe data, and `reward`, by name.

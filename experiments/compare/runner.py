@@ -142,7 +142,9 @@ def benchmark(
     Args:
         grid: a YAML file, or the name of a shipped grid.
         out: the folder of the grid; `runs/GRID` if left out.
-        executor, gpu_share, budget_usd: as for the command.
+        executor: where cells run: `here`, `ray` or `ray:ADDRESS`.
+        gpu_share: the share of a GPU for each cell on Ray.
+        budget_usd: the US dollars at which the call ends.
         quiet: whether to print nothing; see `optimize`.
         **settings: keys of the grid, or settings of all methods: `seeds=5`, `lm="none"`.
 
