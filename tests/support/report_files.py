@@ -21,6 +21,8 @@ _STRUCTURE = {
     "what",
     "measure",
     "hits",
+    "labels",
+    "draws",
     "part",
     "thumbnail",
     "taken_for",
