@@ -13,7 +13,7 @@ from ipo_prompts.experiments.data.names import names_in_words
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import allow_typed, build
 from ipo_prompts.experiments.tasks import REWARDS, check_fractions
-from ipo_prompts.metrics.clip import check_name, load_clip
+from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import check_slot, check_template
 
@@ -88,7 +88,7 @@ def measure(
     # The imports below take seconds, so the checks above come first.
     from ipo_prompts.experiments.run.live_view import Logged, Ui
     from ipo_prompts.experiments.run.plan import SPLIT_SEED
-    from ipo_prompts.experiments.run.prepared import offering_demo
+    from ipo_prompts.experiments.run.prepared import loaded
     from ipo_prompts.experiments.run.tested_before import count, name_of, told
     from ipo_prompts.metrics.evidence import SAME, paired_difference, score_interval
     from ipo_prompts.metrics.features import FeatureStore, contents
@@ -100,8 +100,7 @@ def measure(
     items = drawn.part(part)
     if not items:
         raise InputError(f"{drawn.name} has no {part} pictures; choose another --part.")
-    with offering_demo():
-        encoder = load_clip(clip, device)
+    encoder = loaded(clip, device)
     for one in templates:
         check_template(one, drawn.class_names, encoder)
     ui = (Logged if quiet else Ui)(0, quiet=quiet)

@@ -42,7 +42,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
     with running() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", KEY)
         patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
-        patch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
+        patch.setattr("ipo_prompts.experiments.run.prepared.loaded", lambda *_: clip)
         words = arguments(copy_pictures(folder / "pictures"), server, "--quiet", f"--out={folder / 'run'}")
         assert main(words) == 0
     return folder / "cache"
@@ -58,7 +58,7 @@ def cache(empty_cache: Path, first_run: Path) -> Path:
 @pytest.fixture()
 def light(monkeypatch: pytest.MonkeyPatch, clip: Any) -> None:
     """Leave away what takes half of a small run's time and has no part in faults: loading CLIP again."""
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.loaded", lambda *_: clip)
 
 
 @pytest.fixture()

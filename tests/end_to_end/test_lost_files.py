@@ -51,7 +51,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture()
 def run(clip: Any, kept: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.loaded", lambda *_: clip)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("IPO_CACHE_DIR", str(kept))
     return lambda *words: ipo(capfd, *words)

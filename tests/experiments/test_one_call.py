@@ -33,12 +33,11 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def one_clip(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The encoder that ships is loaded once for all runs."""
-    for module in ("experiments.run.prepared", "programs.classifier"):
-        monkeypatch.setattr(
-            f"ipo_prompts.{module}.load_clip",
-            lambda name, *more: clip if name == "embedded" else load_clip(name, *more),
-        )
+    """The encoder that ships is loaded once for all programs."""
+    monkeypatch.setattr(
+        "ipo_prompts.programs.classifier.load_clip",
+        lambda name, *more: clip if name == "embedded" else load_clip(name, *more),
+    )
 
 
 @pytest.fixture()

@@ -139,7 +139,7 @@ def test_the_command_makes_the_same_configuration(run_folder: Path) -> None:
 def test_the_command_to_replay_finds_the_same(
     run_folder: Path, tmp_path: Path, clip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.loaded", lambda *_: clip)
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
     run = read_run(run_folder)
     assert main([*shlex.split(run.command_to_replay)[1:], "--quiet"]) == 0
