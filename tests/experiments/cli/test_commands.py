@@ -36,8 +36,8 @@ def folder(tmp_path: Path, cache: Path) -> Path:
 @pytest.fixture(autouse=True)
 def loaded_once(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded CLIP is loaded once for all tests here; what loading does is told in test_clip.py."""
-    monkeypatch.setattr("ipo_prompts.metrics.clip.load_clip", lambda *_: clip)
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.loaded", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.metrics.clip.load_clip", lambda *_: clip)
 
 
 # --- evaluate

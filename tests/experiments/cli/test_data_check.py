@@ -14,8 +14,8 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture()
 def pictures(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Any) -> Path:
-    monkeypatch.setattr("ipo_prompts.metrics.clip.load_clip", lambda *_: clip)
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.loaded", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.metrics.clip.load_clip", lambda *_: clip)
     return copy_pictures(tmp_path / "my pictures")
 
 
