@@ -21,6 +21,8 @@ from ipo_prompts.experiments.run.result import RunResult
 
 CLIPS = ("answer-embedded", "answer-plain-91", "answer-plain-92")
 """The kept files of cells."""
+FEWEST = 5
+"""With fewer values a mean has no interval: two that agree by chance would seem certain."""
 TAKEN = ("other names", "pictures")
 STEPS = {
     "as typed": "before",
@@ -88,7 +90,7 @@ def situations(found: list[Found]) -> Iterator[str]:
         groups.setdefault((clips, situation(one.of)), []).append(one)
     for (clips, name), own in groups.items():
         means = " | ".join(f"{np.mean([one.accuracy[step] for one in own]):.1f}" for step in STEPS)
-        gain = _mean(own, "ipo", "as typed")[1] if len(own) > 1 else f"{_gains(own, 'ipo', 'as typed')[0]:+.1f}"
+        _, gain = _mean(own, "ipo", "as typed")
         yield f"| {clips}, {name} | {means} | {gain} |"
 
 
@@ -123,6 +125,8 @@ def _gains(own: list[Found], row: str, other: str) -> list[float]:
 
 def _mean(own: list[Found], row: str, other: str) -> tuple[float, str]:
     gains = _gains(own, row, other)
+    if len(gains) < FEWEST:
+        return float(np.mean(gains)), f"{np.mean(gains):+.1f}"
     specs = [one.of.spec for one in own]
     low, high = crossed_interval(gains, [[one.clip for one in own], specs, *shared(specs)])
     return float(np.mean(gains)), f"{np.mean(gains):+.1f} [{low:.1f}, {high:.1f}]"
