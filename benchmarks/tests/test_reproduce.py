@@ -54,7 +54,7 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
     assert len(first.err.splitlines()) == 5
     assert raw.out == first.out
     tried = json.loads((desk / "runs/first-look/table.json").read_text())["lines"]
-    assert [line["method"] for line in tried if not line["over"]] == ["baseline", "class-mean"]
+    assert [line["method"] for line in tried if not line["over"]] == ROWS
     for name in ("table.md", "table.csv", "table.json"):
         assert (desk / "runs/again" / name).read_bytes() == (desk / "runs/embedded" / name).read_bytes()
     # The price: nothing was asked or written.
@@ -63,7 +63,11 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
     # The rehearsal: published rows beside ours, which are marked as not comparable.
     assert "*IPO, published*" in rehearsal.out
     assert "† eurosat: different split" in rehearsal.out
-    assert len(list((desk / "runs/rehearsal/cells/eurosat").glob("*/seed-*/cell.json"))) == 9
+    assert len(list((desk / "runs/rehearsal/cells/eurosat").glob("*/seed-*/result.json"))) == 9
+
+
+ROWS = ["as typed", "names by rule", "CLIP's 80 templates", "words", "pictures alone", "pictures without search", "ipo"]
+"""The rows of the grid `first-look`."""
 
 
 @pytest.mark.parametrize(("page", "count"), [("reproduce", 3), ("clusters", 2), ("first-look", 1)])
