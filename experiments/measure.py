@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from ipo_prompts.experiments.data import load_data, sources
@@ -49,7 +48,7 @@ class Evaluation:
 
 def evaluate(
     templates: Sequence[str],
-    data: str | Path | None = None,
+    data: str = "embedded",
     *,
     clip: str = "embedded",
     device: str = "auto",
@@ -61,7 +60,7 @@ def evaluate(
 
     Args:
         templates: the templates.
-        data: the pictures, as for `optimize`.
+        data: the pictures, as in `--data`: `folder:PATH`, `table:PATH`, ….
         clip: the CLIP.
         device: where it runs.
         part: the part of the data. With `test` this is a test, which is counted as that of a run is.
@@ -72,7 +71,7 @@ def evaluate(
         InputError: an argument is bad, or a template does not fit the CLIP.
     """
     allow_typed(settings)
-    about = build({"data": str(data or "embedded"), **settings}, "the call of ipo.evaluate")
+    about = build({"data": data, **settings}, "the call of ipo.evaluate")
     return measure(templates, about, clip, device, part, quiet=quiet)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ipo_prompts.experiments.cli import installation
 from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.measure import evaluate
 from ipo_prompts.experiments.run.tested_before import FILE_NAME, state_dir, told
 from ipo_prompts.metrics.clip import Clip
 
@@ -60,6 +61,9 @@ def test_evaluate_prints_one_json_document(folder: Path, tmp_path: Path, capsys:
         assert row["n"] == 3
         assert row["loss"] >= 0
     assert document["templates"][0]["difference_to_first"]["mean"] == 0
+    asked = [row["template"] for row in document["templates"]]
+    assert evaluate(asked, f"folder:{folder}").content == document
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("part", "n"), [("train", 6), ("val", 3), ("test", 9)])

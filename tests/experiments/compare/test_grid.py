@@ -15,7 +15,7 @@ from ipo_prompts.experiments.compare.cell import run_config, shared_config
 from ipo_prompts.experiments.compare.documents import table_of
 from ipo_prompts.experiments.compare.grid import GridCell, entries, load_grid, shipped
 from ipo_prompts.experiments.compare.protocols import TO_DATA, ProtocolName
-from ipo_prompts.experiments.compare.runner import check_grid
+from ipo_prompts.experiments.compare.runner import benchmark, check_grid
 from ipo_prompts.experiments.data.published import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.run.config import dotted
@@ -208,6 +208,16 @@ def test_the_published_ablation_stands_below_the_table_with_its_source(
     assert ablation["values"]["0"] == {"base": 69.15, "new": 75.2, "H": 72.04}
     assert ablation["source"] in section
     assert "history length" not in Path("runs/small/table.csv").read_text()
+
+
+def test_python_runs_the_grid_and_returns_the_table(
+    small: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = benchmark(small("methods: [baseline, class-name]"), seeds=1, out="called")
+    assert capfd.readouterr() == ("", "")
+    ended = ipo(capfd, "benchmark", "small.yaml", "seeds=1")
+    assert ended.out == f"{found}" == Path("called/table.md").read_text()
+    assert found.table and found.table.methods == ["baseline", "class-name"] and not found.failed
 
 
 def test_no_table_is_made_of_cells_without_scores(small: Callable[..., str], found: list[GridCell]) -> None:
