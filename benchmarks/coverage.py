@@ -296,7 +296,11 @@ class Model:
         for start in range(0, len(parts), len(sides)):
             values = {side: parts[start + i].astype(np.float64) for i, side in enumerate(sides)}
             samplings = dict(zip(sides, self.samplings[start:], strict=False))
-            cell: Any = SimpleNamespace(sides={side: SimpleNamespace(answer="") for side in sides}, gaps={})
+            cell: Any = SimpleNamespace(
+                sides={side: SimpleNamespace(answer="") for side in sides},
+                gaps={},
+                done=SimpleNamespace(templates=None),
+            )
             made.append(Runs(seeds, values, samplings, (cell,) * len(seeds)))
         return made
 
