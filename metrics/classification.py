@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -52,9 +52,19 @@ class EncodedPictures:
     labels: npt.NDArray[np.int64]
     groups: tuple[str, ...] | None = None
     classes: tuple[int, ...] | None = None
+    _sent: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def on(self, device: str) -> Iterable[Any]:
+        """Return pairs of tensors on a device: blocks of features and their labels. They are sent there once."""
+        import torch
+
+        if device not in self._sent:
+            both = (torch.tensor(one, device=device) for one in (self.features, self.labels))
+            self._sent[device] = [one.split(DEVICE_BLOCK) for one in both]
+        return zip(*self._sent[device], strict=True)
 
     def part(self, pictures: Numbers, classes: Numbers | None = None) -> EncodedPictures:
         """Return some of the pictures. If `classes` is given, only these classes compete.
@@ -206,14 +216,12 @@ def judge_on(device: str, clip: Clip, classes: Sequence[Floats], pictures: Encod
     """
     import torch
 
-    blocks = [torch.tensor(block, device=device) for block in batches(pictures.features, DEVICE_BLOCK)]
-    labels = [torch.tensor(block, device=device) for block in batches(pictures.labels, DEVICE_BLOCK)]
     for rows in classes:
         texts = torch.tensor(rows, device=device).T
         found = []
-        for block, of_block in zip(blocks, labels, strict=True):
+        for block, labels in pictures.on(device):
             logits = clip.logit_scale * (block @ texts) + clip.logit_bias
-            true = logits.gather(1, of_block[:, None])
+            true = logits.gather(1, labels[:, None])
             losses = (logits.logsumexp(dim=1) - true[:, 0]).clamp(min=0)
             places = (logits > true).sum(dim=1) + 1
             found.append(torch.stack([losses, places, logits.argmax(dim=1)]))  # float32 holds all classes exactly

@@ -48,7 +48,9 @@ A larger batch is hardly faster there, and the last batch of a list is padded.
 
 
 class Clip:
-    """A frozen open_clip model. It is never trained and never copied: `copy.deepcopy` returns the same object.
+    """A frozen open_clip model. It is never trained, and its weights are never copied.
+
+    `copy.deepcopy` returns the same object. `copy.copy` returns the same model with `seconds` of its own.
 
     Attributes:
         name: the name by which the model was loaded, such as `ViT-B-16/openai`.
@@ -114,6 +116,11 @@ class Clip:
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         with self.timed("image"), torch.inference_mode(), exact:
             yield
+
+    def __copy__(self) -> Clip:
+        other = object.__new__(Clip)
+        vars(other).update(vars(self), seconds=dict.fromkeys(self.seconds, 0.0))
+        return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Clip:
         return self

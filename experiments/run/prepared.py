@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -101,8 +102,7 @@ def prepare(planned: Plan, ui: Ui) -> Prepared:
     """
     config, drawn = planned.config, planned.drawn
     ui.passing(f"loading the CLIP {config.clip}")
-    clip = loaded(config.clip, config.device, config.precision)
-    clip.seconds = dict.fromkeys(clip.seconds, 0.0)
+    clip = copy(loaded(config.clip, config.device, config.precision))  # another run may encode at the same time
     store = FeatureStore(clip)
     met_later = (*drawn.new_class_names, *planned.also_fit)
     reward = planned.task.reward(clip, drawn.class_names, store, met_later)

@@ -395,3 +395,11 @@ def test_a_clip_in_a_folder_is_found_from_any_other_folder(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     assert open_clip_arguments("local-dir:mine") == {"model_name": f"local-dir:{tmp_path / 'mine'}"}
     assert open_clip_arguments("hf-hub:someone/theirs") == {"model_name": "hf-hub:someone/theirs"}
+
+
+def test_a_copy_has_the_model_and_seconds_of_its_own(clip: Clip) -> None:
+    one, other = copy.copy(clip), copy.copy(clip)
+    before = dict(clip.seconds)
+    one.encode_texts(["a cat"])
+    assert one.model is clip.model and one.seconds["text"] > 0
+    assert other.seconds == {"text": 0.0, "image": 0.0} and clip.seconds == before

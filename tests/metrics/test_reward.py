@@ -83,6 +83,9 @@ def test_a_device_judges_as_numpy_does(reward: ClipReward, clip: Clip, monkeypat
         assert [one.hits.tolist(), one.places.tolist()] == [known.hits.tolist(), known.places.tolist()]
         assert one.predictions.tolist() == known.predictions.tolist() and one.losses.min() >= 0
         np.testing.assert_allclose(one.losses, known.losses, atol=1e-4)
+    sent, again = (next(iter(units.on("cpu")))[0] for _ in range(2))
+    assert again.data_ptr() == sent.data_ptr()  # once for all calls
+    assert [len(block) for block, _ in units.part([0, 1]).on("cpu")] == [2]
 
 
 def test_logits_are_scaled_cosines_plus_the_bias() -> None:

@@ -28,7 +28,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
         patch.setenv("OPENAI_API_KEY", KEY)
         patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
         patch.setattr("ipo_prompts.experiments.run.prepared.loaded", lambda *_: clip)
-        patch.setattr(clip, "seconds", dict.fromkeys(clip.seconds, 0.0))  # what other tests took is no part of this run
         for name in sorted((PICTURES_DIR / "a").iterdir())[:16]:
             shutil.copytree(name, folder / "pictures" / name.name)
         settings = (

@@ -36,6 +36,16 @@ def test_galleries_of_the_parts_do_not_mix(cache: Path) -> None:
     assert not names[0] & names[1] | names[0] & names[2] | names[1] & names[2]
 
 
+def test_runs_of_one_process_share_a_clip_and_not_its_seconds(cache: Path) -> None:
+    found = planned("classification", "shots=1")
+    first = prepare(found, Ui(0, quiet=True))
+    first.reward.score(["a <CLASS>."], first.search.units)
+    spent = dict(first.clip.seconds)
+    second = prepare(found, Ui(0, quiet=True))
+    second.reward.score(["one <CLASS>."], second.search.units)
+    assert second.clip.model is first.clip.model and first.clip.seconds == spent
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_every_method_has_a_value_or_a_reason(
     task: str,
