@@ -48,10 +48,10 @@ from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.surrogate import Surrogate
 from ipo_prompts.metrics.template import BASELINE
-from ipo_prompts.programs.candidates import candidates_of
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.domain import domain_of
 from ipo_prompts.programs.naming import search_names
+from ipo_prompts.programs.other_names import candidates_of
 
 CLIP = load_clip("embedded", "cpu")
 SIZES = (10, 100, 1_000, 10_000, 100_000)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ipo_prompts.experiments.data import load_data, sources
-from ipo_prompts.experiments.data.dataset import left_out
+from ipo_prompts.experiments.data.dataset import Part, left_out
 from ipo_prompts.experiments.data.names import names_in_words
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import allow_typed, build
@@ -15,8 +15,6 @@ from ipo_prompts.experiments.tasks import REWARDS, check_fractions
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import check_slot, check_template
-
-PartOfData = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,7 +50,7 @@ def evaluate(
     *,
     clip: str = "embedded",
     device: str = "auto",
-    part: PartOfData = "val",
+    part: Part = "val",
     quiet: bool = True,
     **settings: Any,
 ) -> Evaluation:
@@ -76,7 +74,7 @@ def evaluate(
 
 
 def measure(
-    templates: Sequence[str], about: RunConfig, clip: str, device: str, part: PartOfData, *, quiet: bool
+    templates: Sequence[str], about: RunConfig, clip: str, device: str, part: Part, *, quiet: bool
 ) -> Evaluation:
     """Score templates; `about` describes the data and the reward. For the rest see `evaluate`."""
     sources.allow(about.data)

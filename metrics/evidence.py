@@ -29,7 +29,7 @@ EACH_CLASS_ALIKE = "these classes, each counting the same"
 """The value of `covers` for a mean over classes in which each class weighs the same."""
 
 
-class Part(NamedTuple):
+class UnitResults(NamedTuple):
     """The results of one set of units under one seed or several.
 
     Attributes:
@@ -93,7 +93,7 @@ def paired_difference(before: ArrayLike, after: ArrayLike, sampling: Sampling, m
     (0.5, True)
     """
     values = values_of(after) - values_of(before)
-    return effect_of(float(values.mean()), spread([[Part(values[None], sampling)]]), most=most)
+    return effect_of(float(values.mean()), spread([[UnitResults(values[None], sampling)]]), most=most)
 
 
 def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Effect:
@@ -131,7 +131,7 @@ def _p(mean: float, variance: Variance) -> float:
 # Several seeds and data sets.
 
 
-def spread(searches: Sequence[Sequence[Part]], added: int = 2) -> Spread:
+def spread(searches: Sequence[Sequence[UnitResults]], added: int = 2) -> Spread:
     """Return the spread of a sum of weighted means.
 
     Two draws of the typical size, one of each sign, are added to every part's sum of squares. Otherwise a few pictures
@@ -151,7 +151,7 @@ def spread(searches: Sequence[Sequence[Part]], added: int = 2) -> Spread:
     return Spread(combine([*units, *seeds]), combine(seeds))
 
 
-def _over_units(part: Part, added: int) -> Variance:
+def _over_units(part: UnitResults, added: int) -> Variance:
     """Return the variance of a weighted mean due to units. Scores that do not vary at all get two draws anyway."""
     averaged = part.values.mean(axis=0)
     square = _typical_square(part.sampling, averaged)
@@ -214,14 +214,14 @@ def score_interval(contributions: ArrayLike, sampling: Sampling, bounds: tuple[f
     '0.490 to 0.943'
     """
     values = np.asarray(contributions)
-    part = Part(values_of(values)[None], sampling)
+    part = UnitResults(values_of(values)[None], sampling)
     if values.dtype == bool:
         return accuracy_interval(part)
     mean, half = float(part.values.mean()), spread([[part]], added=0).half_width
     return Interval(max(bounds[0], mean - half), min(bounds[1], mean + half))
 
 
-def accuracy_interval(part: Part) -> Interval:
+def accuracy_interval(part: UnitResults) -> Interval:
     """Return the 95 % interval of an accuracy averaged over seeds: Wilson's (1927) for the effective sample size.
 
     The effective sample size is p(1-p)/variance. Variants of one picture make the interval wider (Korn & Graubard

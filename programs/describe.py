@@ -38,7 +38,7 @@ FEWEST_CHARACTERS = 100
 """The least characters of a description that is cut."""
 
 
-class Question(NamedTuple):
+class PictureQuestion(NamedTuple):
     """The question that is asked about each picture, and the greatest length of an answer."""
 
     signature: type[dspy.Signature]
@@ -47,9 +47,9 @@ class Question(NamedTuple):
 
 
 QUESTIONS = {
-    "default": Question(DescribeImage, 200, 400),
-    "paper": Question(DescribeAsInThePaper, 500, 2000),
-    "code": Question(DescribeAsInTheCode, 500, 2000),
+    "default": PictureQuestion(DescribeImage, 200, 400),
+    "paper": PictureQuestion(DescribeAsInThePaper, 500, 2000),
+    "code": PictureQuestion(DescribeAsInTheCode, 500, 2000),
 }
 """The questions by name. `default` asks for one or two sentences on the kind of picture. The published questions, those
 of the paper and of its code, ask for details."""

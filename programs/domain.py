@@ -21,7 +21,7 @@ from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.nouns import all_above, all_below, meanings, synsets
 from ipo_prompts.metrics.template import names_class, names_of
-from ipo_prompts.programs.candidates import SENSES, forms_of, known_forms, senses
+from ipo_prompts.programs.other_names import SENSES, forms_of, known_forms, senses
 from ipo_prompts.programs.phrases import DomainWord, WordKind
 from ipo_prompts.programs.strategies.base import Forecast, most_tokens
 

@@ -47,7 +47,7 @@ from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, toge
 from ipo_prompts.metrics.reward import Reward, class_embeddings
 from ipo_prompts.metrics.sampling import Numbers, Sampling
 from ipo_prompts.metrics.template import as_read, too_long
-from ipo_prompts.programs.candidates import ask_for_names, candidates_of
+from ipo_prompts.programs.other_names import ask_for_names, candidates_of
 
 if TYPE_CHECKING:
     import dspy

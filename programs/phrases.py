@@ -116,7 +116,7 @@ _NO_QUALITY = re.compile(r"\b(?:an?|the|with)\b|\b(?:and|of|in|on|at|to|for|from
 """Words that show that a text is more than a quality: "darkly lit scene with a"."""
 
 
-class Part(NamedTuple):
+class WordingPart(NamedTuple):
     """A part of a template: its text, and the place where it stands.
 
     A noun stands behind the class ("texture" in "a photo of a <CLASS> texture."). A doing stands in the place of its
@@ -142,7 +142,7 @@ class Wording:
 
     Example:
         >>> one = Wording.of("A dark photo of a <CLASS>, upside down.")
-        >>> str(one.plus(Part("detail", "in fog")))
+        >>> str(one.plus(WordingPart("detail", "in fog")))
         'a dark photo of a <CLASS>, upside down, in fog.'
         >>> [str(other) for other in one.less()]
         ['a photo of a <CLASS>, upside down.', 'a dark photo of a <CLASS>.']
@@ -187,11 +187,11 @@ class Wording:
         return cls(kind, tuple(qualities), tuple(details), before, tuple(beside), behind.strip(), articles)
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[WordingPart, ...]:
         """All parts, except a kind that says nothing ("photo") and an article."""
         return tuple(part for part, _ in self._each())
 
-    def plus(self, part: Part) -> Wording:
+    def plus(self, part: WordingPart) -> Wording:
         """Return the wording with one more part. A new kind, noun or doing replaces the former one."""
         match part.place:
             case "kind":
@@ -243,20 +243,20 @@ class Wording:
         words = self.behind.split()
         return 0 < len(words) == len(content_words(self.behind)) < 3 and not self.behind.endswith(("ed", "ing", "ly"))
 
-    def _each(self) -> Iterator[tuple[Part, Wording]]:
+    def _each(self) -> Iterator[tuple[WordingPart, Wording]]:
         """Yield each part, and the wording without it."""
         if self.kind and not _NOUN.fullmatch(self.kind):
-            yield Part("kind", self.kind), replace(self, kind="photo")
+            yield WordingPart("kind", self.kind), replace(self, kind="photo")
         for i, text in enumerate(self.qualities):
-            yield Part("quality", text), replace(self, qualities=_without(self.qualities, i))
+            yield WordingPart("quality", text), replace(self, qualities=_without(self.qualities, i))
         if self._has_doing:
-            yield Part("doing", self.before), replace(self, before="a")._beside(self.near)
+            yield WordingPart("doing", self.before), replace(self, before="a")._beside(self.near)
         for i, text in enumerate(self.near):
-            yield Part("quality", text), self._beside(_without(self.near, i))
+            yield WordingPart("quality", text), self._beside(_without(self.near, i))
         if self.behind:
-            yield Part("noun" if self._has_noun else "detail", self.behind), replace(self, behind="")
+            yield WordingPart("noun" if self._has_noun else "detail", self.behind), replace(self, behind="")
         for i, text in enumerate(self.details):
-            yield Part("detail", text), replace(self, details=_without(self.details, i))
+            yield WordingPart("detail", text), replace(self, details=_without(self.details, i))
 
     def _beside(self, near: tuple[str, ...]) -> Wording:
         """Return the wording with other qualities before the class, and "a" or "an" to suit them."""
@@ -343,10 +343,10 @@ START = Wording("photo")
 """The composition to which single parts are added if the initial template cannot be taken apart."""
 
 
-def look(ranks: Mapping[Part, tuple[float, float]]) -> tuple[str, ...]:
+def look(ranks: Mapping[WordingPart, tuple[float, float]]) -> tuple[str, ...]:
     """Return one sentence with the phrases of the highest ranks, best first; nothing if there is no rank.
 
-    >>> look({Part("quality", "dark"): (0.5, -1.0), Part("kind", "sketch"): (0.7, -1.0)})
+    >>> look({WordingPart("quality", "dark"): (0.5, -1.0), WordingPart("kind", "sketch"): (0.7, -1.0)})
     ('The pictures look like: sketch, dark.',)
     """
     best = sorted(ranks, key=ranks.__getitem__, reverse=True)[:PHRASES]
@@ -378,9 +378,9 @@ def start_of(template: str) -> Wording:
 
 
 @lru_cache(maxsize=8)
-def groups_of(phrases: tuple[Phrase, ...]) -> Mapping[Part, str]:
+def groups_of(phrases: tuple[Phrase, ...]) -> Mapping[WordingPart, str]:
     """Return part → group, for all parts of phrases."""
-    found: dict[Part, str] = {}
+    found: dict[WordingPart, str] = {}
     for phrase in phrases:
         wording = Wording.of(phrase.template)
         for part in wording.parts if wording else ():
@@ -415,17 +415,22 @@ class DomainWord(NamedTuple):
     source: Source
 
 
-def forms(word: DomainWord) -> tuple[Part, ...]:
+def forms(word: DomainWord) -> tuple[WordingPart, ...]:
     """Return the parts of templates that say a domain word, the usual one first.
 
     >>> [part.text for part in forms(DomainWord("flower", "thing", "names"))]
     ['a type of flower', 'flower', 'flower', 'flower']
     """
     text = word.text
-    of = (Part("detail", f"a type of {text}"), Part("detail", text), Part("quality", text), Part("noun", text))
+    of = (
+        WordingPart("detail", f"a type of {text}"),
+        WordingPart("detail", text),
+        WordingPart("quality", text),
+        WordingPart("noun", text),
+    )
     if word.kind == "picture":
-        return (Part("quality", text), Part("noun", text), Part("kind", text))
-    return (Part("doing", DOING), *of) if word.kind == "doing" else of
+        return (WordingPart("quality", text), WordingPart("noun", text), WordingPart("kind", text))
+    return (WordingPart("doing", DOING), *of) if word.kind == "doing" else of
 
 
 def domain_in_words(known: Sequence[DomainWord]) -> str:

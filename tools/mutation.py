@@ -44,7 +44,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 
 STRATEGIES = (
     "tests/programs/strategies/test_controls.py",
-    "tests/programs/strategies/test_history_strategy.py",
+    "tests/programs/strategies/test_writer.py",
 )
 EVIDENCE = ("tests/metrics/test_evidence.py", "tests/metrics/test_verdict.py", "tests/metrics/test_coverage.py")
 OPTIMIZER = ("tests/programs/test_optimizer.py",)
@@ -64,7 +64,7 @@ GUARDS = {
     "programs/bench.py": ("tests/programs/test_search.py",),
     "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_search.py"),
     "programs/history.py": ("tests/programs/test_history.py", "tests/programs/test_search.py"),
-    "programs/strategies/history.py": STRATEGIES,
+    "programs/strategies/writer.py": STRATEGIES,
     "programs/strategies/base.py": (
         *STRATEGIES,
         "tests/programs/test_search.py",

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -28,7 +28,6 @@ Device = Annotated[str, typer.Option(help=meaning("device"), metavar="NAME")]
 Lm = Annotated[str | None, typer.Option(help=meaning("lm"), metavar="NAME")]
 Describer = Annotated[str | None, typer.Option(help=meaning("describer"), metavar="NAME")]
 Seed = Annotated[int | None, typer.Option(help=meaning("seed"))]
-Part = Annotated[Literal["train", "val", "test"], typer.Option(help="which pictures: train, val or test")]
 Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
 Executor = Annotated[str, typer.Option(help="where cells run: here, ray (many at once) or ray:ADDRESS", metavar="SPEC")]
 GpuShare = Annotated[

@@ -16,7 +16,6 @@ from ipo_prompts.experiments.cli.common import (
     Data,
     Device,
     Json,
-    Part,
     Program,
     examples,
     look_first,
@@ -24,6 +23,7 @@ from ipo_prompts.experiments.cli.common import (
     show,
 )
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.dataset import Part
 from ipo_prompts.experiments.data.sources import find_pictures
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import refuse_taken
@@ -53,7 +53,7 @@ def evaluate_templates(
     data: Data = None,
     clip: Clip = None,
     device: Device = "auto",
-    part: Part = "val",
+    part: Annotated[Part, typer.Option(help="which pictures: train, val or test")] = "val",
     as_json: Json = False,
 ) -> int:
     """Score templates on validation pictures, and compare each with the first. `--part test` is a test as of a run."""

@@ -26,7 +26,7 @@ from ipo_prompts.metrics.evidence import (
     THESE_CLASSES,
     THESE_DATA_SETS,
     Effect,
-    Part,
+    UnitResults,
     accuracy_interval,
     effect_of,
     spread,
@@ -203,7 +203,7 @@ def column_score(column: str, group: Sequence[Runs]) -> ColumnScore:
     found, seeds = value(column, group), group[0].seeds
     weights = _weights(column, [(runs,) for runs in group])
     searches = [
-        [Part(runs.values[side], runs.sampling[side], weight) for side, weight in of_sides.items()]
+        [UnitResults(runs.values[side], runs.sampling[side], weight) for side, weight in of_sides.items()]
         for runs, of_sides in zip(group, weights, strict=True)
     ]
     parts = [part for search in searches for part in search]
@@ -240,7 +240,7 @@ def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> tup
         return SAME, seeds
     weights = _weights(column, pairs)
     searches = [
-        [Part(a.values[side] - b.values[side], a.sampling[side], weight) for side, weight in of_sides.items()]
+        [UnitResults(a.values[side] - b.values[side], a.sampling[side], weight) for side, weight in of_sides.items()]
         for (a, b), of_sides in zip(pairs, weights, strict=True)
         if not a.same_templates(b)  # the same templates cannot differ anywhere
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.result import PartName, Row, RunResult, What
+from ipo_prompts.experiments.run.result import AnswerRow, PartName, RunResult, What
 from ipo_prompts.metrics.errors import money, printable
 from ipo_prompts.metrics.verdict import format_p, points, share
 from ipo_prompts.programs.lm import REPLAY
@@ -51,7 +51,7 @@ def headline(result: RunResult) -> str:
     return f"{found}, on {total.n:,} {total.part} {result.reward.unit}"
 
 
-class Line(NamedTuple):
+class AnswerLine(NamedTuple):
     """One line of the answer.
 
     Attributes:
@@ -67,12 +67,12 @@ class Line(NamedTuple):
     note: str = ""
 
 
-def table(result: RunResult, part: PartName = "test") -> list[Line]:
+def table(result: RunResult, part: PartName = "test") -> list[AnswerLine]:
     """Return the lines of one part of the pictures: the start, each step, and all steps together."""
     rows = result.rows_on(part)
     if not rows:
         return []
-    lines = [Line(result.initial_template, share(rows[0].before))]
+    lines = [AnswerLine(result.initial_template, share(rows[0].before))]
     lines += [_line(row) for row in rows[:-1]]
     total = rows[-1]
     note = f"{total.n:,} {result.reward.unit}"
@@ -80,32 +80,32 @@ def table(result: RunResult, part: PartName = "test") -> list[Line]:
         note += f" of {total.classes[0]:,} of {total.classes[1]:,} classes"
     if total.difference.over_classes:
         note += "; each class counts the same"
-    return [*lines, Line("in all", "", _gain(total), note)]
+    return [*lines, AnswerLine("in all", "", _gain(total), note)]
 
 
-def further(result: RunResult) -> list[Line]:
+def further(result: RunResult) -> list[AnswerLine]:
     """Return the sums by other measures: further measures of the reward, and the mean over lopsided classes."""
     others = [row for row in result.rows if row.measure != result.reward.measure]
     return [
-        Line(f"{row.measure}{', new classes' if row.part == 'new' else ''}", share(row.after), _gain(row))
+        AnswerLine(f"{row.measure}{', new classes' if row.part == 'new' else ''}", share(row.after), _gain(row))
         for row in others
     ]
 
 
-def _line(row: Row) -> Line:
+def _line(row: AnswerRow) -> AnswerLine:
     prefix = {"names": "names: ", "template": "template: ", "other names": "names by search: ", "pictures": "and "}
     if not row.kept:
         stays = "the initial one stays" if row.what == "template" else row.how
-        return Line(f"{'pictures: ' if row.what == 'pictures' else prefix[row.what]}{stays}")
-    return Line(f"{prefix[row.what]}{row.how}", share(row.after), _gain(row), _shown(row))
+        return AnswerLine(f"{'pictures: ' if row.what == 'pictures' else prefix[row.what]}{stays}")
+    return AnswerLine(f"{prefix[row.what]}{row.how}", share(row.after), _gain(row), _shown(row))
 
 
-def _gain(row: Row) -> str:
+def _gain(row: AnswerRow) -> str:
     low, high = row.difference.ci95
     return f"{points(row.difference.mean, 1)} [{points(low, 1)}, {points(high, 1)}]"
 
 
-def _shown(row: Row) -> str:
+def _shown(row: AnswerRow) -> str:
     found = row.difference
     if found.p_corrected is None:
         alone = row.classes is not None and row.classes[0] < 2

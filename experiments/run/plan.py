@@ -27,12 +27,12 @@ from ipo_prompts.metrics.pictures import VIEWS, Picture, in_threads
 from ipo_prompts.metrics.reward import by_embeddings
 from ipo_prompts.metrics.surrogate import texts_for
 from ipo_prompts.metrics.template import check_count, every_name
-from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.describe import MOST_CHARACTERS, QUESTIONS, given_descriptions
 from ipo_prompts.programs.domain import forecast_domain
 from ipo_prompts.programs.lm import REPLAY
 from ipo_prompts.programs.lm.connect import Backend, find_backend
 from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE, total_usd
+from ipo_prompts.programs.other_names import forecast_names
 from ipo_prompts.programs.running import MOST_VIEWED
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES

@@ -199,7 +199,7 @@ class RunResult(Content):
     template: str
     prompts: tuple[str, ...] = ()
     initial_template: str
-    rows: tuple[Row, ...]
+    rows: tuple[AnswerRow, ...]
     names: dict[str, str]
     controls: dict[str, Control] = Field({})
     tests: dict[str, Tested] = Field({})
@@ -223,7 +223,7 @@ class RunResult(Content):
     seed: int
     export: str = "head"
 
-    def rows_on(self, part: PartName) -> list[Row]:
+    def rows_on(self, part: PartName) -> list[AnswerRow]:
         """Return the rows of a part by the measure of the run; the last is `in all`. Empty if there is no such part."""
         return [row for row in self.rows if row.part == part and row.measure == self.reward.measure]
 
@@ -323,7 +323,7 @@ class Control(Value):
 What = Literal["names", "template", "other names", "pictures", "in all"]
 
 
-class Row(Content):
+class AnswerRow(Content):
     """One step of the answer: the score before it and after it, on the same n units.
 
     Attributes:

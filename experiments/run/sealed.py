@@ -19,10 +19,10 @@ from ipo_prompts.experiments.run.plan import SPLIT_SEED, InGrid, TestSet
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, loaded, naming_unreadable, picture_ids
 from ipo_prompts.experiments.run.result import (
     SEALED_PARTS,
+    AnswerRow,
     AnyPart,
     Control,
     PartName,
-    Row,
     Tested,
     Value,
     What,
@@ -85,7 +85,7 @@ class SealedTest:
     """
 
     parts: dict[AnyPart, Compared]
-    rows: tuple[Row, ...]
+    rows: tuple[AnswerRow, ...]
     controls: dict[str, Control]
     copies: int
     tests: dict[str, Tested]
@@ -309,7 +309,7 @@ class AnswerStep:
     """One step of the answer.
 
     Attributes:
-        what, how: see `Row`.
+        what, how: see `AnswerRow`.
         score: returns the score of units after this step; None if the step changes nothing.
     """
 
@@ -463,7 +463,7 @@ def rows_of(
     *,
     tested_before: int = 0,
     balanced: bool = False,
-) -> tuple[Row, ...]:
+) -> tuple[AnswerRow, ...]:
     """Return the rows of all parts. The p-values of all steps on sealed parts are corrected together.
 
     Args:
@@ -484,7 +484,7 @@ def rows_of(
         values = [_value(score, part.sampling, balanced) for score in part.scores]
         for step, (above, below) in zip(part.steps, pairwise(values), strict=True):
             rows.append(
-                Row(
+                AnswerRow(
                     part=name,
                     measure=measure,
                     what=step.what,
@@ -512,11 +512,11 @@ def _why_no_test(name: PartName, part: Scored, tested_before: int) -> str:
     return ONE_CLASS if part.tested and part.tested[0] < 2 else ""
 
 
-def in_all(name: PartName, measure: str, part: Scored, balanced: bool = False) -> Row:
+def in_all(name: PartName, measure: str, part: Scored, balanced: bool = False) -> AnswerRow:
     """Return the row of all steps together; it is no test. For the arguments see `rows_of`."""
     kept = any(step.score for step in part.steps)
     first, last = part.scores[0], part.scores[-1]
-    return Row(
+    return AnswerRow(
         part=name,
         measure=measure,
         what="in all",
@@ -544,7 +544,7 @@ def _value(score: Score, sampling: Sampling, balanced: bool) -> Value:
     return Value(value=score.value, ci95=(ends.low, ends.high))
 
 
-def _over_classes(name: PartName, part: Scored) -> list[Row]:
+def _over_classes(name: PartName, part: Scored) -> list[AnswerRow]:
     """Return the row in which each class counts the same, for a sealed part of lopsided classes.
 
     There is none if a unit is not just right or wrong: a reward may have weighted its units by class already.

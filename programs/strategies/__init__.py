@@ -12,8 +12,8 @@ STRATEGIES = Registry(
     __name__,
     {
         "compose": "compose:Compose",
-        "history": "history:HistoryStrategy",
-        "no-history": "history:NoHistory",
+        "history": "writer:Writer",
+        "no-history": "writer:NoHistory",
         "list": "base:GivenTemplates",
     },
     default="compose",

@@ -23,9 +23,9 @@ from ipo_prompts.metrics.template import names_class, words
 from ipo_prompts.programs.phrases import (
     START,
     DomainWord,
-    Part,
     Vocabulary,
     Wording,
+    WordingPart,
     forms,
     groups_of,
     look,
@@ -34,14 +34,14 @@ from ipo_prompts.programs.phrases import (
     unknown_words,
 )
 from ipo_prompts.programs.strategies.base import Expected, Forecast
-from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.writer import Writer
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
     from ipo_prompts.programs.bench import Bench
     from ipo_prompts.programs.history import Tried
 
-PARTS = 60
+PROMISING = 60
 """The most parts that are added to a composition, each by itself: the parts that score best alone."""
 SENTENCES = 7_000
 """The most sentences that a step encodes: one for each composition and class. With more classes, only the promising
@@ -97,12 +97,12 @@ class Compose:
 
     def __init__(self, **fields: Any) -> None:
         self.settings = ComposeSettings(**fields)
-        self._writer = HistoryStrategy(size=0)
+        self._writer = Writer(size=0)
         self._wordings: dict[str, Wording] = {}
         self._worth: dict[str, tuple[float, float]] = {}
         self._expanded: set[str] = set()
         # Part → rank of the composition that has only this part; without such a composition the lowest rank.
-        self._alone: dict[Part, tuple[float, float]] = {}
+        self._alone: dict[WordingPart, tuple[float, float]] = {}
 
     def ask(self, bench: Bench) -> str | None:
         """Ask the language model for new words, score compositions, and propose the best compositions."""
@@ -179,7 +179,7 @@ class Compose:
         yield from wording.less()
         said = {self._groups.get(part, part) for part in wording.parts}
         promising = sorted(self._alone, key=self._alone.__getitem__, reverse=True)
-        yield from (wording.plus(part) for part in promising[:PARTS] if self._groups.get(part, part) not in said)
+        yield from (wording.plus(part) for part in promising[:PROMISING] if self._groups.get(part, part) not in said)
 
     def _said(self, template: str, bench: Bench) -> Iterator[Wording]:
         """Yield a composition for each usable part of a template that the language model wrote.
@@ -227,9 +227,9 @@ class Compose:
 _NO_RANK = (float("-inf"), float("-inf"))
 
 
-def first_forms(words: Sequence[DomainWord]) -> dict[DomainWord, Part]:
+def first_forms(words: Sequence[DomainWord]) -> dict[DomainWord, WordingPart]:
     """Return the form in which each domain word is tried first: its usual form, unless an earlier word has the same."""
-    found: dict[DomainWord, Part] = {}
+    found: dict[DomainWord, WordingPart] = {}
     for word in words:
         new = next((part for part in forms(word) if part not in found.values()), None)
         if new is not None:

@@ -16,7 +16,7 @@ from ipo_prompts.experiments.compare.protocols import ProtocolName
 from ipo_prompts.experiments.pipeline import MADE
 from ipo_prompts.experiments.report.analysis import Analysis
 from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.experiments.run.result import Row, RunResult
+from ipo_prompts.experiments.run.result import AnswerRow, RunResult
 from support.pages import DOCS, follow
 from support.runs import EVENTS
 from support.warm import command
@@ -52,7 +52,7 @@ def test_all_names_of_grids_are_there() -> None:
 
 def test_all_keys_of_files_are_there() -> None:
     assert named("results-files.md", "`result.json`") == keys(RunResult)
-    assert named("results-files.md", "A row of `result.json`") == keys(Row)
+    assert named("results-files.md", "A row of `result.json`") == keys(AnswerRow)
     assert named("results-files.md", "`analysis.json`") == keys(Analysis)
     assert named("results-files.md", "`journal.jsonl`") == set(EVENTS)
     assert named("results-files.md", "A folder of `ipo benchmark`") == keys(MethodResult)

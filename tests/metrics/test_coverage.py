@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ipo_prompts.metrics.evidence import Part, effect_of, score_interval, spread
+from ipo_prompts.metrics.evidence import UnitResults, effect_of, score_interval, spread
 from ipo_prompts.metrics.sampling import Sampling
 
 
@@ -58,7 +58,7 @@ def test_these_classes_are_covered_and_their_gain_is_found(classes, size, power)
     gains = rng.normal(size=classes) * 0.5
     truth = float(stats.norm.cdf((0.35 + gains) / np.sqrt(2)).mean() - 0.5)
     sampling = _in_classes(classes * size, size)
-    found = [_of(Part(_paired(rng, classes, size, 0.35, gains)[None], sampling)) for _ in range(1500)]
+    found = [_of(UnitResults(_paired(rng, classes, size, 0.35, gains)[None], sampling)) for _ in range(1500)]
     assert 0.93 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.972
     assert np.mean([one.p <= 0.05 for one in found]) > power
 
@@ -69,7 +69,7 @@ def test_nothing_is_found_where_nothing_is(differing):
     chances = [differing / 2, 1 - differing, differing / 2]
     for _ in range(1500):
         values = rng.choice([-1.0, 0.0, 1.0], p=chances, size=(1, 120))
-        found.append(_of(Part(values, _in_classes(120, 6))).p <= 0.05)
+        found.append(_of(UnitResults(values, _in_classes(120, 6))).p <= 0.05)
     assert np.mean(found) <= 0.065
 
 
@@ -77,7 +77,7 @@ def _crossed(rng, seeds, draws, truth, seed_sd, joint_sd, size=4):
     """Values (seeds, units) with effects of the draw, the seed, both jointly, and the unit."""
     values = truth + rng.normal(size=(1, draws, 1)) * 0.3 + rng.normal(size=(seeds, 1, 1)) * seed_sd
     values = values + rng.normal(size=(seeds, draws, 1)) * joint_sd + rng.normal(size=(seeds, draws, size)) * 0.5
-    return Part(values.reshape(seeds, -1), _in_draws(draws * size, size))
+    return UnitResults(values.reshape(seeds, -1), _in_draws(draws * size, size))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_shared_seeds_do_not_average_out():
     apart, together = [], []
     for _ in range(400):
         luck = rng.normal(size=(3, 1)) * 0.1
-        parts = [Part(luck + rng.normal(size=(1, 40)) * 0.2, pictures, 1 / 6) for _ in range(6)]
+        parts = [UnitResults(luck + rng.normal(size=(1, 40)) * 0.2, pictures, 1 / 6) for _ in range(6)]
         mean = float(np.mean([part.values.mean() for part in parts]))
         for searches, found in (([parts], together), ([[part] for part in parts], apart)):
             these = effect_of(mean, spread(searches))

@@ -8,8 +8,8 @@ from scipy import stats
 
 from ipo_prompts.metrics.evidence import (
     Effect,
-    Part,
     Spread,
+    UnitResults,
     accuracy_interval,
     effect_of,
     paired_difference,
@@ -59,30 +59,30 @@ def test_draws_that_balance_themselves_do_not_narrow_an_accuracy():
 @pytest.mark.parametrize("right", [0.0, 1.0])
 def test_all_right_under_every_seed_is_not_certain(right):
     draws = Sampling.of(100, draws=[i // 10 for i in range(100)])
-    found = accuracy_interval(Part(np.full((3, 100), right), draws))
+    found = accuracy_interval(UnitResults(np.full((3, 100), right), draws))
     assert found == pytest.approx(wilson(right, 10, stats.t.ppf(0.975, 9)))
 
 
 def test_one_draw_says_nothing_about_an_accuracy():
-    assert accuracy_interval(Part(np.array([[1.0, 0.0, 1.0]]), Sampling.of(3, draws=["a"] * 3))) == (0.0, 1.0)
+    assert accuracy_interval(UnitResults(np.array([[1.0, 0.0, 1.0]]), Sampling.of(3, draws=["a"] * 3))) == (0.0, 1.0)
 
 
 def test_seeds_that_differ_widen_an_accuracy():
     rng = np.random.default_rng(11)
     hits = rng.random((5, 200)) < np.array([[0.5], [0.6], [0.7], [0.6], [0.5]])
-    low, high = accuracy_interval(Part(hits.astype(float), Sampling(200)))
+    low, high = accuracy_interval(UnitResults(hits.astype(float), Sampling(200)))
     assert low < hits.mean() < high
     assert high - low > 2 * 1.96 * math.sqrt(np.var(hits.mean(1), ddof=1) / 5)
 
 
 def test_an_accuracy_without_any_spread_has_the_draws_as_sample():
     hits = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]])  # every picture right under one seed of two
-    assert accuracy_interval(Part(hits, Sampling(4))) == pytest.approx(wilson(0.5, 4, 1.959963985))
+    assert accuracy_interval(UnitResults(hits, Sampling(4))) == pytest.approx(wilson(0.5, 4, 1.959963985))
 
 
 def _of(values, sampling, mean=None):
     """The effect of differences (seeds, units) on one set of units."""
-    return effect_of(float(values.mean()) if mean is None else mean, spread([[Part(values, sampling)]]))
+    return effect_of(float(values.mean()) if mean is None else mean, spread([[UnitResults(values, sampling)]]))
 
 
 @pytest.mark.parametrize(("better", "worse", "same"), [(7, 3, 20), (0, 0, 100), (30, 0, 0), (1, 0, 9)])
@@ -98,17 +98,17 @@ def test_one_seed_of_independent_pictures_by_hand(better, worse, same):
 def test_what_is_added_is_of_the_size_that_differences_have():
     """However they are averaged over seeds."""
     values = np.random.default_rng(1).integers(-1, 2, (1, 60)).astype(float)
-    one = spread([[Part(values, Sampling(60))]])
+    one = spread([[UnitResults(values, Sampling(60))]])
     for factor in (0.2, 7.0):
-        found = spread([[Part(factor * values, Sampling(60))]])
+        found = spread([[UnitResults(factor * values, Sampling(60))]])
         assert found.whole.value == pytest.approx(factor**2 * one.whole.value)
-        assert spread([[Part(values, Sampling(60), factor)]]).whole == pytest.approx(found.whole)
+        assert spread([[UnitResults(values, Sampling(60), factor)]]).whole == pytest.approx(found.whole)
 
 
 def test_agreement_everywhere_counts_as_if_two_pictures_had_differed():
-    assert spread([[Part(np.zeros((1, 8)), Sampling(8))]]).whole == pytest.approx((2 / 64, 7))
+    assert spread([[UnitResults(np.zeros((1, 8)), Sampling(8))]]).whole == pytest.approx((2 / 64, 7))
     pairs = Sampling.of(8, draws=[i // 2 for i in range(8)])
-    assert spread([[Part(np.zeros((1, 8)), pairs, 0.5)]]).whole == pytest.approx((2 * 4 / 4 / 64, 3))
+    assert spread([[UnitResults(np.zeros((1, 8)), pairs, 0.5)]]).whole == pytest.approx((2 * 4 / 4 / 64, 3))
 
 
 def test_classes_are_given():
@@ -127,10 +127,12 @@ def test_repeating_a_seed_adds_no_fact():
 def test_two_variances_by_hand():
     """Two pictures under three seeds: the whole variance with Satterthwaite's degrees, or the seeds' with t(2)."""
     values = np.array([[0.0, 3.0], [0.0, 0.0], [3.0, 0.0]])
-    found = spread([[Part(values, Sampling(2))]], added=0)
+    found = spread([[UnitResults(values, Sampling(2))]], added=0)
     seeds = Variance(np.var([1.5, 0.0, 1.5], ddof=1) / 3, 2)
     assert found.seeds == pytest.approx(seeds)
-    units = Part(values, Sampling(2)).sampling.these(values.mean(0), 2 * 1.0)  # both means are 1: they do not vary
+    units = UnitResults(values, Sampling(2)).sampling.these(
+        values.mean(0), 2 * 1.0
+    )  # both means are 1: they do not vary
     assert found.whole == pytest.approx(combine([units, seeds]))
 
 
@@ -145,8 +147,8 @@ def test_parts_add_up():
     """A sum of means over two sets of pictures, as the linearised H is one. Each has its own pictures, not seeds."""
     rng = np.random.default_rng(12)
     parts = [
-        Part(rng.normal(size=(2, 20)), Sampling(20), 0.5),
-        Part(rng.normal(size=(2, 30)), Sampling.of(30, draws=[i // 2 for i in range(30)]), 2.0),
+        UnitResults(rng.normal(size=(2, 20)), Sampling(20), 0.5),
+        UnitResults(rng.normal(size=(2, 30)), Sampling.of(30, draws=[i // 2 for i in range(30)]), 2.0),
     ]
     found = spread([parts], added=0)
     base, new = (one.sampling.these(one.values.mean(0)) for one in parts)
@@ -159,7 +161,7 @@ def test_parts_add_up():
 
 def test_searches_on_two_data_sets_are_independent():
     rng = np.random.default_rng(12)
-    one, other = (Part(rng.normal(size=(3, 20)), Sampling(20), 0.5) for _ in range(2))
+    one, other = (UnitResults(rng.normal(size=(3, 20)), Sampling(20), 0.5) for _ in range(2))
     apart = [spread([[part]]) for part in (one, other)]
     found = spread([[one], [other]])
     assert found.seeds == pytest.approx(combine([each.seeds for each in apart]))
@@ -227,7 +229,7 @@ def test_scores_that_do_not_vary_are_not_certain():
     assert score_interval(np.array([1.0, 1.0]), Sampling(2)).low < 0.5
     assert score_interval(np.full(12, 0.5), Sampling(12)) != (0.5, 0.5)
     hits = np.eye(3)[np.arange(30) % 3].T  # every picture right under one seed of three
-    low, high = accuracy_interval(Part(hits, Sampling(30)))
+    low, high = accuracy_interval(UnitResults(hits, Sampling(30)))
     assert high - low > 0.3
 
 

@@ -15,8 +15,8 @@ from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.sampling import Numbers
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs import naming
-from ipo_prompts.programs.candidates import candidates_of
 from ipo_prompts.programs.naming import choose_names, find_names
+from ipo_prompts.programs.other_names import candidates_of
 
 
 def pictures_of(logits: np.ndarray, labels: list[int]) -> tuple[np.ndarray, EncodedPictures]:

@@ -8,7 +8,7 @@ import pytest
 
 from ipo_prompts.experiments.data.published import REGISTRY
 from ipo_prompts.metrics.template import imagenet_templates, key
-from ipo_prompts.programs.phrases import Part, Vocabulary, Wording, unknown_words
+from ipo_prompts.programs.phrases import Vocabulary, Wording, WordingPart, unknown_words
 
 
 def test_every_phrase_of_the_vocabulary_comes_apart_and_together_again() -> None:
@@ -61,9 +61,9 @@ def test_another_form_is_left_alone(template: str) -> None:
 def test_parts_are_added_and_taken_out() -> None:
     one = Wording.of("a dark photo of a <CLASS>, in fog.")
     assert one is not None
-    assert one.parts == (Part("quality", "dark"), Part("detail", "in fog"))
-    assert str(one.plus(Part("kind", "line drawing"))) == "a dark line drawing of a <CLASS>, in fog."
-    assert str(one.plus(Part("quality", "old"))) == "a dark, old photo of a <CLASS>, in fog."
+    assert one.parts == (WordingPart("quality", "dark"), WordingPart("detail", "in fog"))
+    assert str(one.plus(WordingPart("kind", "line drawing"))) == "a dark line drawing of a <CLASS>, in fog."
+    assert str(one.plus(WordingPart("quality", "old"))) == "a dark, old photo of a <CLASS>, in fog."
     assert [str(other) for other in one.less()] == ["a photo of a <CLASS>, in fog.", "a dark photo of a <CLASS>."]
 
 
@@ -109,10 +109,10 @@ def test_a_published_template_is_read_as_it_is_written_or_not_taken_apart() -> N
 
 
 DOMAIN = (
-    Part("detail", "a type of flower"),
-    Part("quality", "satellite"),
-    Part("noun", "texture"),
-    Part("doing", "a person doing"),
+    WordingPart("detail", "a type of flower"),
+    WordingPart("quality", "satellite"),
+    WordingPart("noun", "texture"),
+    WordingPart("doing", "a person doing"),
 )
 
 
@@ -139,7 +139,7 @@ def test_what_is_put_together_at_random_is_read_as_it_is_written() -> None:
         (DOMAIN[3], "a photo of a person doing <CLASS>."),
     ],
 )
-def test_a_part_that_is_added_is_a_part_and_is_taken_away_again(part: Part, template: str) -> None:
+def test_a_part_that_is_added_is_a_part_and_is_taken_away_again(part: WordingPart, template: str) -> None:
     wording = Wording("photo").plus(part)
     assert str(wording) == template and wording.parts == (part,) and wording.is_readable
     assert Wording.of(template) == wording
@@ -148,7 +148,7 @@ def test_a_part_that_is_added_is_a_part_and_is_taken_away_again(part: Part, temp
 
 def test_parts_beside_the_class_stay_there_and_their_article_suits_them() -> None:
     wording = Wording.of("the <CLASS> in a video game.")
-    assert wording is not None and wording.parts == (Part("detail", "in a video game"),)
+    assert wording is not None and wording.parts == (WordingPart("detail", "in a video game"),)
     assert str(wording.plus(DOMAIN[2])) == "the <CLASS> texture, in a video game."
     near = Wording.of("a photo of an old, torn <CLASS>.")
     assert near is not None
@@ -166,11 +166,11 @@ def test_the_article_that_somebody_wrote_stays(words: str) -> None:
 
 
 def test_the_article_suits_a_word_that_is_not_shipped() -> None:
-    assert str(Wording("photo").plus(Part("kind", "unicorn sketch"))) == "a unicorn sketch of a <CLASS>."
+    assert str(Wording("photo").plus(WordingPart("kind", "unicorn sketch"))) == "a unicorn sketch of a <CLASS>."
 
 
 def test_a_doing_and_a_noun_do_not_stand_together_nor_two_kinds_of_thing() -> None:
     detail, _, noun, doing = DOMAIN
     assert not Wording("photo").plus(noun).plus(doing).is_readable
-    assert str(Wording("photo").plus(noun).plus(Part("noun", "dish"))) == "a photo of a <CLASS> dish."
-    assert not Wording("photo").plus(detail).plus(Part("detail", "a type of plant")).is_readable
+    assert str(Wording("photo").plus(noun).plus(WordingPart("noun", "dish"))) == "a photo of a <CLASS> dish."
+    assert not Wording("photo").plus(detail).plus(WordingPart("detail", "a type of plant")).is_readable

@@ -18,7 +18,7 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.search_settings import SearchSettings
-from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.writer import Writer
 from support import soak
 
 SECONDS = 60
@@ -111,7 +111,7 @@ def test_no_reply_stops_a_search_and_no_invalid_template_is_scored(
         lm, engine = scripted(*texts)
         lm.model = "local/scripted" if small else lm.model
         with dspy.context(lm=lm):
-            found = search(settings, scorer, HistoryStrategy(one_by_one=kind == "one by one"), units)
+            found = search(settings, scorer, Writer(one_by_one=kind == "one by one"), units)
         templates = [entry.template for entry in found.history]
         counts["scored"] += len(templates) - 1
         assert oracle.faults(templates) == []

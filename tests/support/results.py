@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.run.result import PartName, Row, RunResult, Value, load_result
+from ipo_prompts.experiments.run.result import AnswerRow, PartName, RunResult, Value, load_result
 from ipo_prompts.metrics.evidence import Effect
 from ipo_prompts.metrics.verdict import judge
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 
 
-def rows_with(part: PartName, initial: float, gain: float, half: float) -> list[Row]:
+def rows_with(part: PartName, initial: float, gain: float, half: float) -> list[AnswerRow]:
     """Return the rows of a part on which the template has a gain ± half."""
     first, second = (Value(value=value, ci95=(0.0, 1.0)) for value in (initial, initial + gain))
     p = 0.5 if abs(gain) < half else 0.01
     effect = Effect(gain, gain - half, gain + half, p, "these classes")
     verdict = judge({"it": effect}, "none")["it"]
     about = {"part": part, "measure": "accuracy", "how": "x", "kept": True, "n": 40, "difference": verdict}
-    return [Row(what=what, before=first, after=second, **about) for what in ("template", "in all")]
+    return [AnswerRow(what=what, before=first, after=second, **about) for what in ("template", "in all")]
 
 
 def made_result(**changes: Any) -> RunResult:

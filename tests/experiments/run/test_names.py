@@ -17,8 +17,8 @@ from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.experiments.run.plan import estimate, plan
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.programs.candidates import in_wordnet
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.other_names import in_wordnet
 from support.runs import Ended, check_it_can_be_done_again, ipo
 
 BAD = {"cat": "Felis_catus", "bus": "motorbuses", "book": "volumes", "horse": "zzyx", "apple": "apple", "fish": "kala"}

@@ -8,7 +8,7 @@ import pytest
 
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs.lm.local import LinesAdapter, local_lm
-from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.writer import Writer
 from ipo_prompts.signatures.propose import ProposeDomain
 from support.scored import Valued, bench, scored, templates
 
@@ -32,7 +32,7 @@ def ask(lm: Any, count: int = 2, seed: int = 7) -> list[str]:
     made = bench(Valued(names=()), count, seed, task, descriptions=("soft light\nand grey",))
     made.everything.add(scored("a wild sketch of a <CLASS>.", 0.4, 0.9))
     with dspy.context(lm=lm):
-        HistoryStrategy().ask(made)
+        Writer().ask(made)
     return templates(made.proposed)
 
 

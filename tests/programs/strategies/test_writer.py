@@ -14,7 +14,7 @@ from ipo_prompts.programs.bench import Bench
 from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, knows_history
-from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.writer import Writer
 from support.scored import Valued, bench, scored, templates
 
 Make = Callable[..., tuple[Any, Any]]
@@ -102,7 +102,7 @@ def test_an_unreachable_model_is_an_error_not_an_empty_step(scripted: Make) -> N
 def test_a_forecast_counts_a_call_a_step_and_bounds_its_tokens() -> None:
     def tokens(size: int, described: int = 0) -> Any:
         expected = Expected(SearchSettings(steps=7), "pictures of pets", described, reply_tokens=500)
-        return HistoryStrategy(size=size, phrases=False).forecast(expected)
+        return Writer(size=size, phrases=False).forecast(expected)
 
     ten, twenty = tokens(10), tokens(20)
     assert (ten.calls, twenty.calls, ten.tokens_out) == (7, 7, 7 * 500)

@@ -11,7 +11,7 @@ import pytest
 
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.template import named
-from ipo_prompts.programs.candidates import (
+from ipo_prompts.programs.other_names import (
     ASKED,
     BATCH,
     LONGEST,

@@ -1,11 +1,11 @@
-"""The paper's strategy: a language model sees the best templates with their scores, and writes better ones.
+"""A language model that writes templates. The paper's strategy: it sees the best templates with their scores.
 
 One structured call returns all templates of a step. Refused templates are sent back once with the reasons. With
 `one_by_one`, as in the paper's code, each template has a call of its own, and no call sees the other templates. The
 parts of the question are in the paper's order (Du, Sun and Snoek, NeurIPS 2024).
 
-A control stands below the strategy. It asks as `history` does, but knows no template and no score. It shows how much
-the best of equally many proposals gains.
+`compose` lets it write without any history. A control stands below it: it asks as `history` does, but knows no template
+and no score. It shows how much the best of equally many proposals gains.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LONGEST_REFUSAL = 140
 """The most bytes of a refused text with its reason in a question. No tokenizer makes more tokens than bytes."""
 
 
-class HistorySettings(BaseModel, extra="forbid", frozen=True):
+class WriterSettings(BaseModel, extra="forbid", frozen=True):
     """What the language model sees."""
 
     size: int = Field(12, ge=0, description="how many scored templates the language model sees; 0: none")
@@ -44,21 +44,21 @@ class HistorySettings(BaseModel, extra="forbid", frozen=True):
     one_by_one: bool = Field(False, description="ask for each template in a request of its own, and do not ask again")
 
 
-class HistoryStrategy:
+class Writer:
     """Asks a language model for templates, and shows it the best templates so far.
 
     A small local model is asked for a template a line, under a grammar.
 
     Args:
-        fields: what the model is shown, see `HistorySettings`.
+        fields: what the model is shown, see `WriterSettings`.
     """
 
     asks_lm: ClassVar[bool] = True
     needs_lm: ClassVar[bool] = True
-    Settings: ClassVar[type[BaseModel]] = HistorySettings
+    Settings: ClassVar[type[BaseModel]] = WriterSettings
 
     def __init__(self, **fields: Any) -> None:
-        self.settings = HistorySettings(**fields)
+        self.settings = WriterSettings(**fields)
         self._look: tuple[str, ...] = ()
 
     def ask(self, bench: Bench) -> None:
@@ -177,7 +177,7 @@ def _beginning(text: str, most: int) -> str:
     return text.encode(errors="replace")[:most].decode(errors="ignore")
 
 
-class NoHistory(HistoryStrategy):
+class NoHistory(Writer):
     """A control: asks the questions of `history` in every step, without any template or score."""
 
     knows_history: ClassVar[bool] = False
