@@ -179,7 +179,7 @@ class _Optimizer(ABC):
                 answer = self._reply(content)
             elif what == "template":
                 found = bench.propose([bench.cleaned(content)])
-                answer = found[0].score if found else bench.refused[-1].reason
+                answer = found[0] if found else bench.refused[-1].reason
                 self._asked = 0 if found else self._asked
             elif what == "failed":
                 raise content
@@ -195,7 +195,7 @@ class _Optimizer(ABC):
 
     def _begin(self, bench: Bench) -> None:
         model = dspy.settings.lm
-        scores: dict[str, Score | str] = {key(one.template): one.score for one in bench.history}
+        scores: dict[str, Score | str] = {key(one.template): one for one in bench.history}
         self._model, self._seeds = model, random.Random(bench.seed)
 
         def work(thread: _Thread) -> None:

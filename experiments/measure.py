@@ -29,13 +29,15 @@ class Evaluation:
     content: dict[str, Any]
 
     def __str__(self) -> str:
+        from ipo_prompts.metrics.verdict import points
+
         rows = self.content["templates"]
         measure = self.content["measure"]
         lines = [f"{measure:>8}  {'95 % interval':>15}  {'loss':>7}  {'n':>6}  {'to the first':>24}  template"]
         for row in rows:
             low, high = row["ci95"]
             gain = row["difference_to_first"]
-            difference = f"{100 * gain['mean']:+.2f} [{100 * gain['ci95'][0]:+.2f}, {100 * gain['ci95'][1]:+.2f}]"
+            difference = f"{points(gain['mean'])} [{points(gain['ci95'][0])}, {points(gain['ci95'][1])}]"
             lines.append(
                 f"{100 * row['value']:{max(8, len(measure))}.2f}  {f'[{100 * low:.2f}, {100 * high:.2f}]':>15}  "
                 f"{row['loss']:7.4f}  "

@@ -34,7 +34,6 @@ from ipo_prompts.experiments.run.result import (
     PROGRAM,
     RESULT,
     Chosen,
-    ClipAndPrecision,
     DataUsed,
     LanguageModels,
     RunResult,
@@ -61,6 +60,7 @@ from ipo_prompts.programs.lm import REPLAY
 from ipo_prompts.programs.naming import NamesChosen
 from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.search import SearchResult
+from ipo_prompts.programs.state import ClipUsed
 from ipo_prompts.programs.strategies.compose import kept_whole
 from ipo_prompts.programs.trust import placed, resume_command
 
@@ -92,49 +92,45 @@ def run_job(
     """
     find_device(config.device)  # a wrong device is refused before anything is fetched
     ui.fetch([config])
-    with silent("dspy", "LiteLLM"), ui.running():  # their log messages are also raised as exceptions
-        return _run(config, folder, ui, resume=resume, lm=lm, in_grid=in_grid)
-
-
-def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool, lm: Any, in_grid: InGrid | None) -> RunResult:
     started = now()
-    there = holds_run(folder)
-    if there and not resume:
-        raise _taken(folder)
-    if resume and (before := finished(folder, ui)) and (before.rows_on("test") or not config.test):
-        ui.say("the run had finished, and this is its result")
-        return before
-    check_writable(folder)
-    check_countable()
-    if there:
-        check_place(config, folder)
-    planned = plan(config, say=ui.say, lm=lm)
-    if in_grid:
-        planned = replace(planned, in_grid=in_grid, also_fit=names_of_others(in_grid.others))
-    if there:
-        planned = as_begun(planned, folder)
-    try:
-        prepared = prepare(planned, ui)
-        if config.test:
-            encode_sealed(prepared, ui)
-    except InputError:
-        if not there:
-            ui.say(f"the run stopped before its search; nothing was written to {folder}")
-        raise
-    with closing(Journal(folder, started)) as journal:
-        if not resume and journal.events:  # another process began the run between the first check and the lock
+    with silent("dspy", "LiteLLM"), ui.running():  # their log messages are also raised as exceptions
+        there = holds_run(folder)
+        if there and not resume:
             raise _taken(folder)
-        name = "/".join(folder.parts[-3:]) if in_grid else None  # data set, row, seed
-        with Tracker(config, folder, ui, name) as tracker:
-            _announce(prepared, journal, ui)
-            searched = search_in(prepared, journal, ui, tracker.step)
-            program, alone = program_of(prepared, searched)
-            test = open_test(prepared, searched, program, alone, journal, ui)
-            ui.passing("measuring what each word does")
-            result = publish(prepared, searched, program, test, journal, tracker)
-    if searched.result.reached:
-        ui.warn(stopped_early(planned, folder, searched.result.reached))
-    return result
+        if resume and (before := finished(folder, ui)) and (before.rows_on("test") or not config.test):
+            ui.say("the run had finished, and this is its result")
+            return before
+        check_writable(folder)
+        check_countable()
+        if there:
+            check_place(config, folder)
+        planned = plan(config, say=ui.say, lm=lm)
+        if in_grid:
+            planned = replace(planned, in_grid=in_grid, also_fit=names_of_others(in_grid.others))
+        if there:
+            planned = as_begun(planned, folder)
+        try:
+            prepared = prepare(planned, ui)
+            if config.test:
+                encode_sealed(prepared, ui)
+        except InputError:
+            if not there:
+                ui.say(f"the run stopped before its search; nothing was written to {folder}")
+            raise
+        with closing(Journal(folder, started)) as journal:
+            if not resume and journal.events:  # another process began the run between the first check and the lock
+                raise _taken(folder)
+            name = "/".join(folder.parts[-3:]) if in_grid else None  # data set, row, seed
+            with Tracker(config, folder, ui, name) as tracker:
+                _announce(prepared, journal, ui)
+                searched = search_in(prepared, journal, ui, tracker.step)
+                program, alone = program_of(prepared, searched)
+                test = open_test(prepared, searched, program, alone, journal, ui)
+                ui.passing("measuring what each word does")
+                result = publish(prepared, searched, program, test, journal, tracker)
+        if searched.result.reached:
+            ui.warn(stopped_early(planned, folder, searched.result.reached))
+        return result
 
 
 def check_place(config: RunConfig, folder: Path) -> None:
@@ -331,7 +327,7 @@ def _result(
             passes_over=getattr(strategy, "passes_over", ""),
             domain=searching.domain,
         ),
-        clip=ClipAndPrecision.model_validate(prepared.clip),
+        clip=ClipUsed.model_validate(prepared.clip),
         data=DataUsed(
             name=data.name,
             fingerprint=prepared.digest(*SHOWN, *SEALED),

@@ -238,11 +238,9 @@ def places_of(logits: Floats, labels: npt.NDArray[np.int64]) -> Doubles:
 
 def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return the cross-entropy of softmax(logits) for each row: float64 (n,), nats, ≥ 0."""
-    losses = np.empty(len(labels), dtype=np.float64)
-    for start in range(0, len(labels), BLOCK):
-        block = logits[start : start + BLOCK]
-        true = block[np.arange(len(block)), labels[start : start + BLOCK]]
+    found = [np.empty(0)]
+    for block, own in zip(batches(logits, BLOCK), batches(labels, BLOCK), strict=True):
         highest = block.max(axis=1)
         log_sum = highest + np.log(np.exp(block - highest[:, None]).sum(axis=1, dtype=np.float64))
-        losses[start : start + BLOCK] = log_sum - true  # at least 0: the sum is float64 and contains exp(0)
-    return losses
+        found.append(log_sum - block[np.arange(len(block)), own])  # at least 0: the sum contains exp(0)
+    return np.concatenate(found)

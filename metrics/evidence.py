@@ -79,21 +79,20 @@ SAME = Effect(0.0, 0.0, 0.0, 1.0, "same templates")
 # The difference of two templates or methods on the same units.
 
 
-def paired_difference(before: ArrayLike, after: ArrayLike, sampling: Sampling, most: float = 1.0) -> Effect:
+def paired_difference(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Effect:
     """Compare the contributions of two templates on the same n units under one seed: `after` minus `before`.
 
     Args:
         before: the contribution of each unit under the first template, (n,).
         after: the same under the second template.
         sampling: how the units were drawn.
-        most: the largest difference of two scores: high - low of the reward's scale, see `scale.Scale`.
 
     >>> found = paired_difference([True, False] * 50, [True, True] * 50, Sampling(100))
     >>> found.mean, found.p < 0.0001
     (0.5, True)
     """
     values = values_of(after) - values_of(before)
-    return effect_of(float(values.mean()), spread([[UnitResults(values[None], sampling)]]), most=most)
+    return effect_of(float(values.mean()), spread([[UnitResults(values[None], sampling)]]))
 
 
 def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Effect:
@@ -114,12 +113,12 @@ def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampl
     return effect_of(float(sampling.class_means(values).mean()), Spread(variance, NO_SEEDS), EACH_CLASS_ALIKE)
 
 
-def effect_of(mean: float, found: Spread, covers: str = THESE_CLASSES, most: float = 1.0) -> Effect:
-    """Return the effect of a difference with this spread: its interval, from -most to most at the widest, and its p."""
+def effect_of(mean: float, found: Spread, covers: str = THESE_CLASSES) -> Effect:
+    """Return the effect of a difference with this spread: its interval, from -1 to 1 at the widest, and its p."""
     if not math.isfinite(found.whole.value):
-        return Effect(mean, -most, most, 1.0, covers)
+        return Effect(mean, -1.0, 1.0, 1.0, covers)
     half = found.half_width
-    return Effect(mean, max(-most, mean - half), min(most, mean + half), max(_p(mean, one) for one in found), covers)
+    return Effect(mean, max(-1.0, mean - half), min(1.0, mean + half), max(_p(mean, one) for one in found), covers)
 
 
 def _p(mean: float, variance: Variance) -> float:
@@ -244,15 +243,7 @@ def accuracy_interval(part: UnitResults) -> Interval:
     return wilson(p, p * (1 - p) / found.whole.value, found.half_width / math.sqrt(found.whole.value))
 
 
-class MeanOverClasses(NamedTuple):
-    """A mean over classes that weigh the same, and the ends of its interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def class_mean_interval(contributions: ArrayLike, sampling: Sampling) -> MeanOverClasses:
+def class_mean_interval(contributions: ArrayLike, sampling: Sampling) -> tuple[float, Interval]:
     """Return the mean over classes that weigh the same, with Wilson's 95 % interval for the effective sample size.
 
     If the pictures of no class differ, the variance is 0. The sample size is then C² / Σ(1/n_c), for C classes with n_c
@@ -262,18 +253,17 @@ def class_mean_interval(contributions: ArrayLike, sampling: Sampling) -> MeanOve
         contributions: the contribution of each of n units, (n,), from 0 to 1.
         sampling: how the units were drawn; each unit has one class.
 
-    >>> found = class_mean_interval([True] * 6 + [False] * 2, Sampling.of(8, classes=list("aaaaaabb")))
-    >>> found.mean
+    >>> class_mean_interval([True] * 6 + [False] * 2, Sampling.of(8, classes=list("aaaaaabb")))[0]
     0.5
     """
     values = values_of(contributions)
     means = sampling.class_means(values)
     p, variance = float(means.mean()), sampling.over_classes(values)
     if not math.isfinite(variance.value):
-        return MeanOverClasses(p, 0.0, 1.0)
+        return p, Interval(0.0, 1.0)
     if variance.value < 1e-18 or p in (0.0, 1.0):
         variance = sampling.over_classes(values, added=2.0)
         n = max(1.0, len(means) ** 2 / float((1 / sampling.draws_of_classes).sum()))
     else:
         n = p * (1 - p) / variance.value
-    return MeanOverClasses(p, *wilson(p, n, t_quantile(variance.degrees)))
+    return p, wilson(p, n, t_quantile(variance.degrees))

@@ -121,14 +121,14 @@ class FeatureStore:
                 "that can be written."
             ) from error
 
-    def views(self, pictures: Sequence[Any], progress: Progress | None = None) -> Floats:
+    def views(self, pictures: Sequence[Any]) -> Floats:
         """Return the features of V further views of each picture, see `pictures.VIEWS`: float32 (n, V, D), unit rows.
 
         Raises:
             InputError: see `encode`.
         """
         every = [view for picture in pictures for view in to_picture(picture).views()]
-        return self.encode(every, progress).reshape(len(pictures), -1, self.clip.width)
+        return self.encode(every).reshape(len(pictures), -1, self.clip.width)
 
     def _encode(self, database: sqlite3.Connection, pictures: Sequence[Picture], progress: Progress | None) -> Floats:
         rows = self._empty(len(pictures))

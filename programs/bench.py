@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.arrays import batches, spread
@@ -130,8 +129,9 @@ class Bench:
         self.written: int | None = None
         self._tries = 0  # with the templates that were passed over for more promising ones
         (initial,) = score(reward, [settings.initial_template], units)
-        self.everything = History(Proposed(initial, -1, "initial"))
+        self.everything = History(Proposed.of(initial, -1, "initial"))
         self.proposed = [self.everything.initial]
+        self._first_try = 0
 
     # For strategies.
 
@@ -203,7 +203,7 @@ class Bench:
             if self.admits(template, [one.template for one in self.proposed], self.count):
                 with self.in_time("scores", kind="search", step=self.step):
                     (made,) = score(self._reward, [template], self._units)
-                found.append(Proposed(made, self.step, self._source))
+                found.append(Proposed.of(made, self.step, self._source))
                 self.proposed.append(found[-1])
                 self.everything.add(found[-1])
         return found
@@ -251,15 +251,12 @@ class Bench:
 
     def end(self) -> Step:
         """End the step: record its scores, and return what happened in it."""
-        tried = list(islice(self.everything.tried.values(), self._first_try, None)) if self.step >= 0 else []
         if self._journal:
-            if tried:
-                rows = [[one.template, round(one.value, 6), round(one.loss, 6)] for one in tried]
-                self._journal.note("scored_only", step=self.step, rows=rows)
-            note_scores(self._journal, "search", self.step, [one.score for one in self.proposed], self.refused)
+            note_scores(self._journal, "search", self.step, self.proposed, self.refused)
+        tried = len(self.everything.tried) - self._first_try
         best = self.everything.best
-        interval = score_interval(best.score.hits, self._sampling, bounds=(self.scale.low, self.scale.high))
-        step = Step(self.step, tuple(self.proposed), tuple(self.refused), best, interval, len(tried))
+        interval = score_interval(best.hits, self._sampling, bounds=(self.scale.low, self.scale.high))
+        step = Step(self.step, tuple(self.proposed), tuple(self.refused), best, interval, tried)
         said = (self.step + 1, len(step.scored), self.scale.told(best.value), best.template)
         logger.info("step %d: %d new, best %s %r", *said)
         self.proposed = []

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import Any
 
+from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import key
-
-if TYPE_CHECKING:
-    from ipo_prompts.metrics.reward import Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,44 +32,23 @@ class Tried:
         return (self.value, -self.loss)
 
 
-@dataclass(frozen=True)
-class Proposed:
+@dataclass(frozen=True, repr=False)
+class Proposed(Score):
     """A proposed template with its score on the search units. Only a proposed template can win.
 
     Attributes:
-        score: the score, with the value of each unit.
         step: the step that proposed the template; -1 for the initial template.
         source: where the template came from: `initial`, `language model`, `composition`, or `no language model`.
     """
 
-    score: Score
-    step: int
-    source: str
+    step: int = -1
+    source: str = "initial"
 
-    @property
-    def template(self) -> str:
-        """The template."""
-        return self.score.template
-
-    @property
-    def value(self) -> float:
-        """The value on the search units."""
-        return self.score.value
-
-    @property
-    def loss(self) -> float:
-        """The mean loss on the search units."""
-        return self.score.loss
-
-    @property
-    def n(self) -> int:
-        """The number of search units."""
-        return self.score.n
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """The rank of the score; see `Score.rank`."""
-        return self.score.rank
+    @classmethod
+    def of(cls, score: Score, step: int, source: str) -> Proposed:
+        """Return a scored template as proposed."""
+        own = (getattr(score, field.name) for field in fields(Score))  # a user's Score may have more fields
+        return cls(*own, step, source)
 
     def record(self) -> dict[str, Any]:
         """Return the template and its score as plain JSON, without the values of single units."""

@@ -164,7 +164,7 @@ def choose_winner(
     if how == "search":
         return Choice(best.template, best is initial, None, None, BEST_SEARCHED)
     entries = [initial, *(entry for entry in history.ranked() if entry is not initial)]
-    searched = ScoreTable.of("search", [entry.score for entry in entries], search_units)
+    searched = ScoreTable.of("search", entries, search_units)
     if held_back is None:
         winner = choose(searched)
         return Choice(entries[winner].template, winner == 0, None, None, SEARCHED)

@@ -58,8 +58,8 @@ Numbers = Annotated[Any, PlainValidator(_numbers), PlainSerializer(_text, when_u
 Temperature = Annotated[float, Field(strict=True, ge=1 / LARGEST, le=LARGEST)]
 
 
-class ClipUsed(BaseModel, frozen=True):
-    """The CLIP that a program was made with; see `Clip`."""
+class ClipUsed(BaseModel, frozen=True, from_attributes=True):
+    """The CLIP of a run or a program; see `Clip`."""
 
     name: str
     fingerprint: str
@@ -114,7 +114,7 @@ class State(BaseModel, frozen=True):
         Raises:
             InputError: the class names or the template cannot be used.
         """
-        used = ClipUsed.model_validate(clip, from_attributes=True)
+        used = ClipUsed.model_validate(clip)
         names = _classes(class_names)
         check_template(template, names, clip)
         own = {"clip": used, "class_names": names, "labels": labels or tuple(map(str, names)), "template": template}

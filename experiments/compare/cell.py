@@ -26,16 +26,16 @@ from ipo_prompts.experiments.run.files import (
     allow_typed,
     as_model,
     build,
+    check_config,
     check_writable,
     content_of,
     holds_run,
-    is_begun,
     write_bytes,
 )
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import InGrid, Plan, TestSet, names_of_others
 from ipo_prompts.experiments.run.prepared import Prepared, loaded, prepare
-from ipo_prompts.experiments.run.result import RESULT, Budget, ClipAndPrecision, RewardNames, RunResult, Tested
+from ipo_prompts.experiments.run.result import RESULT, Budget, RewardNames, RunResult, Tested
 from ipo_prompts.experiments.run.sealed import tested_on
 from ipo_prompts.experiments.run.tested_before import check_countable, count, name_of
 from ipo_prompts.metrics.errors import InputError
@@ -43,6 +43,7 @@ from ipo_prompts.metrics.features import contents
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
 from ipo_prompts.programs.journal import line_of
 from ipo_prompts.programs.search_settings import LIMITS
+from ipo_prompts.programs.state import ClipUsed
 
 SET_BY_THE_CELL = ("data", "classes", "seed", "preset", "patience", "head", "test")
 
@@ -92,7 +93,7 @@ class MethodResult(Content):
     cell: str
     facts: Facts
     reward: RewardNames
-    clip: ClipAndPrecision
+    clip: ClipUsed
     seed: int
     absent: str | None = None
     templates: tuple[str, ...] | None = None
@@ -125,7 +126,7 @@ def run_cell(cell: Cell, folder: Path) -> Result:
     own = 2 if shared.classes == "base-to-new" else 1
     in_grid = InGrid(cell.digest, folder.parents[3], tests[own:])  # GRID/cells/DATA/ROW/seed-N
     if config := method.run_config(shared, cell.settings):
-        is_begun(config, folder)
+        check_config(config, folder)
         return run_job(config, folder, Ui(0, quiet=True), resume=holds_run(folder), in_grid=in_grid)
     check_countable()
     # The method cannot reach the test pictures: nothing that it is given contains them.
@@ -147,7 +148,7 @@ def _fitted_and_tested(cell: Cell, method: Method, lesson: Lesson, tests: list[T
         cell=cell.digest,
         facts=method.facts(config),
         reward=prepared.plan.reward_names,
-        clip=ClipAndPrecision.model_validate(prepared.clip),
+        clip=ClipUsed.model_validate(prepared.clip),
         seed=cell.seed,
     )
     parts = {"search": prepared.search, "selection": prepared.selection}

@@ -233,18 +233,14 @@ def holds_run(folder: Path) -> bool:
 # The configuration of a run. Words `key=value` take precedence over a YAML file, and the file over a preset.
 
 
-def is_begun(config: RunConfig, folder: Path) -> bool:
-    """Return whether a run directory holds a run with this configuration, which can be resumed.
+def check_config(config: RunConfig, folder: Path) -> None:
+    """Refuse a run directory that holds a run of another configuration.
 
     Raises:
         InputError: the directory holds a run of another configuration.
     """
-    if last(folder, "start") is None:
-        return False
-    key = config.differs_from(config_of(folder))
-    if key:
+    if last(folder, "start") and (key := config.differs_from(config_of(folder))):
         raise InputError(f"{folder} holds a run with another {key}; choose another folder.")
-    return True
 
 
 def config_of(folder: Path) -> RunConfig:

@@ -11,10 +11,10 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from ipo_prompts.experiments.run.files import Content, read_model
 from ipo_prompts.experiments.tasks import LABEL
 from ipo_prompts.metrics.arrays import Doubles
-from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict
 from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.phrases import DomainWord
+from ipo_prompts.programs.state import ClipUsed
 
 RESULT = "result.json"
 PROGRAM = "program.json"
@@ -66,28 +66,18 @@ class LanguageModels(Content):
     describer: Used | None
 
 
-class Fingerprinted(Content):
-    """The name of something, such as a CLIP, and the digest of its content."""
-
-    name: str
-    fingerprint: str
-
-
-class ClipAndPrecision(Fingerprinted):
-    """The CLIP of a run."""
-
-    precision: Precision = "fp32"
-
-
-class DataUsed(Fingerprinted):
+class DataUsed(Content):
     """The data set of a run.
 
     Attributes:
+        name, fingerprint: its name, and the digest of its pictures.
         split: see `DataSet.split`.
         classes: the number of classes.
         shots: the most base pictures per class that the search used.
     """
 
+    name: str
+    fingerprint: str
     split: str
     classes: int
     shots: int
@@ -207,7 +197,7 @@ class RunResult(Content):
     advice: str
     reward: RewardNames
     strategy: StrategyUsed
-    clip: ClipAndPrecision
+    clip: ClipUsed
     data: DataUsed
     sealed: Sealed
     selection: Chosen

@@ -44,7 +44,7 @@ from ipo_prompts.metrics.features import FeatureStore, contents
 from ipo_prompts.metrics.reward import Reward, Score, Units, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import imagenet_templates
-from ipo_prompts.metrics.verdict import judge, no_test
+from ipo_prompts.metrics.verdict import Verdict, judge, no_test
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.running import Searched
@@ -481,22 +481,8 @@ def rows_of(
     verdicts |= judge({key: effect for key, effect in effects.items() if not why_not[key[0]]}, FAMILY)
     rows = []
     for name, part in parts.items():
-        values = [_value(score, part.sampling, balanced) for score in part.scores]
-        for step, (above, below) in zip(part.steps, pairwise(values), strict=True):
-            rows.append(
-                AnswerRow(
-                    part=name,
-                    measure=measure,
-                    what=step.what,
-                    how=step.how,
-                    kept=step.score is not None,
-                    before=above,
-                    after=below,
-                    n=part.scores[0].n,
-                    classes=part.tested,
-                    difference=verdicts[name, step.what],
-                )
-            )
+        for step, (before, after) in zip(part.steps, pairwise(part.scores), strict=True):
+            rows.append(_row(name, measure, part, step, before, after, verdicts[name, step.what], balanced))
         rows.append(in_all(name, measure, part, balanced))
         if not balanced:
             rows += _over_classes(name, part)
@@ -514,19 +500,33 @@ def _why_no_test(name: PartName, part: Scored, tested_before: int) -> str:
 
 def in_all(name: PartName, measure: str, part: Scored, balanced: bool = False) -> AnswerRow:
     """Return the row of all steps together; it is no test. For the arguments see `rows_of`."""
-    kept = any(step.score for step in part.steps)
+    kept = next((step.score for step in part.steps if step.score), None)
     first, last = part.scores[0], part.scores[-1]
+    difference = no_test(_effect(part, first, last, balanced) if kept else SAME, TOGETHER)
+    return _row(name, measure, part, AnswerStep("in all", "", kept), first, last, difference, balanced)
+
+
+def _row(
+    name: PartName,
+    measure: str,
+    part: Scored,
+    step: AnswerStep,
+    before: Score,
+    after: Score,
+    difference: Verdict,
+    balanced: bool,
+) -> AnswerRow:
     return AnswerRow(
         part=name,
         measure=measure,
-        what="in all",
-        how="",
-        kept=kept,
-        before=_value(first, part.sampling, balanced),
-        after=_value(last, part.sampling, balanced),
-        n=first.n,
+        what=step.what,
+        how=step.how,
+        kept=step.score is not None,
+        before=_value(before, part.sampling, balanced),
+        after=_value(after, part.sampling, balanced),
+        n=before.n,
         classes=part.tested,
-        difference=no_test(_effect(part, first, last, balanced) if kept else SAME, TOGETHER),
+        difference=difference,
     )
 
 
@@ -538,10 +538,9 @@ def _effect(part: Scored, before: Score, after: Score, balanced: bool) -> Effect
 
 def _value(score: Score, sampling: Sampling, balanced: bool) -> Value:
     if balanced and sampling.classes is not None:
-        mean = class_mean_interval(score.hits, sampling)
-        return Value(value=mean.mean, ci95=(mean.low, mean.high))
-    ends = score_interval(score.hits, sampling)
-    return Value(value=score.value, ci95=(ends.low, ends.high))
+        mean, ends = class_mean_interval(score.hits, sampling)
+        return Value(value=mean, ci95=ends)
+    return Value(value=score.value, ci95=score_interval(score.hits, sampling))
 
 
 def _over_classes(name: PartName, part: Scored) -> list[AnswerRow]:

@@ -86,8 +86,7 @@ def count(name: str, contents: Iterable[str]) -> int:
                     return before
                 before += _shares_half(one, test.pictures)
             with file.open("a", encoding="utf-8") as lines:
-                line = {"name": test.name, "pictures": sorted(test.pictures)}
-                lines.write(f"\n{json.dumps(line)}\n")  # the first \n ends a line that was not written whole
+                lines.write(f"\n{test.model_dump_json()}\n")  # the first \n ends a line that was not written whole
             return before
     except OSError as error:
         raise InputError(f"cannot write {file}: {error.strerror}; make room, then resume.") from error

@@ -71,7 +71,6 @@ def test_what_the_model_saw_and_said_is_in_the_journal(finished: tuple[Any, Path
     assert kinds.index("test") > max(i for i, kind in enumerate(kinds) if kind == "scores")
     last = answered(finished[1])[-1].messages[-1][1]
     assert "The pictures look like: " in last
-    assert sum(len(event["rows"]) for event in events if event["type"] == "scored_only") > 500
     scored = [s["template"] for e in events if e["type"] == "scores" and e["kind"] == "search" for s in e["scores"]]
     assert len(scored) == len({template.casefold() for template in scored})
 

@@ -47,9 +47,9 @@ def searched(folder: Path) -> dict[Any, dict[str, Any]]:
 
     Without the clock.
     """
-    found = events(folder, "descriptions", "scored_only", "scores", "test", "new")
+    found = events(folder, "descriptions", "scores", "test", "new")
     facts = [{key: value for key, value in event.items() if key != "seconds"} for event in found]
-    return {(fact["type"], fact.get("kind"), fact.get("step"), str(fact.get("rows"))): fact for fact in facts}
+    return {(fact["type"], fact.get("kind"), fact.get("step")): fact for fact in facts}
 
 
 @pytest.mark.parametrize("name", NAMES)

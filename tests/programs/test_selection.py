@@ -55,9 +55,9 @@ def choose(
 ) -> Choice:
     """Choose among the scores of each part, the initial template's first."""
     initial, *others = search.values()
-    history = History(Proposed(initial, -1, "initial"))
+    history = History(Proposed.of(initial, -1, "initial"))
     for other in others:
-        history.add(Proposed(other, 0, "list"))
+        history.add(Proposed.of(other, 0, "list"))
     scored = selection or {}
     rest = None if selection is None else held_back
     return choose_winner(how, history, units, rest, lambda templates, _: [scored[template] for template in templates])

@@ -35,7 +35,6 @@ KEY = "sk-test-0123456789abcdef"
 EVENTS = (
     "start",
     "scores",
-    "scored_only",
     "descriptions",
     "domain",
     "test",

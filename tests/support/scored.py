@@ -27,7 +27,7 @@ def scored(
     template: str, value: float, loss: float, n: int = 100, step: int = 0, source: str = "language model"
 ) -> Proposed:
     """Make an entry of a history."""
-    return Proposed(score(template, value, loss, n), step, source)
+    return Proposed.of(score(template, value, loss, n), step, source)
 
 
 def history(values: Mapping[str, float]) -> History:
