@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ipo_prompts.experiments.report.analysis import Analysis, ClassGain, Flip, Flips, Search, WordChange, Words
 from ipo_prompts.experiments.run.result import SEALED_PARTS, AnyPart, SealedPart
-from ipo_prompts.experiments.run.sealed import Compared
+from ipo_prompts.experiments.run.sealed import Scored
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.pictures import short_name, thumbnail
@@ -29,17 +29,21 @@ MOST_FLIPS = 6
 
 
 @dataclass(frozen=True)
-class LabelledPart(Compared):
+class LabelledPart(Scored):
     """A part whose units are labelled pictures. Each template predicts one class for each picture."""
 
-    labels: npt.NDArray[np.int64]
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The true label of each picture: int64 (n,)."""
+        assert self.encoded.labels is not None
+        return self.encoded.labels
 
     def right(self, score: Score) -> npt.NDArray[np.bool_]:
         """Return, for each picture, whether its predicted class is right: bool (n,)."""
         return np.asarray(score.predictions == self.labels)
 
 
-def analyse(parts: Mapping[AnyPart, Compared], searched: Searched) -> Analysis:
+def analyse(parts: Mapping[AnyPart, Scored], searched: Searched) -> Analysis:
     """Return the analysis of the search and of the chosen template.
 
     The effects of words are measured on fresh units; if there are none, on the selection units. They are never measured
@@ -68,10 +72,10 @@ def analyse(parts: Mapping[AnyPart, Compared], searched: Searched) -> Analysis:
     )
 
 
-def _labelled(part: Compared) -> LabelledPart | None:
+def _labelled(part: Scored) -> LabelledPart | None:
     """Return a part as labelled pictures; None if labels, pictures or predictions are missing."""
-    counts = {part.initial.n, len(part.items), len(part.initial.predictions), len(part.optimised.predictions)}
-    return LabelledPart(**vars(part)) if part.labels is not None and len(counts) == 1 else None
+    counts = {part.initial.n, len(part.encoded.items), len(part.initial.predictions), len(part.optimised.predictions)}
+    return LabelledPart(**vars(part)) if part.encoded.labels is not None and len(counts) == 1 else None
 
 
 def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
@@ -87,7 +91,7 @@ def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
         initial, optimised = (float(score.hits[own].mean()) for score in (part.initial, part.optimised))
         rows.append(
             ClassGain(
-                name=part.class_names[label],
+                name=part.reward.class_names[label],
                 part=name,
                 n=int(own.sum()),
                 initial=initial,
@@ -128,7 +132,7 @@ def _confused(parts: Sequence[LabelledPart]) -> tuple[Flip, ...]:
             pairs[place, int(part.labels[i]), int(part.optimised.predictions[i])].append(i)
     found = []
     for (place, _, taken), pictures in sorted(pairs.items(), key=lambda pair: (-len(pair[1]), pair[0]))[:MOST_FLIPS]:
-        example = next((item for item in parts[place].items if item.label == taken), None)
+        example = next((item for item in parts[place].encoded.items if item.label == taken), None)
         beside = {"confused": len(pictures), "taken_for": thumbnail(example.picture) if example else None}
         found.append(_flip(parts[place], pictures[0]).model_copy(update=beside))
     return tuple(found)
@@ -142,7 +146,7 @@ def _shown(flipped: Sequence[tuple[LabelledPart, int]]) -> tuple[Flip, ...]:
     seen: Counter[str] = Counter()
     turns: defaultdict[int, list[tuple[LabelledPart, int]]] = defaultdict(list)
     for part, i in flipped:
-        name = part.class_names[part.items[i].label]
+        name = part.reward.class_names[part.encoded.items[i].label]
         turns[seen[name]].append((part, i))
         seen[name] += 1
     chosen: list[tuple[LabelledPart, int]] = []
@@ -152,7 +156,7 @@ def _shown(flipped: Sequence[tuple[LabelledPart, int]]) -> tuple[Flip, ...]:
 
 
 def _flip(part: LabelledPart, i: int) -> Flip:
-    item, names = part.items[i], part.class_names
+    item, names = part.encoded.items[i], part.reward.class_names
     return Flip(
         picture=short_name(item.picture.name),
         class_name=names[item.label],
@@ -179,7 +183,7 @@ def _flip(part: LabelledPart, i: int) -> Flip:
 # template would again be a choice.
 
 
-def word_effects(reward: Reward, template: str, name: Literal["fresh", "selection"], part: Compared) -> Words:
+def word_effects(reward: Reward, template: str, name: Literal["fresh", "selection"], part: Scored) -> Words:
     """Measure the effect of each word. All changed templates are scored in one call.
 
     Args:
@@ -191,7 +195,7 @@ def word_effects(reward: Reward, template: str, name: Literal["fresh", "selectio
     proposed = removals(template)
     different = dict.fromkeys(shorter for _, shorter in proposed if shorter != tidied(template))
     usable = [shorter for shorter in different if reward.problem(shorter) is None]
-    chosen, *others = reward.score([template, *usable], part.units)
+    chosen, *others = reward.score([template, *usable], part.encoded.units)
     scores = dict(zip(usable, others, strict=True))
     effects = {
         (span, shorter): paired_difference(chosen.hits, scores[shorter].hits, part.sampling)

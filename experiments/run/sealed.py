@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ipo_prompts.experiments.data import Item, fresh
 from ipo_prompts.experiments.data.check import faults
@@ -84,7 +83,7 @@ class SealedTest:
         tested_before: how many tests had at least half of the sealed pictures before.
     """
 
-    parts: dict[AnyPart, Compared]
+    parts: dict[AnyPart, Scored]
     rows: tuple[AnswerRow, ...]
     controls: dict[str, Control]
     copies: int
@@ -117,12 +116,10 @@ def open_test(
     task, reward, template = planned.task, prepared.reward, searched.result.choice.template
     steps = steps_of(prepared, searched, program)
     scored: dict[PartName, Scored] = {}
-    parts: dict[AnyPart, Compared] = {}
 
     def score(name: PartName, reward: Reward, encoded: Encoded, steps: Sequence[AnswerStep], start: int = 0) -> Scored:
         before = score_before(prepared, reward, encoded.units, start)
-        scored[name] = Scored.of(before, steps, encoded.units, encoded.sampling(before.n), len(reward.class_names))
-        parts[name] = Compared.of(encoded, reward, scored[name])
+        scored[name] = Scored.of(reward, encoded, before, steps)
         return scored[name]
 
     def encode(name: PartName, reward: Reward, items: Sequence[Item]) -> Encoded:
@@ -163,8 +160,9 @@ def open_test(
     for measure, other in others.items():
         encoded = encode("test", other, drawn.test)
         before = score_before(prepared, other, encoded.units)
-        part = Scored.of(before, word_steps(prepared, template, other), encoded.units, encoded.sampling(before.n))
+        part = Scored.of(other, encoded, before, word_steps(prepared, template, other))
         rows += (in_all("test", measure, part),)
+    parts: dict[AnyPart, Scored] = {**scored}
     left = fresh(planned.data, drawn, prepared.config.seed) if planned.in_grid is None else []
     if left:
         unused = f"fresh (left over; each word is tested on these {task.unit})"
@@ -174,7 +172,7 @@ def open_test(
             ui.say(f"what each word does is not tested on fresh {task.unit}: {error}")
         else:
             now = searched.reward.score([template], encoded.units)[0]
-            parts["fresh"] = Compared.of(encoded, searched.reward, Scored([], [now], encoded.sampling(now.n)))
+            parts["fresh"] = Scored.of(searched.reward, encoded, now)
     return SealedTest(parts, rows, controls, copies_of(prepared), tests, gaps, times)
 
 
@@ -182,7 +180,7 @@ def tested_of(hits: Mapping[str, Any], items: Sequence[Item], part: Scored, spli
     """Return the record of a test set; for `hits` and `split` see `Tested`, `items` are its pictures."""
     drawn = part.sampling
     return Tested(
-        classes=part.classes,
+        classes=len(part.reward.class_names),
         split=split,
         pictures=picture_ids(items),
         labels=None if drawn.classes is None else tuple(drawn.classes.tolist()),
@@ -205,9 +203,8 @@ def tested_on(test: TestSet, prepared: Prepared, score: Callable[[Reward, Encode
         store = FeatureStore(clip)
     reward = prepared.plan.task.reward(clip, test.class_names, store)
     encoded = prepared.plan.task.encode(reward, test.items, seed=SPLIT_SEED)
-    found = score(reward, encoded)
-    part = Scored([], [found], encoded.sampling(found.n), len(test.class_names))
-    return tested_of({"answer": units_of(found)}, test.items, part, test.split)
+    part = Scored.of(reward, encoded, score(reward, encoded))
+    return tested_of({"answer": units_of(part.initial)}, test.items, part, test.split)
 
 
 def test_in_grid(
@@ -285,7 +282,7 @@ def _record(journal: Journal, name: PartName, template: str, part: Scored) -> No
 
 def _hits(part: Scored) -> dict[str, Any]:
     """Return the hits before the first step and after each step that changed something."""
-    hits = {"first": units_of(part.scores[0])}
+    hits = {"first": units_of(part.initial)}
     for step, score in zip(part.steps, part.scores[1:], strict=True):
         if step.score:
             hits[step.what] = units_of(score)
@@ -323,66 +320,43 @@ class Scored:
     """One part of the pictures, scored before the first step and after each step.
 
     Attributes:
+        reward: the reward with the classes that compete.
+        encoded: the pictures of the part, and their units.
         steps: the steps.
         scores: the scores; one more than there are steps.
         sampling: how the units were drawn.
-        classes: how many classes compete; 0 if units have no class.
     """
 
+    reward: Reward
+    encoded: Encoded
     steps: Sequence[AnswerStep]
     scores: Sequence[Score]
     sampling: Sampling
-    classes: int = 0
 
     @classmethod
-    def of(
-        cls, initial: Score, steps: Sequence[AnswerStep], units: Units, sampling: Sampling, classes: int = 0
-    ) -> Scored:
+    def of(cls, reward: Reward, encoded: Encoded, initial: Score, steps: Sequence[AnswerStep] = ()) -> Scored:
         """Score the units after each step; `initial` is their score before the first step."""
         scores = [initial]
         for step in steps:
-            scores.append(step.score(units) if step.score else scores[-1])
-        return cls(steps, scores, sampling, classes)
+            scores.append(step.score(encoded.units) if step.score else scores[-1])
+        return cls(reward, encoded, steps, scores, encoded.sampling(initial.n))
+
+    @property
+    def initial(self) -> Score:
+        """The score before the first step."""
+        return self.scores[0]
+
+    @property
+    def optimised(self) -> Score:
+        """The score after the last step."""
+        return self.scores[-1]
 
     @property
     def tested(self) -> tuple[int, int] | None:
         """How many classes have units here, and how many compete; None if units have no class."""
         if self.sampling.classes is None:
             return None
-        return len(self.sampling.draws_of_classes), self.classes
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One part of the pictures before the first step and after the last step, n units.
-
-    Attributes:
-        items: the n labelled pictures; empty if units are not single pictures.
-        units: the units that the reward made from the pictures.
-        labels: int64 (n,), the true label of each unit; None if units have no labels.
-        reward: the reward with the classes that competed.
-        sampling: how the units were drawn.
-        initial, optimised: the scores before the first step and after the last step.
-    """
-
-    items: Sequence[Item]
-    units: Any
-    labels: npt.NDArray[np.int64] | None
-    reward: Reward
-    sampling: Sampling
-    initial: Score
-    optimised: Score
-
-    @classmethod
-    def of(cls, encoded: Encoded, reward: Reward, scored: Scored) -> Compared:
-        """Return the first and the last of the scores of encoded pictures."""
-        first, last = scored.scores[0], scored.scores[-1]
-        return cls(encoded.items, encoded.units, encoded.labels, reward, scored.sampling, first, last)
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """The names of the classes that competed, in label order."""
-        return self.reward.class_names
+        return len(self.sampling.draws_of_classes), len(self.reward.class_names)
 
 
 def steps_of(prepared: Prepared, searched: Searched, program: TemplateClassifier) -> list[AnswerStep]:
@@ -501,7 +475,7 @@ def _why_no_test(name: PartName, part: Scored, tested_before: int) -> str:
 def in_all(name: PartName, measure: str, part: Scored, balanced: bool = False) -> AnswerRow:
     """Return the row of all steps together; it is no test. For the arguments see `rows_of`."""
     kept = next((step.score for step in part.steps if step.score), None)
-    first, last = part.scores[0], part.scores[-1]
+    first, last = part.initial, part.optimised
     difference = no_test(_effect(part, first, last, balanced) if kept else SAME, TOGETHER)
     return _row(name, measure, part, AnswerStep("in all", "", kept), first, last, difference, balanced)
 
@@ -548,7 +522,7 @@ def _over_classes(name: PartName, part: Scored) -> list[AnswerRow]:
 
     There is none if a unit is not just right or wrong: a reward may have weighted its units by class already.
     """
-    plain = part.sampling.classes is not None and part.scores[0].hits.dtype == bool
+    plain = part.sampling.classes is not None and part.initial.hits.dtype == bool
     if name in SEALED_PARTS and plain and lopsided(part.sampling.draws_of_classes.tolist()):
         return [in_all(name, "mean over classes", part, balanced=True)]
     return []

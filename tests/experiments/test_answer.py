@@ -16,10 +16,10 @@ import pytest
 from ipo_prompts.experiments.report.page import notebook_part, read_run, run_page
 from ipo_prompts.experiments.run.answer import cost, further, headline, next_commands, one_line, summary, table
 from ipo_prompts.experiments.run.result import RunResult, load_result
-from ipo_prompts.experiments.run.sealed import AnswerStep, Scored, rows_of
+from ipo_prompts.experiments.run.sealed import AnswerStep, rows_of
 from ipo_prompts.experiments.tracking import summary_of
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.sampling import Sampling
+from support.results import scored_part
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 RUN = RECORDED / "local-history"
@@ -49,8 +49,8 @@ def drawn_result(seed: int) -> RunResult:
     start = score(0.4, 0.0, [1] * n)
     changes = [score(*draw.choice([(0.05, 0.0), (0.1, 0.1), (0.05, 0.3), (0.3, 0.05)]), [1] * n) for _ in STEPS]
     steps = [step(what, change) for what, change in zip(STEPS, changes, strict=True)]
-    sampling = Sampling.of(n, [i // size for i in range(n)])
-    rows = rows_of({"test": Scored.of(start, steps, object(), sampling)}, "accuracy")
+    labels = [i // size for i in range(n)]
+    rows = rows_of({"test": scored_part(start, steps, labels)}, "accuracy")
     result = load_result(RUN)
     searched = tuple(row for row in result.rows if row.part == "search")
     return result.model_copy(update={"rows": (*rows, *searched)})
@@ -103,7 +103,7 @@ def test_the_headline_names_only_what_can_be_told_from_chance(
     for what, gain in gains.items():
         right += gain or 0
         steps.append(step(what, gain and right))
-    parts = {"test": Scored.of(score(30), steps, object(), Sampling(100))}
+    parts = {"test": scored_part(score(30), steps)}
     result = load_result(RUN).model_copy(update={"rows": rows_of(parts, "accuracy", tested_before=before)})
     assert said in headline(result)
 
@@ -130,7 +130,7 @@ def test_a_template_that_stays_is_said_to_stay_and_its_program_is_used() -> None
     result = drawn_result(0)
     steps = [AnswerStep("template", result.initial_template, None)]
     right = Score("a <CLASS>", 1.0, 1.0, np.ones(8, dtype=bool), np.ones(8))
-    rows = rows_of({"test": Scored.of(right, steps, object(), Sampling(8))}, "accuracy")
+    rows = rows_of({"test": scored_part(right, steps)}, "accuracy")
     kept = result.model_copy(update={"template": result.initial_template, "rows": rows})
     assert [line.what for line in table(kept)] == [kept.initial_template, "template: the initial one stays", "in all"]
     assert next_commands(kept, Path("run"))["next"] == "ipo predict run PICTURES --out predicted.csv"

@@ -13,10 +13,10 @@ from PIL import Image
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.data.check import check_data
-from ipo_prompts.experiments.run.sealed import Scored, rows_of
+from ipo_prompts.experiments.run.sealed import rows_of
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.sampling import Sampling
+from support.results import scored_part
 
 
 def saved(image, kind, **options):
@@ -157,8 +157,8 @@ def test_the_check_and_a_run_call_the_same_classes_lopsided_and_the_command_show
     root = folder(dict(zip(("cat", "dog"), sizes, strict=True)))
     drawn = draw(load_data(f"folder:{root}", seed=0), 4, 2, 0)
     right = Score("a <CLASS>", 1.0, 1.0, np.ones(len(drawn.test), dtype=bool), np.ones(len(drawn.test)))
-    sampling = Sampling.of(right.n, [item.label for item in drawn.test], [item.group for item in drawn.test])
-    rows = rows_of({"test": Scored.of(right, [], object(), sampling, 2)}, "accuracy")
+    labels, groups = [item.label for item in drawn.test], [item.group for item in drawn.test]
+    rows = rows_of({"test": scored_part(right, [], labels, groups, ["cat", "dog"])}, "accuracy")
     assert any(row.measure == "mean over classes" for row in rows) == balanced
     assert main(["data", "check", f"folder:{root}"]) == 0
     out = capsys.readouterr().out

@@ -17,14 +17,15 @@ from ipo_prompts.experiments.report.analysis import Analysis
 from ipo_prompts.experiments.report.explain import (
     MOST_FLIPS,
     AnyPart,
-    Compared,
     LabelledPart,
+    Scored,
     analyse,
     class_rows,
     flips,
     thumbnail,
 )
 from ipo_prompts.experiments.run.files import content_of, read_model, write_json
+from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -50,7 +51,7 @@ class Job:
     def analysed(self, template: str) -> dict[str, Any]:
         return self.of(self.parts(template))
 
-    def of(self, parts: dict[AnyPart, Compared]) -> dict[str, Any]:
+    def of(self, parts: dict[AnyPart, Scored]) -> dict[str, Any]:
         return content_of(analyse(parts, self.searched(parts["test"].optimised.template)))
 
     def searched(self, template: str) -> Any:
@@ -59,18 +60,18 @@ class Job:
         found = SimpleNamespace(choice=SimpleNamespace(template=template), steps=history, finalists=(), descriptions=())
         return SimpleNamespace(reward=self.reward, result=found)
 
-    def parts(self, template: str, initial: str = BASELINE) -> dict[AnyPart, Compared]:
+    def parts(self, template: str, initial: str = BASELINE) -> dict[AnyPart, Scored]:
         drawn = self.drawn
         rows: dict[AnyPart, tuple[ClipReward, Sequence[Item]]]
         rows = {"selection": (self.reward, drawn.selection), "fresh": (self.reward, self.fresh)}
         rows |= {"test": (self.reward, drawn.test), "new": (self.new, drawn.new_test)}
         return {name: self._part(reward, items, initial, template) for name, (reward, items) in rows.items()}
 
-    def _part(self, reward: ClipReward, items: Sequence[Item], initial: str, template: str) -> Compared:
+    def _part(self, reward: ClipReward, items: Sequence[Item], initial: str, template: str) -> Scored:
         pictures = reward.encode([item.picture for item in items], [item.label for item in items])
         scores = reward.score([initial, template], pictures)
         drawn = Sampling.of(len(items), [item.label for item in items], [item.group for item in items])
-        return Compared(items, pictures, pictures.labels, reward, drawn, *scores)
+        return Scored(reward, Encoded(pictures, (), items, pictures.labels), (), scores, drawn)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,8 @@ def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], nam
         scores.append(Score("a <CLASS>", float(hits.mean()), 1.0, hits, np.where(hits, 0.5, 1.5), predictions))
     reward: Any = SimpleNamespace(class_names=names)
     sampling: Any = None
-    return LabelledPart(items, None, truth, reward, sampling, *scores)
+    units: Any = None
+    return LabelledPart(reward, Encoded(units, (), items, truth), (), scores, sampling)
 
 
 def test_what_is_written_is_what_is_read(job: Job, tmp_path: Path) -> None:
@@ -110,14 +112,13 @@ def test_what_is_written_is_what_is_read(job: Job, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["labels", "predictions", "items"])
 def test_without_labels_predictions_or_pictures_words_are_all_there_is(job: Job, missing: str) -> None:
-    def without(part: Compared) -> Compared:
+    def without(part: Scored) -> Scored:
         if missing == "labels":
-            return replace(part, labels=None)
+            return replace(part, encoded=part.encoded._replace(labels=None))
         if missing == "items":
-            return replace(part, items=())
+            return replace(part, encoded=part.encoded._replace(items=()))
         nothing = np.zeros(0, dtype=np.int64)
-        initial, optimised = (replace(score, predictions=nothing) for score in (part.initial, part.optimised))
-        return replace(part, initial=initial, optimised=optimised)
+        return replace(part, scores=[replace(score, predictions=nothing) for score in part.scores])
 
     parts = {name: without(part) for name, part in job.parts(NEGATIVE).items()}
     found = analyse(parts, job.searched(NEGATIVE))
@@ -128,7 +129,7 @@ def test_the_parts_agree_with_the_scores(job: Job, found: dict[str, Any]) -> Non
     parts = job.parts(NEGATIVE)
     for name in ("test", "new"):
         rows = [row for row in found["classes"] if row["part"] == name]
-        assert [row["name"] for row in rows] == list(parts[name].class_names)
+        assert [row["name"] for row in rows] == list(parts[name].reward.class_names)
         n = sum(row["n"] for row in rows)
         assert n == parts[name].initial.n
         for which in ("initial", "optimised"):
@@ -175,7 +176,7 @@ def test_words_are_tried_on_fresh_pictures_else_on_those_that_chose_and_never_on
     monkeypatch.setattr(ClipReward, "score", watched)
     words = job.of(parts)["words"]
     assert len(seen) == 1
-    assert seen[0] is parts[part].units
+    assert seen[0] is parts[part].encoded.units
     assert (words["part"], words["n"]) == (part, parts[part].optimised.n)
     assert all((change["p"] is not None) == (part == "fresh") for change in words["changes"])
 

@@ -9,7 +9,8 @@ from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.report import explain
 from ipo_prompts.experiments.report.explain import word_effects
 from ipo_prompts.experiments.run.files import content_of
-from ipo_prompts.experiments.run.sealed import Compared
+from ipo_prompts.experiments.run.sealed import Scored
+from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.evidence import ALPHA, Effect
@@ -34,8 +35,8 @@ def measured(reward: ClipReward, *scored_only: Any, part: Any = "fresh") -> dict
     return content_of(word_effects(reward, seen_part.optimised.template, part, seen_part))
 
 
-def seen(reward: ClipReward, units: Any, chosen: Score, sampling: Sampling) -> Compared:
-    return Compared([], units, None, reward, sampling, chosen, chosen)
+def seen(reward: ClipReward, units: Any, chosen: Score, sampling: Sampling) -> Scored:
+    return Scored(reward, Encoded(units, (), (), None), (), [chosen], sampling)
 
 
 def effects(pictures: tuple[ClipReward, EncodedPictures, Sampling], template: str) -> dict[str, Any]:

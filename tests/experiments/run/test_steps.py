@@ -12,7 +12,7 @@ import pytest
 from ipo_prompts.experiments.run.sealed import AnswerStep, Scored, rows_of
 from ipo_prompts.metrics.evidence import EACH_CLASS_ALIKE
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.sampling import Sampling
+from support.results import scored_part
 
 START = [0] * 60 + [1] * 40
 NAMED = [1] * 30 + [0] * 30 + [1] * 40
@@ -28,9 +28,8 @@ def step(what: Any, hits: list[int] | None) -> AnswerStep:
     return AnswerStep(what, "how", None if hits is None else lambda units: score(hits))
 
 
-def scored(*steps: AnswerStep, start: list[int] = START, classes: list[str] | None = None) -> Scored:
-    made: Any = None
-    return Scored.of(score(start), steps, made, Sampling.of(len(start), classes))
+def scored(*steps: AnswerStep, start: list[int] = START, classes: list[str] | None = None, names: str = "") -> Scored:
+    return scored_part(score(start), steps, classes, names=names)
 
 
 ALL = (step("names", NAMED), step("template", None), step("pictures", PICTURES))
@@ -67,9 +66,9 @@ def test_the_steps_of_all_sealed_parts_are_corrected_together_and_others_are_no_
 
 
 def test_test_pictures_of_one_class_test_nothing() -> None:
-    part = scored(step("template", NAMED), classes=["cat"] * 100)
-    new = scored(step("template", NAMED), classes=["cat"] * 50 + ["dog"] * 50)
-    rows = rows_of({"test": replace(part, classes=3), "new": replace(new, classes=2)}, "accuracy")
+    part = scored(step("template", NAMED), classes=["cat"] * 100, names="abc")
+    new = scored(step("template", NAMED), classes=["cat"] * 50 + ["dog"] * 50, names="ab")
+    rows = rows_of({"test": part, "new": new}, "accuracy")
     found = {row.part: row for row in rows if row.what == "template"}
     alone, both = found["test"], found["new"]
     assert (alone.difference.outcome, alone.difference.p, alone.classes) == ("no test", None, (1, 3))
