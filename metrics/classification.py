@@ -63,7 +63,7 @@ class EncodedPictures:
 
         if device not in self._sent:
             both = (torch.tensor(one, device=device) for one in (self.features, self.labels))
-            self._sent[device] = [one.split(DEVICE_BLOCK) for one in both]
+            self._sent[device] = [torch.split(one, DEVICE_BLOCK) for one in both]
         return zip(*self._sent[device], strict=True)
 
     def part(self, pictures: Numbers, classes: Numbers | None = None) -> EncodedPictures:

@@ -47,8 +47,8 @@ class Proposed(Score):
     @classmethod
     def of(cls, score: Score, step: int, source: str) -> Proposed:
         """Return a scored template as proposed."""
-        own = (getattr(score, field.name) for field in fields(Score))  # a user's Score may have more fields
-        return cls(*own, step, source)
+        own = {field.name: getattr(score, field.name) for field in fields(Score)}  # a user's Score may have more fields
+        return cls(**own, step=step, source=source)
 
     def record(self) -> dict[str, Any]:
         """Return the template and its score as plain JSON, without the values of single units."""

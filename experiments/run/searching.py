@@ -36,9 +36,7 @@ _ONLY_SHOWN = "This file only shows the settings of the run; to run with others,
 """The first line of `config.yaml`: the settings are read from the journal."""
 
 
-def search_in(
-    prepared: Prepared, journal: Journal, ui: Ui, track: Callable[[Step, Ledger], None] = lambda step, ledger: None
-) -> running.Searched:
+def search_in(prepared: Prepared, journal: Journal, ui: Ui, track: Callable[[Step, Ledger], None]) -> running.Searched:
     """Search in the run directory that holds the journal, or resume the search that was begun there.
 
     Args:
