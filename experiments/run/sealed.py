@@ -162,7 +162,7 @@ def open_test(
         before = score_before(prepared, other, encoded.units)
         part = Scored.of(other, encoded, before, word_steps(prepared, template, other))
         rows += (in_all("test", measure, part),)
-    parts: dict[AnyPart, Scored] = {**scored}
+    parts: dict[Any, Scored] = {**scored}
     left = fresh(planned.data, drawn, prepared.config.seed) if planned.in_grid is None else []
     if left:
         unused = f"fresh (left over; each word is tested on these {task.unit})"
