@@ -55,16 +55,18 @@ def paper_templates(
     Its words are data=NAME,…, clip=NAME, precision=fp32 (else fp32 and fp16), and table=FILE.yaml for printed templates
     of your own.
     """
-    from benchmarks.lab.printed import answer, measured, printed_documents, to_stderr
+    from benchmarks.lab.printed import answer, measured, printed_documents
     from ipo_prompts.experiments.compare.documents import write_documents
     from ipo_prompts.experiments.run.files import check_writable
+    from ipo_prompts.experiments.run.live_view import Ui
 
     check_writable(out)
-    found, absent, notes = measured(words or [], (lambda _: None) if quiet else to_stderr)
+    ui = Ui(0, quiet=quiet)
+    found, absent, notes = measured(words or [], ui)
     texts = printed_documents(found, absent, notes)
     write_documents(texts, out)
     print(texts["table.md"], end="")
-    to_stderr(f"{out}/{', '.join(texts)}")
+    ui.say(f"{out}/{', '.join(texts)}")
     return 0 if answer(found, [*absent])[1] else 1
 
 

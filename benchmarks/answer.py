@@ -67,7 +67,7 @@ def read(name: str) -> Iterator[Found]:
     grid, entries, outcomes = unpack(CELLS / f"{name}.jsonl.gz")
     done = [(entry, one) for entry, one in zip(entries, outcomes, strict=True) if not isinstance(one, str)]
     for data in grid.data:
-        own = {entry.label: one for entry, one in done if entry.cell.data == data}
+        own = {entry.label: one for entry, one in done if entry.data == data}
         accuracy = {row: 100 * float(one.tests["test"].values.mean()) for row, one in own.items()}
         runs = {row: one for row, one in own.items() if isinstance(one, RunResult)}
         yield Found(name.removeprefix("answer-"), set_of(data.removeprefix(SHIFTED)), accuracy, runs)

@@ -55,7 +55,7 @@ def read(run: Path) -> Iterator[tuple[tuple[str, str, str], Line]]:
         if not isinstance(outcome, str):
             (template,) = outcome.templates or ()
             yield (
-                (short(outcome.clip.name), entry.cell.data.removeprefix(SHIFTED), entry.label),
+                (short(outcome.clip.name), entry.data.removeprefix(SHIFTED), entry.label),
                 {
                     "template": template,
                     "test": float(outcome.tests["test"].values.mean()),

@@ -9,8 +9,8 @@ import csv
 import io
 import math
 import shlex
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from ipo_prompts.experiments.run.answer import PAGE
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import InGrid, Plan, estimate, held_back_shots, names_of_others, plan
+from ipo_prompts.experiments.run.plan import Plan, estimate, held_back_shots, plan
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, as_begun, prepare
 from ipo_prompts.experiments.run.result import (
     PROGRAM,
@@ -72,7 +72,7 @@ def run_job(
     *,
     resume: bool,
     lm: Any = None,
-    in_grid: InGrid | None = None,
+    in_grid: Callable[[Plan], Plan] | None = None,
 ) -> RunResult:
     """Run a job in `folder`: search, choose, open the sealed test pictures once, write the result.
 
@@ -84,7 +84,7 @@ def run_job(
         ui: shows the run.
         resume: whether to resume the run in `folder`; if False, a folder that holds a run is refused.
         lm: see `plan`.
-        in_grid: the cell of a grid that the run is; such a run draws no page.
+        in_grid: puts the plan into the cell of a grid that the run is; such a run draws no page.
 
     Raises:
         InputError: the input is bad, or the run directory does not fit the configuration.
@@ -106,7 +106,7 @@ def run_job(
             check_place(config, folder)
         planned = plan(config, say=ui.say, lm=lm)
         if in_grid:
-            planned = replace(planned, in_grid=in_grid, also_fit=names_of_others(in_grid.others))
+            planned = in_grid(planned)
         if there:
             planned = as_begun(planned, folder)
         try:

@@ -38,6 +38,13 @@ def to_install(extra: str) -> str:
     return shlex.join(["pip", "install", *named])
 
 
+class Absent(Exception):
+    """There is no result for a data set or a test set; `str(error)` says why.
+
+    A table shows a gap; this is not a failure.
+    """
+
+
 class InputError(ValueError):
     """An error in the user's input or configuration; `str(error)` is one sentence for the user."""
 

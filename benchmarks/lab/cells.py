@@ -8,10 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.lab.gains import CELLS
-from ipo_prompts.metrics.arrays import Doubles
 
 Key = tuple[str | int | float, ...]
 OPTION: dict[str, Any] = {"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"}
@@ -101,12 +98,6 @@ def string_of(hits: Any, before: Any = None) -> str:
     if before is None:
         return "".join("01"[int(one)] for one in hits)
     return "".join("0+-"[int(one) - int(other)] for one, other in zip(hits, before, strict=True))
-
-
-def hits_of(before: str, gained: str = "") -> Doubles:
-    """Return hits, (n,): those of a string of 1 and 0, and what another string gained and lost."""
-    hits = np.array(list(before), dtype=np.float64)
-    return hits + ["-0+".index(one) - 1 for one in gained] if gained else hits
 
 
 def show(lines: Iterable[str]) -> None:

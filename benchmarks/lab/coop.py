@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from ipo_prompts.experiments.compare.executors import computing_with
 from ipo_prompts.experiments.compare.methods import (
     FittedEmbeddings,
-    Lesson,
     Method,
 )
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -63,25 +63,25 @@ class CoOp(Method):
         """Return how many pictures of each class CoOp is trained on."""
         return super().labelled_per_class(config) if self.same_labels else config.shots
 
-    def fit(self, lesson: Lesson) -> LearnedContext:
+    def fit(self, lesson: Prepared) -> LearnedContext:
         """Train the context vectors.
 
         Raises:
             InputError: learned vectors cannot be put into this CLIP's text tower.
         """
         tower = ContextTower(lesson.clip)
-        drawn = lesson.prepared.plan.drawn
+        drawn = lesson.plan.drawn
         items = (*drawn.search, *drawn.selection) if self.same_labels else drawn.search
         # Use one thread: the rounding of a sum depends on how threads split it, and training amplifies roundings.
         with computing_with(1):
             return LearnedContext(tower, self._learn(tower, lesson, items))
 
-    def _learn(self, tower: ContextTower, lesson: Lesson, items: Sequence[Item]) -> torch.Tensor:
+    def _learn(self, tower: ContextTower, lesson: Prepared, items: Sequence[Item]) -> torch.Tensor:
         import torch
         from torch.nn.functional import cross_entropy
 
-        config, tokens = lesson.config, tower.tokens(lesson.class_names)
-        features = lesson.prepared.store.encode([item.picture for item in items])
+        config, tokens = lesson.config, tower.tokens(lesson.reward.class_names)
+        features = lesson.store.encode([item.picture for item in items])
         pictures = torch.from_numpy(features).to(tokens.device)
         labels = torch.tensor([item.label for item in items], device=tokens.device)
         shots = self.labelled_per_class(config)

@@ -45,7 +45,7 @@ def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: 
     """Read the rows of a file of cells that have a value in all its sets, or in those that `data` takes."""
     whole, *cells = _read(file)
     grid = whole.model_copy(update={"data": [name for name in whole.data if data(name)]})
-    kept = [(entry, one) for entry, one in zip(*cells, strict=True) if data(entry.cell.data)]
+    kept = [(entry, one) for entry, one in zip(*cells, strict=True) if data(entry.data)]
     if not kept:
         return {}
     found, outcomes = [entry for entry, _ in kept], [_of_column(one, column) for _, one in kept]
@@ -60,7 +60,7 @@ def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: 
     for entry, outcome in zip(found, outcomes, strict=True):
         if isinstance(outcome, str):
             continue  # the table has no row of it either
-        scores[entry.label][entry.cell.data, entry.cell.seed] = outcome.tests[column]
+        scores[entry.label][entry.data, entry.seed] = outcome.tests[column]
         looks[entry.label].append(outcome.budget.proposals + outcome.budget.scored_only)
         labels[entry.label] = entry.placed(outcome).facts.labelled
     here = frame[(frame["data"] == scope) & (frame["column"] == column)].set_index("method")

@@ -6,29 +6,31 @@ language model is needed. The result is one frame with a line for each printed r
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import harmonic_mean
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from ipo_prompts.experiments.compare.printing import Block, Line, code, page, plain
-from ipo_prompts.experiments.compare.published import TemplateTable, contradictions, data_key, library, read_library
+from ipo_prompts.experiments.compare.published import contradictions, data_key, library
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data
 from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
-from ipo_prompts.experiments.run.files import read_words
+from ipo_prompts.experiments.run.files import Content, read_settings, read_words
+from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import BLOCK, ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip, check_name, load_clip
 from ipo_prompts.metrics.device import Precision
-from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.features import FeatureStore, Progress
+from ipo_prompts.metrics.template import problem
 
 KEYS = ("table", "data", "clip", "precision")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
@@ -45,12 +47,62 @@ Hits = dict[str, tuple[int, int] | str]
 """Template → the numbers of right pictures of the base and the new classes, or why it cannot be measured."""
 
 
-def measured(words: Sequence[str], say: Callable[[str], None]) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class TemplateRow(Content):
+    """A printed template with its printed accuracies in percent; H is the harmonic mean of base and new.
+
+    `decides` is False where the numbers are not one measurement of one CLIP, for instance where they are means over
+    seeds.
+    """
+
+    template: str
+    base: Percent
+    new: Percent
+    H: Percent
+    follows: dict[str, float] = Field({})
+    decides: bool = True
+    note: str = ""
+
+    @field_validator("template")
+    @classmethod
+    def _valid(cls, template: str) -> str:
+        if wrong := problem(template):
+            raise ValueError(f"the template {template[:80]!r} cannot be used: {wrong}")
+        return template
+
+
+class TemplateTable(Content):
+    """Printed templates of one data set. `data` is a spec for `load_data`; if `decides` is False, no row decides."""
+
+    data: str
+    source: str
+    checked: bool
+    decides: bool = True
+    note: str = ""
+    rows: tuple[TemplateRow, ...] = Field(min_length=1)
+
+
+def printed_tables(file: Path | None = None) -> list[TemplateTable]:
+    """Return the printed templates of a file, or of the paper.
+
+    Raises:
+        InputError: the file cannot be read, or has another form; the message names the fault.
+    """
+    found = {"templates": (read_settings(file) if file else library()).get("templates", [])}
+    try:
+        return TypeAdapter(dict[str, list[TemplateTable]]).validate_python(found)["templates"]
+    except ValidationError as error:
+        raise input_error(error, str(file)) from error
+
+
+def measured(words: Sequence[str], ui: Ui) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """Measure the printed templates that `table=FILE.yaml data=NAME,… clip=NAME precision=fp32,fp16` ask for.
 
     Args:
         words: words `key=value`.
-        say: called with a line about the work.
+        ui: shows the progress.
 
     Returns:
         The frame, see `beside_print`; data sets that were not measured with the reason; and notes.
@@ -65,10 +117,14 @@ def measured(words: Sequence[str], say: Callable[[str], None]) -> tuple[pd.DataF
     clip = str(given.get("clip", PUBLISHED_CLIP[0]))
     check_name(clip)
     own = given.get("table")
-    tables = library().templates if own is None else read_library(Path(str(own))).templates
+    tables = printed_tables(None if own is None else Path(str(own)))
     if not tables:
         raise InputError(f"{own} has no templates; benchmarks/README.md has the form of such a file.")
-    precisions = _precisions(given.get("precision"))
+    precisions = listed(given.get("precision", [*PRECISIONS]))
+    if strange := next((name for name in precisions if name not in PRECISIONS), None):
+        raise InputError(
+            f"there is no precision {strange!r}; give {' or '.join(PRECISIONS)}, or leave it out for both."
+        )
     named = "data" in given
     wanted = {one: _of(one, tables) for one in listed(given["data"])} if named else {}
     here, absent = {}, {}
@@ -83,12 +139,14 @@ def measured(words: Sequence[str], say: Callable[[str], None]) -> tuple[pd.DataF
     if not here:
         raise InputError(f"none of the {len(absent)} data sets is here: {next(iter(absent.values()))}")
     frames = []
-    for precision in precisions:
+    for precision in (one for one in PRECISIONS if one in precisions):
         encoder = load_clip(clip, precision=precision)
         for spec, (table, data, halves) in here.items():
             try:
                 if spec not in absent:
-                    hits = measure(encoder, halves, [row.template for row in table.rows], _tenths(spec, precision, say))
+                    hits = measure(
+                        encoder, halves, [row.template for row in table.rows], ui.pictures(f"{spec} in {precision}")
+                    )
                     sizes = (len(halves.test), len(halves.new_test))
                     frames.append(beside_print(table, data.split, sizes, precision, hits))
             except InputError as error:
@@ -103,19 +161,6 @@ def measured(words: Sequence[str], say: Callable[[str], None]) -> tuple[pd.DataF
     return found[~found.data.isin([*absent])], absent, notes
 
 
-def _tenths(name: str, precision: str, say: Callable[[str], None]) -> Progress:
-    """Return a progress function that says a line after every tenth of the pictures of a half."""
-    told: set[int] = set()
-
-    def progress(done: int, total: int) -> None:
-        tenth = 10 * done // total
-        if tenth not in told:
-            told.add(tenth)
-            say(f"{name} in {precision}: {done:,} of {total:,} pictures of a half")
-
-    return progress
-
-
 def _of(spec: str, tables: Sequence[TemplateTable]) -> TemplateTable:
     known = {table.data: table for table in tables}
     table = known.get(spec) or {data_key(name): table for name, table in known.items()}.get(data_key(spec))
@@ -124,16 +169,6 @@ def _of(spec: str, tables: Sequence[TemplateTable]) -> TemplateTable:
             f"no templates are printed for {spec!r}{did_you_mean(spec, list(known))}; there are: {', '.join(known)}."
         )
     return table
-
-
-def _precisions(value: Any) -> tuple[Precision, ...]:
-    names = PRECISIONS if value is None else listed(value)
-    strange = next((name for name in names if name not in PRECISIONS), None)
-    if strange is not None:
-        raise InputError(
-            f"there is no precision {strange!r}; give {' or '.join(PRECISIONS)}, or leave it out for both."
-        )
-    return tuple(one for one in PRECISIONS if one in names)
 
 
 def listed(value: Any) -> list[str]:
@@ -191,9 +226,7 @@ def count_right(clip: Clip, classes: Floats, pictures: EncodedPictures) -> int:
     return right
 
 
-def beside_print(
-    table: TemplateTable, split: str, sizes: tuple[int, int], precision: str, hits: Mapping[str, tuple[int, int] | str]
-) -> pd.DataFrame:
+def beside_print(table: TemplateTable, split: str, sizes: tuple[int, int], precision: str, hits: Hits) -> pd.DataFrame:
     """Return the printed rows of a data set beside what was measured in one precision.
 
     Args:
@@ -282,8 +315,3 @@ def printed_documents(found: pd.DataFrame, absent: Mapping[str, str], notes: Seq
     blocks += [f"Not measured: {plain(name)}. {plain(why)}" for name, why in absent.items()]
     blocks += ["Base / new / H in percent. Rows in brackets do not decide.", rows]
     return {"table.md": page(blocks), "table.csv": found.round(4).to_csv(index=False, lineterminator="\n")}
-
-
-def to_stderr(line: str) -> None:
-    """Print a line about the work."""
-    print(line, file=sys.stderr)

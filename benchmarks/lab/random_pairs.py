@@ -6,8 +6,9 @@ import random
 from collections.abc import Sequence
 from itertools import combinations
 
-from ipo_prompts.experiments.compare.methods import Lesson, Method, Templates
+from ipo_prompts.experiments.compare.methods import Method, Templates
 from ipo_prompts.experiments.compare.text_methods import best_of, phrases
+from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.programs.phrases import Phrase
 
 MANY = 1_400
@@ -26,7 +27,7 @@ class RandomPairs(Method):
     shows = "the search is better than as few phrases joined at random"
     remark = "two phrases of the vocabulary a template, as many templates as the language model is asked for"
 
-    def fit(self, lesson: Lesson) -> Templates:
+    def fit(self, lesson: Prepared) -> Templates:
         """Score the first pairs, and return the winner; see `Method`."""
         config = lesson.config
         return best_of(lesson, random_pairs(lesson), config.steps * config.candidates_per_step)
@@ -38,12 +39,12 @@ class RandomPairsMany(Method):
     label = f"the best of {MANY:,} random pairs of phrases"
     remark = "two phrases of the vocabulary a template, a fixed number of templates whatever others may try"
 
-    def fit(self, lesson: Lesson) -> Templates:
+    def fit(self, lesson: Prepared) -> Templates:
         """Score the first pairs, and return the winner; see `Method`."""
         return best_of(lesson, random_pairs(lesson), MANY)
 
 
-def random_pairs(lesson: Lesson) -> list[str]:
+def random_pairs(lesson: Prepared) -> list[str]:
     """Return all templates of two phrases of the vocabulary, in a random order that depends on the lesson's seed.
 
     Two phrases of one group (bright, dark) are not paired, because they mostly exclude each other.

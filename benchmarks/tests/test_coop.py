@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.lab.coop import CoOp, SameLabels, _published_epochs, learning_rates
-from ipo_prompts.experiments.compare.methods import Lesson
 from ipo_prompts.experiments.run.files import build
+from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
@@ -18,19 +18,21 @@ from ipo_prompts.metrics.text_tower import encode_templates
 NAMES = ["cat", "birthday cake", "hot_dog"]
 
 
-def test_coop_before_the_first_epoch_is_the_template_it_starts_from(clip: Clip, lesson: Callable[..., Lesson]) -> None:
+def test_coop_before_the_first_epoch_is_the_template_it_starts_from(
+    clip: Clip, lesson: Callable[..., Prepared]
+) -> None:
     ours = CoOp(epochs=0).fit(lesson()).class_embeddings(NAMES)
     theirs = encode_templates(clip.model, clip.tokenizer, [BASELINE], NAMES)[0]
     assert np.abs(ours - theirs).max() < 1e-5
 
 
-def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, lesson: Callable[..., Lesson]) -> None:
+def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, lesson: Callable[..., Prepared]) -> None:
     given = lesson()
     before = encode_templates(clip.model, clip.tokenizer, [BASELINE], NAMES)
     start, end = (CoOp(epochs).fit(given) for epochs in (0, 100))
-    pictures = given.prepared.search.units
+    pictures = given.search.units
     losses = [
-        given.prepared.reward.score_embeddings([""], [fitted.class_embeddings(given.class_names)], pictures)[0].loss
+        given.reward.score_embeddings([""], [fitted.class_embeddings(given.reward.class_names)], pictures)[0].loss
         for fitted in (start, end)
     ]
     assert losses[1] < losses[0] - 0.005
@@ -39,11 +41,11 @@ def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, lesson: Callable[.
     assert all(weight.grad is None and not weight.requires_grad for weight in clip.model.parameters())
 
 
-def test_coop_with_the_same_labels_trains_on_what_chooses_the_others_winner(lesson: Callable[..., Lesson]) -> None:
+def test_coop_with_the_same_labels_trains_on_what_chooses_the_others_winner(lesson: Callable[..., Prepared]) -> None:
     given = lesson()
-    drawn = given.prepared.plan.drawn
+    drawn = given.plan.drawn
     together = replace(drawn, search=(*drawn.search, *drawn.selection), selection=())
-    pooled = replace(given, prepared=replace(given.prepared, plan=replace(given.prepared.plan, drawn=together)))
+    pooled = replace(given, plan=replace(given.plan, drawn=together))
     same = SameLabels(3).fit(given).context
     assert same.equal(CoOp(3).fit(pooled).context)
     assert not same.equal(CoOp(3).fit(given).context)

@@ -19,7 +19,7 @@ def test_a_grid_of_the_lab_has_known_names_and_valid_settings(file: Path) -> Non
     found = entries(load_grid(str(file)), Path("out"))
     assert len({entry.folder for entry in found}) == len(found) > 1
     for entry in found:
-        run_config(entry.cell)
+        run_config(entry)
 
 
 def test_committed_cells_import_nothing_of_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:

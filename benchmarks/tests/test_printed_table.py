@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks.lab.printed import answer, beside_print
-from ipo_prompts.experiments.compare.published import TemplateRow, TemplateTable
+from benchmarks.lab.printed import TemplateRow, TemplateTable, answer, beside_print
 
 PLAIN = "a photo of a <CLASS>."
 CAPITAL = "A photo of a <CLASS>."

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.lab.random_pairs import AFTER, BEFORE, MANY, NOUN, RandomPairs, RandomPairsMany, random_pairs
-from ipo_prompts.experiments.compare.methods import Lesson
 from ipo_prompts.experiments.compare.text_methods import phrases
+from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import SLOT, problem
@@ -19,7 +19,7 @@ from ipo_prompts.programs.phrases import Vocabulary
 READABLE = re.compile(r"an? [a-z0-9 ,-]+ of a <CLASS>(, [a-z0-9 -]+){0,2}\.")
 
 
-def test_pairs_are_two_phrases_of_different_groups_in_one_readable_template(lesson: Callable[..., Lesson]) -> None:
+def test_pairs_are_two_phrases_of_different_groups_in_one_readable_template(lesson: Callable[..., Prepared]) -> None:
     given = lesson()
     pairs = random_pairs(given)
     assert len(pairs) == len(set(pairs)) > 20 * MANY
@@ -31,14 +31,14 @@ def test_pairs_are_two_phrases_of_different_groups_in_one_readable_template(less
     assert {phrase.form for phrase in Vocabulary.load().phrases} == {NOUN, BEFORE, AFTER}
 
 
-def test_pairs_depend_on_the_seed_alone(lesson: Callable[..., Lesson]) -> None:
+def test_pairs_depend_on_the_seed_alone(lesson: Callable[..., Prepared]) -> None:
     assert random_pairs(lesson(seed=1)) == random_pairs(lesson("embedded:b", seed=1))
     assert random_pairs(lesson(seed=1))[:20] != random_pairs(lesson(seed=2))[:20]
 
 
 @pytest.mark.parametrize(("steps", "candidates"), [(2, 3), (4, 5)])
 def test_as_many_pairs_are_tried_as_templates_are_asked_for(
-    steps: int, candidates: int, lesson: Callable[..., Lesson]
+    steps: int, candidates: int, lesson: Callable[..., Prepared]
 ) -> None:
     given = lesson(steps=steps, candidates_per_step=candidates)
     fitted = RandomPairs().fit(given)
@@ -48,12 +48,12 @@ def test_as_many_pairs_are_tried_as_templates_are_asked_for(
     assert RandomPairsMany().fit(lesson(classes=2)).scored_only == MANY
 
 
-def test_pairs_that_do_not_fit_are_replaced(lesson: Callable[..., Lesson], clip: Clip) -> None:
+def test_pairs_that_do_not_fit_are_replaced(lesson: Callable[..., Prepared], clip: Clip) -> None:
     """The long class comes later only, so that no phrase of the vocabulary is left out for it."""
     given = lesson(steps=2, candidates_per_step=10, classes=4)
     long = " ".join("a" * (clip.context_length - 11))
-    reward = ClipReward(clip, given.class_names, also_fit=[long])
-    given = replace(given, prepared=replace(given.prepared, reward=reward))
+    reward = ClipReward(clip, given.reward.class_names, also_fit=[long])
+    given = replace(given, reward=reward)
     first = random_pairs(given)[:20]
     assert 0 < sum(reward.problem(template) is None for template in first) < 20
     assert RandomPairs().fit(given).scored_only == 20

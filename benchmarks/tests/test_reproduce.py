@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.lab.printed import printed_tables
 from ipo_prompts.experiments.compare.grid import load_grid
-from ipo_prompts.experiments.compare.published import library
 from ipo_prompts.experiments.data.published import ROOT_VARIABLE
 from support.coop_root import make_root
 from support.pages import DOCS, blocks, follow
@@ -99,5 +99,5 @@ def test_a_price_of_the_page_is_that_of_the_dry_run(
 
 
 def test_the_printed_rows_that_decide_are_counted() -> None:
-    decide = sum(row.decides for table in library().templates if table.decides for row in table.rows)
+    decide = sum(row.decides for table in printed_tables() if table.decides for row in table.rows)
     assert f"- {decide} rows of the paper must agree." in PAGE.read_text(encoding="utf-8")

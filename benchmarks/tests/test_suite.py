@@ -88,9 +88,9 @@ def test_the_halves_of_the_suite_are_sets_of_two_and_share_none() -> None:
 def test_the_pictures_of_claims_are_those_of_the_recorded_cells_on_any_processor() -> None:
     _, entries, outcomes = unpack(DOCS / "evidence/cells/claims-embedded.jsonl.gz")
     recorded = {
-        entry.cell.data: outcome.tests["test"].pictures
+        entry.data: outcome.tests["test"].pictures
         for entry, outcome in zip(entries, outcomes, strict=True)
-        if entry.cell.seed == 0 and not isinstance(outcome, str)
+        if entry.seed == 0 and not isinstance(outcome, str)
     }
     assert len(recorded) == 18
     for spec, pictures in recorded.items():

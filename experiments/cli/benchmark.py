@@ -47,8 +47,9 @@ def benchmark(
     The command also writes all cells to one file, `cells.jsonl.gz`. From this file alone,
     `ipo report cells.jsonl.gz` makes the same tables; with --out it also writes them.
     """
+    from ipo_prompts.experiments.compare.checks import forecast, forecast_text
     from ipo_prompts.experiments.compare.documents import print_documents
-    from ipo_prompts.experiments.compare.runner import forecast, forecast_text, plan_grid, run_grid
+    from ipo_prompts.experiments.compare.runner import plan_grid, run_grid
     from ipo_prompts.experiments.run.live_view import Ui
 
     ui = Ui(0, quiet=quiet)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,10 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_core import to_jsonable_python
 
-from ipo_prompts.experiments.compare.methods import METHODS, Absent, Facts, Fitted, Lesson, Method
-from ipo_prompts.experiments.compare.protocols import carried_over, laid_out, score_of
+from ipo_prompts.experiments.compare.methods import METHODS, Absent, Facts, Method
+from ipo_prompts.experiments.compare.protocols import carried_over, laid_out, other_tests, own_tests, score_of
+from ipo_prompts.experiments.compare.scores import Placed
+from ipo_prompts.experiments.compare.text_methods import Search
 from ipo_prompts.experiments.data import sources
 from ipo_prompts.experiments.pipeline import run_job
 from ipo_prompts.experiments.run.config import RunConfig
@@ -33,14 +35,16 @@ from ipo_prompts.experiments.run.files import (
     write_bytes,
 )
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import InGrid, Plan, TestSet, names_of_others
-from ipo_prompts.experiments.run.prepared import Prepared, loaded, prepare
+from ipo_prompts.experiments.run.plan import InGrid, Plan, names_of_others
+from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.run.result import RESULT, Budget, RewardNames, RunResult, Tested
-from ipo_prompts.experiments.run.sealed import tested_on
-from ipo_prompts.experiments.run.tested_before import check_countable, count, name_of
+from ipo_prompts.experiments.run.sealed import test_in_grid
+from ipo_prompts.experiments.run.tested_before import check_countable
+from ipo_prompts.experiments.tasks import Encoded
+from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.features import contents
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
+from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.programs.journal import line_of
 from ipo_prompts.programs.search_settings import LIMITS
 from ipo_prompts.programs.state import ClipUsed
@@ -50,7 +54,7 @@ SET_BY_THE_CELL = ("data", "classes", "seed", "preset", "patience", "head", "tes
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a grid.
+    """A cell of a grid. It can be pickled, so that executors can send it to other processes.
 
     Attributes:
         protocol: one of `ProtocolName`.
@@ -60,6 +64,9 @@ class Cell:
         targets: specs of the data sets to test on, for cross-dataset and domain-generalization; specs of the CLIPs
             to test with, for cross-clip.
         settings: settings of `RunConfig` that all methods share.
+        label: the label of the row; the cells of a row take about equally long.
+        is_plain: whether the row stands for its method itself, not for a variant of it.
+        folder: the folder of the cell, a run directory; the cell is finished when the folder has `result.json`.
     """
 
     protocol: str
@@ -68,12 +75,43 @@ class Cell:
     seed: int
     targets: tuple[str, ...]
     settings: dict[str, Any]
+    label: str = ""
+    is_plain: bool = True
+    folder: Path = Path()
 
     @property
     def digest(self) -> str:
         """A digest of what the cell asks for; the order of the settings makes no difference."""
-        asked = json.dumps(to_jsonable_python(asdict(self)), sort_keys=True)
+        named = ("protocol", "data", "method", "seed", "targets", "settings")
+        asked = json.dumps(to_jsonable_python({name: getattr(self, name) for name in named}), sort_keys=True)
         return hashlib.sha256(asked.encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """The name of the cell in messages: data set, row and seed."""
+        return f"{self.data}  {self.label}  seed {self.seed}"
+
+    def finished(self) -> Result | None:
+        """Return the record of the cell if an earlier session has finished it, else None; see `read_cell`."""
+        return read_cell(self, self.folder)
+
+    def run(self) -> Result:
+        """Do the cell or resume it, and return its record; see `run_cell`."""
+        return run_cell(self, self.folder)
+
+    def placed(self, outcome: Result | str) -> Placed:
+        """Return the cell in its place in a table; `outcome` is its record, or a text that says why there is none."""
+        result = None if isinstance(outcome, str) else outcome
+        if isinstance(result, MethodResult):
+            facts = result.facts
+        elif self.method in METHODS:
+            facts = METHODS.find(self.method).facts(run_config(self) or shared_config(self))
+        else:  # a class of the user's own, whose code may not be here
+            facts = Facts(label=self.label)
+        if not self.is_plain:
+            facts = facts.model_copy(update={"label": f"“{self.label}”", "shows": "", "is_opponent": False})
+        absent = outcome if isinstance(outcome, str) else outcome.absent or ""
+        return Placed(self.protocol, self.data, self.label, self.seed, facts, result, absent)
 
 
 class MethodResult(Content):
@@ -122,77 +160,70 @@ def run_cell(cell: Cell, folder: Path) -> Result:
     sources.allow([cell.data, *cell.targets])
     shared, method = shared_config(cell), METHODS.find(cell.method)
     check_writable(folder)
-    source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, shared)
-    own = 2 if shared.classes == "base-to-new" else 1
-    in_grid = InGrid(cell.digest, folder.parents[3], tests[own:])  # GRID/cells/DATA/ROW/seed-N
-    if config := method.run_config(shared, cell.settings):
+    if isinstance(method, Search):
+        config = method.run_config(shared, cell.settings)
         check_config(config, folder)
-        return run_job(config, folder, Ui(0, quiet=True), resume=holds_run(folder), in_grid=in_grid)
+        ui, placed = Ui(0, quiet=True), partial(in_grid, cell, shared, folder)
+        return run_job(config, folder, ui, resume=holds_run(folder), in_grid=placed)
     check_countable()
-    # The method cannot reach the test pictures: nothing that it is given contains them.
-    further = names_of_others(in_grid.others)
-    sealed = Plan(shared, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None, further)
-    prepared = prepare(sealed, Ui(0, quiet=True))
-    folder.mkdir(parents=True, exist_ok=True)
-    result = _fitted_and_tested(cell, method, Lesson(prepared, source.hand_written, folder), tests)
-    if result.tests:  # all cells of a grid are one test
-        pictures = [item.picture for test in tests for item in test.items]
-        count(name_of(str(in_grid.folder.resolve())), contents(pictures))
+    result = _fitted_and_tested(cell, method, in_grid(cell, shared, folder, laid_out(shared)), folder)
     write_bytes(folder / RESULT, line_of(content_of(result)))
     return result
 
 
-def _fitted_and_tested(cell: Cell, method: Method, lesson: Lesson, tests: list[TestSet]) -> MethodResult:
-    prepared, config = lesson.prepared, lesson.config
+def in_grid(cell: Cell, shared: RunConfig, folder: Path, planned: Plan) -> Plan:
+    """Return the plan with what a grid asks of it: the further test sets, and names that templates must fit.
+
+    Args:
+        cell: the cell.
+        shared: see `shared_config`.
+        folder: the folder of the cell: GRID/cells/DATA/ROW/seed-N.
+        planned: the plan of what is learnt.
+
+    Raises:
+        InputError: see `other_tests`.
+    """
+    others = other_tests(cell.protocol, planned, cell.targets, shared)
+    return replace(planned, in_grid=InGrid(cell.digest, folder.parents[3], others), also_fit=names_of_others(others))
+
+
+def _fitted_and_tested(cell: Cell, method: Method, planned: Plan, folder: Path) -> MethodResult:
+    assert planned.in_grid
+    config, tests = planned.config, [*own_tests(planned), *planned.in_grid.others]
+    # The method cannot reach the test pictures: nothing that it is given contains them.
+    data, drawn = replace(planned.data, test=()), replace(planned.drawn, test=(), new_test=())
+    lesson = prepare(replace(planned, data=data, drawn=drawn, in_grid=None), Ui(0, quiet=True))
+    folder.mkdir(parents=True, exist_ok=True)
     result = MethodResult(
         cell=cell.digest,
         facts=method.facts(config),
-        reward=prepared.plan.reward_names,
-        clip=ClipUsed.model_validate(prepared.clip),
+        reward=planned.reward_names,
+        clip=ClipUsed.model_validate(lesson.clip),
         seed=cell.seed,
     )
-    parts = {"search": prepared.search, "selection": prepared.selection}
+    parts = {"search": lesson.search, "selection": lesson.selection}
     try:
         fitted = method.fit(lesson)  # evaluate only after learning
-        found = {name: score_of(fitted, prepared.reward, part) for name, part in parts.items() if part}
-        tested, gaps = _tested(fitted, tests, prepared)
+        found = {name: score_of(fitted, lesson.reward, part) for name, part in parts.items() if part}
+
+        def score(clip: Clip, reward: Reward, encoded: Encoded) -> Score:
+            same = clip.fingerprint == lesson.clip.fingerprint
+            return score_of(fitted if same else carried_over(fitted, clip), reward, encoded)
+
+        tested, gaps = test_in_grid(lesson, planned.in_grid.folder, tests, score)
+        if not tested:
+            raise Absent("; ".join(dict.fromkeys(gaps.values())))
     except Absent as reason:
         return result.model_copy(update={"absent": str(reason)})
     about = {
         "templates": fitted.templates,
         "tests": tested,
         "gaps": gaps,
-        "shown": {name: round(score.value, 6) for name, score in found.items()},
+        "shown": {name: round(one.value, 6) for name, one in found.items()},
         "gain_held_back": fitted.gain,
         "budget": Budget(scored_only=fitted.scored_only),
     }
     return result.model_copy(update=about)
-
-
-def _tested(fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> tuple[dict[str, Tested], dict[str, str]]:
-    """Return test set → its record, and test set → why the classifier has no score on it.
-
-    Raises:
-        Absent: there is no score on any test set.
-    """
-    found: dict[str, Tested] = {}
-    gaps: dict[str, str] = {}
-    config = prepared.config
-    for test in tests:
-        other = loaded(test.clip, config.device, config.precision) if test.clip else prepared.clip
-        same = other.fingerprint == prepared.clip.fingerprint
-        try:
-            carried = fitted if same else carried_over(fitted, other)
-            found[test.name] = tested_on(test, prepared, partial(score_of, carried))
-        except Absent as reason:
-            gaps[test.name] = str(reason)
-        except InputError as error:
-            if same:
-                raise
-            gaps[test.name] = str(error).rstrip(".")  # a text can be too long for another CLIP's context
-    if not found:
-        raise Absent("; ".join(dict.fromkeys(gaps.values())))
-    return found, gaps
 
 
 def as_result(text: str, what: str, fix: str) -> Result:
@@ -231,7 +262,7 @@ def shared_config(cell: Cell) -> RunConfig:
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
     own = {"data": cell.data, "classes": classes, "seed": cell.seed, "head": "words"}
     shared = build({"names": "as-is", **cell.settings, **own}, "the settings of the grid")
-    if shared.names in ("auto", "search") and METHODS.find(cell.method).run_config(shared, cell.settings) is None:
+    if shared.names in ("auto", "search") and not isinstance(METHODS.find(cell.method), Search):
         raise InputError(
             f"names={shared.names} is settled at the end of a search, and {cell.method} is none; give it to the rows "
             "of searches alone, in their settings, or write names=cleaned."
@@ -245,5 +276,5 @@ def run_config(cell: Cell) -> RunConfig | None:
     Raises:
         InputError: see `shared_config`.
     """
-    config: RunConfig | None = METHODS.find(cell.method).run_config(shared_config(cell), cell.settings)
-    return config
+    method, shared = METHODS.find(cell.method), shared_config(cell)
+    return method.run_config(shared, cell.settings) if isinstance(method, Search) else None

@@ -23,8 +23,8 @@ from pydantic import Field
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ipo_prompts.experiments.compare.cell import Result, as_result
-from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
+from ipo_prompts.experiments.compare.cell import Cell, Result, as_result
+from ipo_prompts.experiments.compare.grid import GridConfig, entries
 from ipo_prompts.experiments.compare.printing import details, in_short, plain, section, to_markdown
 from ipo_prompts.experiments.compare.published import ablations_of
 from ipo_prompts.experiments.compare.table import COUNTS, Table, build_table
@@ -50,7 +50,7 @@ NUMBERS = ("p", "p_corrected", "usd", *COUNTS)
 """The columns of a frame whose floats are no fractions."""
 
 
-def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Result | str]) -> Table | None:
+def table_of(grid: GridConfig, found: Sequence[Cell], outcomes: Sequence[Result | str]) -> Table | None:
     """Make the table of a grid.
 
     Args:
@@ -85,7 +85,7 @@ def documents(grid: GridConfig, table: Table) -> dict[str, str]:
         "lines": [{name: x for name, x in line.items() if x is not None} for line in frame.to_dict("records")],
         "verdicts": verdicts(table),
         "notes": notes(table),
-        "ablations": [one.model_dump() for one in ablations],
+        "ablations": ablations,
     }
     texts = {
         "table.md": "".join([title + to_markdown(table), *map(section, ablations)]),
@@ -150,7 +150,7 @@ def to_frame(table: Table) -> pandas.DataFrame:
     Fractions have four decimals in percent, far finer than any interval; other floats have six. A float that is not
     finite becomes None.
     """
-    frame = table.frame[table.frame.gap.isna()].drop(columns=["covers", "gap"])
+    frame = table.frame[table.frame.gap.isna()].drop(columns=["verdict", "gap"])
 
     def rounded(name: str, value: Any) -> Any:
         if not isinstance(value, float):
@@ -177,7 +177,7 @@ class Heading(Content):
     gaps: dict[str, str] = Field({})
 
 
-def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Result | str]) -> bytes:
+def pack(grid: GridConfig, found: Sequence[Cell], outcomes: Sequence[Result | str]) -> bytes:
     """Return the content of a file of cells, compressed.
 
     Args:
@@ -191,14 +191,14 @@ def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[Result 
     return gzip.compress(b"".join(line_of(content_of(line)) for line in lines), 9, mtime=0)
 
 
-def read_folder(folder: Path) -> tuple[GridConfig, list[GridCell], list[Result | str]]:
+def read_folder(folder: Path) -> tuple[GridConfig, list[Cell], list[Result | str]]:
     """Read the results in the folder of a grid; see `unpack`. Nothing that the grid names is imported or loaded."""
     grid = as_model(GridConfig, read_settings(folder / GRID_FILE), str(folder / GRID_FILE), "run the grid again")
     found = entries(grid, folder)
     return grid, found, [entry.finished() or "not run yet" for entry in found]
 
 
-def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[Result | str]]:
+def unpack(file: Path) -> tuple[GridConfig, list[Cell], list[Result | str]]:
     """Read a file of cells, which may come from any source.
 
     Returns:

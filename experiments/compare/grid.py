@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from ipo_prompts.experiments.compare import cell as cells
-from ipo_prompts.experiments.compare.cell import Cell, MethodResult, Result
-from ipo_prompts.experiments.compare.methods import METHODS, Facts
+from ipo_prompts.experiments.compare.cell import Cell
+from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import ProtocolName
-from ipo_prompts.experiments.compare.published import ablated_settings
-from ipo_prompts.experiments.compare.scores import Placed
 from ipo_prompts.experiments.data import sources
 from ipo_prompts.experiments.embedded.shifts import canonical
-from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, nested, overlaid
+from ipo_prompts.experiments.run.config import CHOSEN, nested, overlaid
 from ipo_prompts.experiments.run.config import settings as settings_of_a_run
 from ipo_prompts.experiments.run.files import Content, allow_typed, read_settings, read_words
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
@@ -34,6 +30,8 @@ LONGEST_NAME = 100
 """The most characters of a folder's name; file systems allow 255 bytes."""
 
 
+Ablated = Literal["describer", "history_size", "initial_template", "lm", "search_pictures"]
+"""The settings that published ablations varied."""
 Settings = Annotated[dict[str, Any], AfterValidator(nested)]
 """Settings of a run; `strategy.name` in a file is read as a mapping within `strategy`."""
 
@@ -61,7 +59,7 @@ class GridConfig(Content):
     methods: list[Variant] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
     reference: str = "baseline"
-    published: str | None = None
+    published: Ablated | None = None
     settings: Settings = Field({})
 
     @field_validator("data", "targets", mode="before")
@@ -101,16 +99,6 @@ class GridConfig(Content):
         if twice is not None:
             raise ValueError(f"{twice!r} is there twice; leave one out, or give a row another label")
         return entries
-
-    @field_validator("published")
-    @classmethod
-    def _known_ablation(cls, setting: str | None) -> str | None:
-        known = ablated_settings()
-        if setting is not None and setting not in known:
-            raise ValueError(
-                f"no ablation of {setting!r} was published{did_you_mean(setting, known)}; there are: {', '.join(known)}"
-            )
-        return setting
 
     @model_validator(mode="after")
     def _has_reference(self) -> GridConfig:
@@ -208,68 +196,18 @@ def _worded(error: ValidationError, name: str) -> InputError:
     return input_error(error, name)
 
 
-@dataclass(frozen=True)
-class GridCell:
-    """A cell with its row and its folder. It can be pickled, so that executors can send it to other processes.
-
-    Attributes:
-        label: the label of the row; the cells of a row take about equally long.
-        is_plain: whether the row stands for its method itself, not for a variant of it.
-        folder: the folder of the cell, a run directory; the cell is finished when the folder has `result.json`.
-        cell: the cell.
-    """
-
-    label: str
-    is_plain: bool
-    folder: Path
-    cell: Cell
-
-    @property
-    def config(self) -> RunConfig:
-        """The settings of the cell: those of its own run, else those that all rows share."""
-        return cells.run_config(self.cell) or cells.shared_config(self.cell)
-
-    @property
-    def name(self) -> str:
-        """Return the name of the cell in messages: data set, row and seed."""
-        return f"{self.cell.data}  {self.label}  seed {self.cell.seed}"
-
-    def finished(self) -> Result | None:
-        """Return the record of the cell if an earlier session has finished it, else None; see `read_cell`."""
-        return cells.read_cell(self.cell, self.folder)
-
-    def run(self) -> Result:
-        """Do the cell or resume it, and return its record; see `run_cell`."""
-        return cells.run_cell(self.cell, self.folder)
-
-    def placed(self, outcome: Result | str) -> Placed:
-        """Return the cell in its place in a table; `outcome` is its record, or a text that says why there is none."""
-        result = None if isinstance(outcome, str) else outcome
-        if isinstance(result, MethodResult):
-            facts = result.facts
-        elif self.cell.method in METHODS:
-            facts = METHODS.find(self.cell.method).facts(self.config)
-        else:  # a class of the user's own, whose code may not be here
-            facts = Facts(label=self.label)
-        if not self.is_plain:
-            facts = facts.model_copy(update={"label": f"“{self.label}”", "shows": "", "is_opponent": False})
-        absent = outcome if isinstance(outcome, str) else outcome.absent or ""
-        return Placed(self.cell.protocol, self.cell.data, self.label, self.cell.seed, facts, result, absent)
-
-
-def entries(grid: GridConfig, folder: Path) -> list[GridCell]:
+def entries(grid: GridConfig, folder: Path) -> list[Cell]:
     """Return the grid's cells in the order in which they are done.
 
     All cells of one seed come before those of the next seed, so that a grid that is stopped has complete seeds.
     """
     settings = {row.label: overlaid(grid.settings, row.settings) for row in grid.methods}
-    targets = tuple(grid.targets)
     return [
-        GridCell(
-            row.label,
-            row.is_plain,
-            folder / CELLS / _slug(data) / _slug(row.label) / f"seed-{seed}",
-            Cell(grid.protocol, data, row.method, seed, targets, settings[row.label]),
+        Cell(
+            *(grid.protocol, data, row.method, seed, tuple(grid.targets), settings[row.label]),
+            label=row.label,
+            is_plain=row.is_plain,
+            folder=folder / CELLS / _slug(data) / _slug(row.label) / f"seed-{seed}",
         )
         for seed in grid.seeds
         for data in grid.data

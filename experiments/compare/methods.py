@@ -20,10 +20,9 @@ pictures (`ipo-paper`, `ipo-code`) see no selection pictures, as published.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.run.config import RunConfig
@@ -33,6 +32,7 @@ from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import Absent as Absent
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import Registry, blaming
 from ipo_prompts.metrics.reward import Reward, by_embeddings, class_embeddings
@@ -72,37 +72,6 @@ METHODS = Registry(
 
 Logits = Callable[[Floats], Floats]
 """Takes features of pictures, float32 (n, D) in unit rows, and returns logits, float32 (n, C)."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """The material that a method may learn from.
-
-    Attributes:
-        prepared: the settings that all methods share, the reward with the classes to learn, and the search and
-            selection pictures. The test pictures have been taken out of everything here.
-        hand_written: the data set's own template, if people have written one.
-        folder: a folder in which the method may keep files, so that it can resume after a crash.
-    """
-
-    prepared: Prepared
-    hand_written: str | None
-    folder: Path
-
-    @property
-    def config(self) -> RunConfig:
-        """The settings that all methods share."""
-        return self.prepared.config
-
-    @property
-    def clip(self) -> Clip:
-        """The frozen encoder."""
-        return self.prepared.clip
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """The classes to learn, in label order."""
-        return self.prepared.reward.class_names
 
 
 class Fitted:
@@ -209,21 +178,13 @@ class Method(ABC):
         own = {name: getattr(self, name) for name in ("label", "depends_on_seed", "shows", "is_opponent", "remark")}
         return Facts(**own, labelled=self.labelled_per_class(config), differs=self.differs(config), shots=config.shots)
 
-    def run_config(self, shared: RunConfig, settings: Mapping[str, Any]) -> RunConfig | None:
-        """Return the configuration of the run that the method is; None if the method is no run.
+    @abstractmethod
+    def fit(self, lesson: Prepared) -> Fitted:
+        """Learn from the lesson's pictures; the same lesson gives the same result.
 
         Args:
-            shared: the settings that all methods of the row share.
-            settings: the settings that the grid sets; the method chooses all other settings.
-
-        Raises:
-            InputError: a setting is wrong.
-        """
-        return None
-
-    @abstractmethod
-    def fit(self, lesson: Lesson) -> Fitted:
-        """Learn from the lesson's pictures; the same lesson gives the same result.
+            lesson: the settings that all methods share (`config`), the CLIP, the reward with the classes to learn, and
+                the search and selection pictures. The test pictures have been taken out of everything here.
 
         Raises:
             Absent: the method does not exist for this data set.
@@ -241,13 +202,6 @@ def own_method(made: Any, what: str) -> Method:
         raise InputError(f"{what} is no Method; see ipo docs grids.")
     with blaming(what):
         return made()
-
-
-class Absent(Exception):
-    """A method has no result for a data set or a test set; `str(error)` says why.
-
-    The table shows a gap; this is not a failure.
-    """
 
 
 def classifying(reward: Reward) -> ClipReward:

@@ -11,13 +11,13 @@ import numpy as np
 from ipo_prompts.experiments.compare.methods import (
     Absent,
     FittedLogits,
-    Lesson,
     Logits,
     Method,
     Templates,
     classifying,
 )
 from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.blend import Labelled, Linear, Moments, blend
 from ipo_prompts.metrics.classification import logits_of, together
@@ -57,10 +57,12 @@ class FromPictures(Method):
             "around the text takes the discriminant's place"
         )
 
-    def fit(self, lesson: Lesson) -> FittedLogits:
+    def fit(self, lesson: Prepared) -> FittedLogits:
         """Learn from all labelled pictures; see `metrics/blend.py`."""
-        pictures, names, clip = seen(lesson), lesson.class_names, lesson.clip
-        texts = Templates(clip, (lesson.hand_written or BASELINE,)).class_embeddings(names) if self.text else None
+        pictures, names, clip = seen(lesson), lesson.reward.class_names, lesson.clip
+        texts = (
+            Templates(clip, (lesson.plan.data.hand_written or BASELINE,)).class_embeddings(names) if self.text else None
+        )
         if texts is None:
             found = self.learn(Moments.of(pictures))
             if self.cosines and found:
@@ -88,18 +90,18 @@ GDA = FromPictures("GDA", Moments.discriminant)
 GDA_TEXT = FromPictures("GDA with text", Moments.discriminant, text=True)
 
 
-def seen(lesson: Lesson) -> Labelled:
+def seen(lesson: Prepared) -> Labelled:
     """Return the search and selection pictures together.
 
     Raises:
         Absent: the lesson's reward does not ask for the class of a picture, or a class has no picture.
     """
-    classifying(lesson.prepared.reward)
-    parts: list[Any] = lesson.prepared.shown
+    classifying(lesson.reward)
+    parts: list[Any] = lesson.shown
     every = together(parts)
-    if len({*every.labels.tolist()}) < len(lesson.class_names):
+    if len({*every.labels.tolist()}) < len(lesson.reward.class_names):
         raise Absent("a class has no picture that it could learn from")
-    return Labelled(every.features, every.labels, len(lesson.class_names))
+    return Labelled(every.features, every.labels, len(lesson.reward.class_names))
 
 
 def places(class_names: Sequence[str], learnt: Sequence[str]) -> list[int]:

@@ -6,14 +6,14 @@ set. `details` has all other numbers. The short form is for a terminal. Texts of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from string import ascii_lowercase
 from typing import Any
 
 from rich.cells import cell_len
 
-from ipo_prompts.experiments.compare.published import Ablation, contradictions, data_key
+from ipo_prompts.experiments.compare.published import contradictions, data_key
 from ipo_prompts.experiments.compare.scores import MEAN_OF_H
 from ipo_prompts.experiments.compare.table import COUNTS, PUBLISHED, REFERENCES, Scope, Table
 from ipo_prompts.experiments.compare.words import notes, verdicts
@@ -325,21 +325,22 @@ def _verdicts(table: Table) -> list[Block]:
     return ["Verdicts:", listed] if listed else []
 
 
-def section(ablation: Ablation) -> str:
-    """Return an ablation as Markdown: its values, where they were measured, and the source."""
-    columns = list(dict.fromkeys(column for values in ablation.values.values() for column in values))
+def section(ablation: Mapping[str, Any]) -> str:
+    """Return a published ablation as Markdown: its values, where they were measured, and the source."""
+    values, factor = ablation["values"], ablation["factor"]
+    columns = list(dict.fromkeys(column for row in values.values() for column in row))
+    shown = {name: code(name) if SLOT in name else name for name in values}
     rows = [
-        [code(name) if SLOT in name else name, *(f"{found[one]:.2f}" if one in found else "" for one in columns)]
-        for name, found in ablation.values.items()
+        [shown[name], *(f"{row[one]:.2f}" if one in row else "" for one in columns)] for name, row in values.items()
     ]
     found = [
-        f"{code(name) if SLOT in name else name}: {one}"
-        for name, follows in ablation.follows.items()
-        for one in contradictions(ablation.values[name], follows)
+        f"{shown[name]}: {one}"
+        for name, follows in ablation["follows"].items()
+        for one in contradictions(values[name], follows)
     ]
-    notes = "".join(f" {note}" for note in (ablation.note, *found) if note)
-    source = f"Percent, {ablation.where}. Source: {ablation.source}.{notes}"
-    return f"\n### Published: {ablation.factor}\n\n{text_table([ablation.factor, *columns], rows)}\n\n{source}\n"
+    notes = "".join(f" {note}" for note in (ablation["note"], *found) if note)
+    source = f"Percent, {ablation['where']}. Source: {ablation['source']}.{notes}"
+    return f"\n### Published: {factor}\n\n{text_table([factor, *columns], rows)}\n\n{source}\n"
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

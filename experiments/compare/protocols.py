@@ -21,9 +21,9 @@ from ipo_prompts.experiments.compare.methods import (
     Templates,
     classifying,
 )
-from ipo_prompts.experiments.data import DataSet, Draw, load_data
+from ipo_prompts.experiments.data import DataSet, load_data
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, TestSet, draw_for
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, TestSet, draw_for
 from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.clip import Clip, check_name
 from ipo_prompts.metrics.errors import InputError
@@ -35,15 +35,21 @@ TO_DATA = ("cross-dataset", "domain-generalization")
 """The protocols whose targets are data sets."""
 
 
-def test_sets(
-    protocol: str, source: DataSet, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig
-) -> list[TestSet]:
-    """Return the test sets of a protocol, first those of the data set that is learnt.
+def own_tests(planned: Plan) -> list[TestSet]:
+    """Return the test sets of the data set that is learnt: `test`, and in base-to-new `new`."""
+    drawn, split = planned.drawn, planned.data.split
+    tests = [TestSet("test", drawn.test, drawn.class_names, split)]
+    if drawn.new_test:
+        tests.append(TestSet("new", drawn.new_test, drawn.new_class_names, split))
+    return tests
+
+
+def other_tests(protocol: str, planned: Plan, targets: Sequence[str], config: RunConfig) -> list[TestSet]:
+    """Return the further test sets of a protocol.
 
     Args:
         protocol: one of `ProtocolName`.
-        source: the data set that is learnt.
-        drawn: the test sets of this data set: `test`, and `new` in base-to-new.
+        planned: the plan of the cell: what is learnt.
         targets: the targets of the grid: data sets, or CLIPs for cross-clip.
         config: the settings that all methods share.
 
@@ -56,12 +62,12 @@ def test_sets(
         for name in targets:
             check_name(name)
         # the same pictures with each CLIP
-        return [*drawn, *(replace(drawn[0], name=name, clip=name) for name in targets)]
+        return [replace(own_tests(planned)[0], name=name, clip=name) for name in targets]
     if protocol in TO_DATA:
-        return [*drawn, *_of_other_data(protocol, source, targets, config)]
+        return _of_other_data(protocol, planned.data, targets, config)
     if targets:
         raise InputError("few-shot and base-to-new test on the data set that is learnt; leave the targets out.")
-    return list(drawn)
+    return []
 
 
 def _of_other_data(protocol: str, source: DataSet, targets: Sequence[str], config: RunConfig) -> list[TestSet]:
@@ -77,7 +83,8 @@ def _of_other_data(protocol: str, source: DataSet, targets: Sequence[str], confi
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"two data sets are called {twice!r}; source and targets must be different data sets.")
-    known = {as_read(name) for name in source.class_names}
+    # A run reads the names of its classes anew, and the targets have the names that all methods share.
+    known = {as_read(str(name)) for name in (*source.typed, *source.class_names)}
     for other in others if protocol == "domain-generalization" else []:
         strange = next((name for name in other.class_names if as_read(name) not in known), None)
         if strange is not None:
@@ -88,28 +95,14 @@ def _of_other_data(protocol: str, source: DataSet, targets: Sequence[str], confi
     return [TestSet(one.name, one.test, one.class_names, one.split) for one in others]
 
 
-def laid_out(
-    protocol: str, data: str, targets: Sequence[str], config: RunConfig
-) -> tuple[DataSet, Draw, list[TestSet]]:
-    """Load the data sets of a cell. No picture is opened.
-
-    Returns:
-        The data set to learn from, the pictures that were drawn from it, and the test sets.
+def laid_out(config: RunConfig) -> Plan:
+    """Load and draw the data of a method that is no run. No picture is opened, and no language model is looked for.
 
     Raises:
-        InputError: a data set is missing, or there are too few classes or pictures; see also `test_sets`.
+        InputError: the data set is missing, or there are too few classes or pictures.
     """
-    source = load_data(
-        data,
-        seed=SPLIT_SEED,
-        task=config.task,
-        **config.about_data,
-    )
-    drawn = draw_for(source, config)
-    tests = [TestSet("test", drawn.test, drawn.class_names, source.split)]
-    if config.classes == "base-to-new":
-        tests.append(TestSet("new", drawn.new_test, drawn.new_class_names, source.split))
-    return source, drawn, test_sets(protocol, source, tests, targets, config)
+    source = load_data(config.data, seed=SPLIT_SEED, task=config.task, **config.about_data)
+    return Plan(config, source, draw_for(source, config), None, None)
 
 
 def carried_over(fitted: Fitted, clip: Clip) -> Fitted:

@@ -1,9 +1,8 @@
 """From a grid to its table: `ipo.benchmark(…)`, and the command `ipo benchmark`.
 
-A grid is planned: its cells are checked, and what they cost at most can be forecast. Then its cells are run on an
-executor. Finished cells are read back; other cells are begun or resumed. Failures and the budget are tracked. Each cell
-has a folder of its own. So its result depends neither on the order of the cells, nor on the executor, nor on how often
-the cell was resumed.
+A grid is planned, and its cells are checked; see `checks.py`. Then its cells are run on an executor. Finished cells are
+read back; other cells are begun or resumed. Failures and the budget are tracked. Each cell has a folder of its own. So
+its result depends neither on the order of the cells, nor on the executor, nor on how often the cell was resumed.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from typing import Any
 
 import filelock
 
-from ipo_prompts.experiments.compare.cell import Cell, Result, run_config, shared_config
+from ipo_prompts.experiments.compare.cell import Cell, Result
+from ipo_prompts.experiments.compare.checks import check_grid, searches
 from ipo_prompts.experiments.compare.documents import (
     ENDING,
     FILE_NAME,
@@ -27,18 +27,13 @@ from ipo_prompts.experiments.compare.documents import (
     write_documents,
 )
 from ipo_prompts.experiments.compare.executors import Executor, Failure, make_executor
-from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries, load_grid
-from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import laid_out
+from ipo_prompts.experiments.compare.grid import GridConfig, entries, load_grid
 from ipo_prompts.experiments.compare.table import Table
 from ipo_prompts.experiments.data.published import absent
-from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, write_bytes, write_text
 from ipo_prompts.experiments.run.live_view import Logged, Ui
-from ipo_prompts.experiments.run.plan import backends, estimate, plan
-from ipo_prompts.experiments.run.result import RESULT
-from ipo_prompts.metrics.clip import check_name
-from ipo_prompts.metrics.errors import InputError, at_most, money, silent
+from ipo_prompts.experiments.run.plan import backends
+from ipo_prompts.metrics.errors import InputError, money, silent
 from ipo_prompts.programs.lm.ledger import read_questions, total_usd
 from ipo_prompts.programs.redaction import redact
 from ipo_prompts.programs.trust import GRID_FILE
@@ -61,7 +56,7 @@ class GridPlan:
 
     grid: GridConfig
     folder: Path
-    cells: list[GridCell]
+    cells: list[Cell]
     executor: Executor
 
 
@@ -96,7 +91,7 @@ def plan_grid(
         ui.say(f"not on this machine, so left out: {', '.join(gone)}")
     grid = grid.model_copy(update={"data": [data for data in grid.data if data not in gone]})
     found = entries(grid, folder)
-    here = [entry for entry in found if not any(map(absent, (entry.cell.data, *entry.cell.targets)))]
+    here = [entry for entry in found if not any(map(absent, (entry.data, *entry.targets)))]
     check_grid(here if forecast_only else found)
     return GridPlan(grid, folder, found, workers)
 
@@ -161,13 +156,17 @@ def run_grid(planned: GridPlan, ui: Ui, budget_usd: float | None = None) -> Grid
     """Run the cells of a grid that are not finished, and write its table.
 
     Raises:
-        InputError: see `check_models` and `run_all`; or the folder cannot be written.
+        InputError: the folder cannot be written, a language model is unknown, lacks its key or weights, or has no price
+            although there is a budget; see also `run_all`.
     """
     grid, folder, found = planned.grid, planned.folder, planned.cells
     check_writable(folder)
-    configs = searches(found)
-    ui.fetch([*configs.values()])
-    check_models(configs, budget_usd)
+    if budget_usd is not None and budget_usd <= 0:
+        raise InputError(f"--budget-usd must be above 0, not {budget_usd:g}.")
+    configs = searches(found).values()
+    ui.fetch([*configs])
+    for config in configs:  # no model is asked yet; with a budget, each must have a price
+        backends(config.model_copy(update={"budget_usd": budget_usd}))
     folder.mkdir(parents=True, exist_ok=True)
     failed: dict[str, list[str]] = {}
     outcomes: list[Result | str] = []
@@ -187,36 +186,6 @@ def run_grid(planned: GridPlan, ui: Ui, budget_usd: float | None = None) -> Grid
     return GridOutcome(folder, table, texts, files if table else "", failed, stopped)
 
 
-def check_grid(found: Sequence[GridCell]) -> None:
-    """Refuse a grid that cannot be run, before its first cell. Names, settings, folders and data sets are checked.
-
-    No picture is opened and no model is loaded.
-
-    Raises:
-        InputError: what is wrong, in one sentence; or, with a sentence for each cause, which data sets cannot be used.
-    """
-    kinds: dict[Any, tuple[Cell, RunConfig]] = {}
-    for cell in (entry.cell for entry in found):
-        shared = shared_config(cell)
-        run_config(cell)  # refuses settings that the method lacks
-        kind = (cell.data, cell.targets, shared.clip, shared.shots, shared.selection_shots)  # no seed: all draw alike
-        kinds.setdefault(kind, (cell, shared))
-    _check_folders(found)
-    for name in sorted({shared.clip for _, shared in kinds.values()}):
-        check_name(name)
-    broken: dict[object, tuple[str, list[str]]] = {}  # one cause → what is wrong, and with which data
-    for cell, shared in kinds.values():
-        try:
-            laid_out(cell.protocol, cell.data, cell.targets, shared)
-        except InputError as error:
-            data = broken.setdefault(absent(cell.data) is not None or str(error), (str(error), []))[1]
-            data += [] if cell.data in data else [cell.data]
-    if broken:
-        whose = len({cell.data for cell, _ in kinds.values()}) > 1
-        causes = [f"{', '.join(data)}: {why}" if whose else why for why, data in broken.values()]
-        raise InputError(" ".join(causes))
-
-
 def _locked(folder: Path) -> Any:
     """Return the lock of a grid's folder, held until a `with` block ends: one process at a time works on a grid.
 
@@ -231,93 +200,8 @@ def _locked(folder: Path) -> Any:
         ) from error
 
 
-def searches(found: Sequence[GridCell]) -> dict[str, RunConfig]:
-    """Return label of a row → the configuration of the row's search, for the rows that search."""
-    rows = {entry.label: entry for entry in found}  # seeds and pictures do not change the models
-    return {label: config for label, entry in rows.items() if (config := run_config(entry.cell))}
-
-
-def check_models(configs: Mapping[str, RunConfig], budget_usd: float | None) -> None:
-    """Refuse rows whose language models cannot be asked, or cannot be kept within a budget. No model is asked yet.
-
-    Raises:
-        InputError: an unknown model, a missing key or missing weights, or a budget in dollars for a model without a
-            known price.
-    """
-    if budget_usd is not None and budget_usd <= 0:
-        raise InputError(f"--budget-usd must be above 0, not {budget_usd:g}.")
-    for config in configs.values():
-        for backend in filter(None, backends(config)):
-            backend.check_price(budget_usd)
-
-
-def _check_folders(found: Sequence[GridCell]) -> None:
-    owners: dict[Path, GridCell] = {}
-    for entry in found:
-        if entry.label in METHODS and entry.label != entry.cell.method:
-            raise InputError(
-                f"the row {entry.label!r} has the method {entry.cell.method!r}; name no row after another method."
-            )
-        other = owners.setdefault(Path(str(entry.folder).casefold()), entry)
-        if other is not entry:
-            what, first, second = "rows", other.label, entry.label
-            if first == second:
-                what, first, second = "data sets", other.cell.data, entry.cell.data
-            raise InputError(f"the {what} {first!r} and {second!r} would share a folder; rename one.")
-
-
-def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
-    """Forecast the calls, tokens and most cost of all unfinished cells. No picture is opened, nothing is fetched.
-
-    Returns:
-        - `cells, finished`: the number of all cells, and of those that are finished.
-        - `calls, tokens, usd, minutes`: sums over the other cells. `usd` is the most; None where a price is not known.
-          `minutes` are of waiting for language models. Replies that rows share through the cache count for each row.
-        - `missing`: the data sets that are not on this machine; their published sizes are assumed.
-
-    Raises:
-        InputError: there is no such language model.
-    """
-    left = [entry for entry in found if not (entry.folder / RESULT).is_file()]
-    known: dict[tuple[str, str], dict[str, Any] | None] = {}  # no seed changes the number of pictures
-    asked: list[dict[str, Any]] = []
-    for entry in left:
-        kind = (entry.label, entry.cell.data)
-        if kind not in known:
-            config = run_config(entry.cell)
-            known[kind] = estimate(plan(config, ready=False)) if config else None
-        if told := known[kind]:
-            asked.append(told)
-    data = dict.fromkeys(name for entry in found for name in (entry.cell.data, *entry.cell.targets))
-    return {
-        "missing": [name for name in data if absent(name)],
-        "cells": len(found),
-        "finished": len(found) - len(left),
-        "calls": sum(role["calls"] for one in asked for role in (one["optimizer"], one["describer"]) if role),
-        "tokens": sum(one["tokens"] for one in asked),
-        "usd": total_usd(one["usd"] for one in asked),
-        "minutes": round(sum(one["seconds"] for one in asked) / 60, 1),
-    }
-
-
-def forecast_text(forecast: dict[str, Any]) -> str:
-    """Format a forecast as a few lines of text."""
-    lines = [f"together: {forecast['cells']:,} cells; what is left asks no language model and costs nothing."]
-    if forecast["calls"]:
-        lines = [
-            f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, at most {forecast['tokens']:,} "
-            f"tokens, {at_most(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models "
-            "one after another; encoding pictures and texts comes on top. Nothing was asked yet."
-        ]
-    if forecast["finished"]:
-        lines.append(f"finished already: {forecast['finished']:,} of these cells")
-    if forecast["missing"]:
-        lines.append(f"not on this machine, so their published sizes are assumed: {', '.join(forecast['missing'])}")
-    return "\n".join(lines)
-
-
 def run_all(
-    found: Sequence[GridCell],
+    found: Sequence[Cell],
     before: Sequence[Result | None],
     executor: Executor,
     say: Callable[[str], None],
@@ -327,7 +211,7 @@ def run_all(
 
     Args:
         found: the cells.
-        before: the record of each cell from an earlier session; see `GridCell.finished`.
+        before: the record of each cell from an earlier session; see `Cell.finished`.
         executor: runs the cells.
         say: called with a line after each cell that was not finished before: its outcome, and the cost of all cells.
         budget_usd: the US dollars at which the session ends; failed cells and earlier sessions count. A cell that is
@@ -372,19 +256,19 @@ def run_all(
     return contents, stopped
 
 
-def _said(entry: GridCell, result: Result) -> str:
+def _said(entry: Cell, result: Result) -> str:
     """Return the values of a cell as text, or the reason why there are no values."""
     cell = entry.placed(result)
     return cell.absent or ", ".join(f"{side} {100 * tested.values.mean():.2f}" for side, tested in cell.sides.items())
 
 
-def do(entry: GridCell) -> Result:
+def do(entry: Cell) -> Result:
     """Do one cell and return its record. The function can be imported by name, so that any process can call it."""
     with silent("dspy", "LiteLLM"):  # the message of a failure holds what these libraries log
         return entry.run()
 
 
-def paid_for(entry: GridCell) -> float | None:
+def paid_for(entry: Cell) -> float | None:
     """Return the US dollars that a cell's replies have cost in all sessions; None when the cost is not known.
 
     The cost of a lost reply is not known, so its highest possible cost is counted.
@@ -395,7 +279,7 @@ def paid_for(entry: GridCell) -> float | None:
         return None
 
 
-def _note_failure(entry: GridCell, content: object) -> None:
+def _note_failure(entry: Cell, content: object) -> None:
     """Write the traceback of a failure into the cell's folder; remove it once the cell is done."""
     file = entry.folder / FAILURE_FILE_NAME
     if isinstance(content, Failure) and content.trace:

@@ -48,7 +48,7 @@ OURS, PUBLISHED = "ours", "published"
 COLUMNS = (
     *("protocol", "data", "split", "method", "over", "origin", "column", "measure", "unit", "seeds"),
     *("labelled_per_class", "value", "low", "high", "sd", "n", "draws", "p", "p_corrected", "comparisons", "outcome"),
-    *("search", "selection", "test", "optimism", *COUNTS, "usd", "gain_held_back", "remark", "covers", "gap"),
+    *("search", "selection", "test", "optimism", *COUNTS, "usd", "gain_held_back", "remark", "verdict", "gap"),
 )
 """The columns of a table's frame. A line is about a data set or an average (`data`), a method, and a column.
 
@@ -58,7 +58,7 @@ COLUMNS = (
 - `seeds`: the number of seeds, the smallest over the data sets; of a gain, the seeds that both methods have.
 - `labelled_per_class`: the labelled pictures of each class that the method saw; None if not known.
 - `value` … `draws`: see `ColumnScore`; `value` is None where the method has no value.
-- `p` … `covers`: see `Verdict`. A gain is for the classes of a data set as given, or for the data sets as given.
+- `p` … `outcome`: see `Verdict`. A gain is for the classes of a data set as given, or for the data sets as given.
 - `search`, `selection`, `test`: the values of the final templates on pictures of the classes searched on. None where no
   pictures were drawn. A method that learns nothing from these pictures is scored on them, too.
 - `optimism`: the gain over the reference on the search pictures minus that gain on the test pictures. Both gains are
@@ -66,6 +66,7 @@ COLUMNS = (
 - `proposals` … `usd`: see `Budget`; `usd` is None where a price is unknown.
 - `gain_held_back`: the gain of the chosen template over the search's initial template on held-back pictures.
 - `remark`: why cells are missing; of published numbers, their source.
+- `verdict`: the `Verdict` of a gain; else None.
 - `gap`: why the method has no value in this column, though it has values in others; else None.
 
 From `search` to `gain_held_back`, numbers are means per run, over seeds and data sets.
@@ -202,15 +203,15 @@ def build_table(
         groups = {name: [runs[row] for row in found] for name, found in rows.items() if runs.keys() >= {*found}}
         for name in names:
             reasons = {row: absent.get(row, [] if row in runs else ["not run"]) for row in rows[name]}
-            values += _values_of(scope, name, columns, groups, reasons, reference)
-        labelled = {line["method"]: line["labelled_per_class"] for line in values if line["data"] == scope.name}
-        for method, column in product(groups, columns):
-            others = [reference, *REFERENCES, *(rivals if method == subject else ())]
-            for line in _gains_of(scope, method, column, others, groups):
-                gains.append({**line, "labelled_per_class": labelled[method]})
-    about = {"protocol": protocol, "measure": measure, "unit": unit}
+            own = list(_values_of(scope, name, columns, groups, reasons, reference))
+            others = [reference, *REFERENCES, *(rivals if name == subject else ())]
+            compared = [line for column in columns for line in _gains_of(scope, name, column, others, groups)]
+            about = {"data": scope.name, "split": scope.split, "method": name, "over": "", "origin": OURS}
+            values += [{**about, **line} for line in own]
+            gains += [{**about, **line, "labelled_per_class": own[0]["labelled_per_class"]} for line in compared]
     printed = published_rows(protocol, shots, data) if measure == "accuracy" else []
-    lines = [{**about, **line} for line in [*values, *gains, *printed]]
+    everywhere = {"protocol": protocol, "measure": measure, "unit": unit}
+    lines = [{**everywhere, **line} for line in [*values, *gains, *printed]]
     return Table(
         protocol=protocol,
         measure=measure,
@@ -231,7 +232,7 @@ def build_table(
 
 def _place(name: str) -> tuple[int, str]:
     """Return a sort key: sides come first, then data sets in the order of the papers, then other names by alphabet."""
-    order, key = ["base", "new", "test", "source", *library().tables[0].rows], data_key(name)
+    order, key = ["base", "new", "test", "source", *library()["tables"][0]["rows"]], data_key(name)
     return order.index(key) if key in order else len(order), name
 
 
@@ -321,17 +322,20 @@ def _values_of(
     for (data, _), found in absent.items():
         for reason in dict.fromkeys(found):
             reasons.setdefault(reason, []).append(data)
-    about: dict[str, Any] = {"data": scope.name, "split": scope.split, "method": method, "over": "", "origin": OURS}
-    group = groups.get(method)
-    if group is None:
+    if method not in groups:
         where = [f" ({', '.join(data)})" if len(scope.data) > 1 else "" for data in reasons.values()]
         remark = "; ".join(map("".join, zip(reasons, where, strict=True)))
         for column in columns:
-            yield {**about, "column": column, "seeds": 0, "labelled_per_class": None, "remark": remark}
+            yield {"column": column, "seeds": 0, "labelled_per_class": None, "remark": remark}
         return
+    group = groups[method]
     saw = {cell.facts.labelled for runs in group for cell in runs.cells}
-    about |= {"labelled_per_class": saw.pop() if len(saw) == 1 else None, "seeds": min(len(one.seeds) for one in group)}
-    about |= {"remark": "; ".join(reasons), **_search(method, groups, reference)}
+    about = {
+        "labelled_per_class": saw.pop() if len(saw) == 1 else None,
+        "seeds": min(len(one.seeds) for one in group),
+        "remark": "; ".join(reasons),
+        **_search(method, groups, reference),
+    }
     gaps = {side: reason for runs in group for side, reason in runs.gaps.items()}
     for column in columns:
         if applies(column, group) and (column != MEAN_OF_H or scope.is_average):
@@ -347,26 +351,18 @@ def _gains_of(
     family = {
         other: compared
         for other in dict.fromkeys(others)
-        if other in groups
+        if {method, other} <= groups.keys()
         and other != method
         and (column != MEAN_OF_H or scope.is_average)
         and all(applies(column, groups[one]) for one in (method, other))
         and (compared := difference(column, groups[method], groups[other]))
     }
     verdicts = judge({other: effect for other, (effect, _) in family.items()}, "")
-    about = {"data": scope.name, "split": scope.split, "method": method, "origin": OURS, "column": column}
     for other, (_, seeds) in family.items():
-        verdict = verdicts[other].model_dump(exclude={"family"})
-        low, high = verdict.pop("ci95")
-        yield {
-            **about,
-            "over": other,
-            "seeds": seeds,
-            "value": verdict.pop("mean"),
-            "low": low,
-            "high": high,
-            **verdict,
-        }
+        verdict = verdicts[other]
+        told = {name: getattr(verdict, name) for name in ("p", "p_corrected", "comparisons", "outcome")}
+        about = {"column": column, "over": other, "seeds": seeds, "verdict": verdict}
+        yield {**about, **told, "value": verdict.mean, "low": verdict.ci95[0], "high": verdict.ci95[1]}
 
 
 def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -> dict[str, float | None]:

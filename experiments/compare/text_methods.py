@@ -6,15 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ipo_prompts.experiments.compare.methods import (
-    Absent,
-    Fitted,
-    Lesson,
-    Method,
-    Templates,
-)
+from ipo_prompts.experiments.compare.methods import Absent, Facts, Method, Templates
 from ipo_prompts.experiments.run.config import RunConfig, differences
 from ipo_prompts.experiments.run.files import build
+from ipo_prompts.experiments.run.plan import held_back_shots
+from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates
 from ipo_prompts.programs.phrases import Phrase, Vocabulary
 from ipo_prompts.programs.search import search
@@ -33,25 +29,25 @@ class Fixed(Method):
     """
 
     label: str
-    templates: Callable[[Lesson], Sequence[str]]
+    templates: Callable[[Prepared], Sequence[str]]
     is_opponent: bool = True
     depends_on_seed: bool = False
     uses_labels: bool = False
 
-    def fit(self, lesson: Lesson) -> Templates:
+    def fit(self, lesson: Prepared) -> Templates:
         """Return the templates as a classifier; see `Method`."""
         return Templates(lesson.clip, tuple(self.templates(lesson)))
 
 
-def hand_written(lesson: Lesson) -> Sequence[str]:
+def hand_written(lesson: Prepared) -> Sequence[str]:
     """Return the data set's own template (CoOp's lists), which the published CLIP rows use.
 
     Raises:
         Absent: the data set has no such template. The baseline template is not used instead: it has its own row.
     """
-    if lesson.hand_written is None:
+    if lesson.plan.data.hand_written is None:
         raise Absent("no hand-written template exists for this data set")
-    return [lesson.hand_written]
+    return [lesson.plan.data.hand_written]
 
 
 THE_BASELINE = Fixed("the baseline template", lambda lesson: [BASELINE])
@@ -72,33 +68,32 @@ class BestOf(Method):
     """
 
     label: str
-    pool: Callable[[Lesson], Sequence[str]]
+    pool: Callable[[Prepared], Sequence[str]]
 
-    def fit(self, lesson: Lesson) -> Templates:
+    def fit(self, lesson: Prepared) -> Templates:
         """Score the templates of the pool, and return the winner; see `Method`."""
         pool = self.pool(lesson)
         return best_of(lesson, pool, len(pool))
 
 
-def best_of(lesson: Lesson, pool: Sequence[str], count: int) -> Templates:
+def best_of(lesson: Prepared, pool: Sequence[str], count: int) -> Templates:
     """Return the best of `count` templates of a pool, from the first on; those that do not fit the encoder are skipped.
 
     The usual search runs with one step and a given list of templates. So the code of the search checks the templates,
     orders them and chooses the winner. The templates that are tried count as scored only.
     """
-    prepared = lesson.prepared
     settings = lesson.config.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
-    selection = prepared.selection.units if prepared.selection else None
-    found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
+    selection = lesson.selection.units if lesson.selection else None
+    found = search(settings, lesson.reward, GivenTemplates(pool), lesson.search.units, selection)
     return Templates(lesson.clip, (found.choice.template,), found.choice.gain, found.proposed)
 
 
-def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
+def phrases(lesson: Prepared) -> tuple[Phrase, ...]:
     """Return the phrases of the vocabulary that name no class and fit the encoder."""
-    return Vocabulary.load().usable(lesson.class_names, lesson.clip)
+    return Vocabulary.load().usable(lesson.reward.class_names, lesson.clip)
 
 
-def single_phrases(lesson: Lesson) -> list[str]:
+def single_phrases(lesson: Prepared) -> list[str]:
     """Return one template for each phrase of the vocabulary."""
     return [phrase.template for phrase in phrases(lesson)]
 
@@ -116,70 +111,70 @@ OTHERWISE = {
 
 
 @dataclass(frozen=True)
-class LanguageModelSearch(Method):
-    """A search with a language model, in a folder of its own.
+class Search:
+    """A row that is a run, as by `ipo optimize`: a list of settings. A run has a folder of its own.
 
     Attributes:
         label, shows, is_opponent: see `Method`.
-        published: the preset of the search: `default`, `paper` or `code`.
-        strategy: the strategy of the search; None takes the strategy of the grid or of the preset.
-        lm: "none" for a search that asks no language model; None takes the language model of the grid.
-        names: the setting `names` of the search; None takes that of the grid.
-        head: the setting `head` of the search; with "auto", labelled pictures decide, too, if they help.
+        settings: the settings of the run besides those of the grid. A `strategy` keeps the settings of the grid that it
+            knows. With head "auto", labelled pictures decide, too, if they help.
     """
 
     label: str
+    settings: Mapping[str, Any]
     shows: str = ""
-    published: str = "default"
-    strategy: str | None = None
-    lm: str | None = None
     is_opponent: bool = True
-    names: str | None = None
-    head: str = "words"
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
-        """Return the complete configuration of the search, with the budget that all methods share; see `Method`.
+        """Return the complete configuration of the run, with the budget that all methods share.
+
+        Args:
+            shared: the settings that all methods of the row share.
+            settings: the settings that the grid sets; the search chooses all other settings.
 
         Raises:
             InputError: a setting is wrong.
         """
-        cell = {key: getattr(shared, key) for key in ("data", "classes", "seed")}
-        answer = {"names": self.names or shared.names, "head": self.head}
         # Do not take steps and candidates from the preset: the search would have another budget than other methods.
-        budget = {"steps": shared.steps, "candidates_per_step": shared.candidates_per_step, "patience": None}
-        own = {**settings, **cell, **answer, **budget, "preset": self.published}
-        if self.strategy is not None:
-            known = STRATEGIES.find(self.strategy).Settings.model_fields
+        same = ("data", "classes", "seed", "names", "steps", "candidates_per_step")
+        own = {**settings, **{key: getattr(shared, key) for key in same}, "patience": None, "head": "words"}
+        own |= self.settings
+        if chosen := self.settings.get("strategy"):
+            known = STRATEGIES.find(chosen["name"]).Settings.model_fields
             kept = {key: value for key, value in settings.get("strategy", {}).items() if key in known}
-            own["strategy"] = {**kept, "name": self.strategy}
-        if self.lm is not None:
-            own["lm"] = self.lm
+            own["strategy"] = {**kept, **chosen}
         return build(own, where="the settings of the grid")
 
-    def differs(self, config: RunConfig) -> str:
-        """Return the settings that differ from the published settings, and differences that no setting removes."""
-        if self.published not in OTHERWISE:
-            return ""
-        found = differences(config)
-        values = f"{', '.join(found)}, with the published value in brackets; " if found else ""
-        return values + OTHERWISE[self.published]
+    def facts(self, config: RunConfig) -> Facts:
+        """Return what a table needs to know about the run with these settings; see `Method`.
 
-    def fit(self, lesson: Lesson) -> Fitted:
-        """A search is a run; see `run_config`."""
-        raise NotImplementedError
+        It names the settings that differ from the published settings, and differences that no setting removes.
+        """
+        differs = OTHERWISE.get(config.preset, "")
+        if differs and (found := differences(config)):
+            differs = f"{', '.join(found)}, with the published value in brackets; {differs}"
+        labelled = config.shots + held_back_shots(config)
+        about = {"label": self.label, "shows": self.shows, "is_opponent": self.is_opponent}
+        return Facts(**about, labelled=labelled, differs=differs, shots=config.shots)
 
 
-PHRASES = LanguageModelSearch(
-    "compositions of the vocabulary's phrases", "the language model's words help", strategy="compose", lm="none"
+PHRASES = Search(
+    "compositions of the vocabulary's phrases",
+    {"strategy": {"name": "compose"}, "lm": "none"},
+    "the language model's words help",
 )
-NO_HISTORY = LanguageModelSearch(
-    "proposals without history", "trying parts together beats asking alone", strategy="no-history"
+NO_HISTORY = Search(
+    "proposals without history",
+    {"strategy": {"name": "no-history"}},
+    "trying parts together beats asking alone",
 )
-HISTORY = LanguageModelSearch(
-    "proposals from a history of scores", "trying parts together beats a history of scores", strategy="history"
+HISTORY = Search(
+    "proposals from a history of scores",
+    {"strategy": {"name": "history"}},
+    "trying parts together beats a history of scores",
 )
-IPO_PAPER = LanguageModelSearch("IPO with the paper's settings", published="paper", is_opponent=False)
-IPO_CODE = LanguageModelSearch("IPO with the settings of the paper's code", published="code", is_opponent=False)
-IPO_DEFAULT = LanguageModelSearch("IPO", is_opponent=False)
-WORDS = LanguageModelSearch("IPO's names and template", names="auto")
-IPO = LanguageModelSearch("IPO's answer", names="auto", head="auto", is_opponent=False)
+IPO_PAPER = Search("IPO with the paper's settings", {"preset": "paper"}, is_opponent=False)
+IPO_CODE = Search("IPO with the settings of the paper's code", {"preset": "code"}, is_opponent=False)
+IPO_DEFAULT = Search("IPO", {}, is_opponent=False)
+WORDS = Search("IPO's names and template", {"names": "auto"})
+IPO = Search("IPO's answer", {"names": "auto", "head": "auto"}, is_opponent=False)

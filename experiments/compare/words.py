@@ -11,7 +11,6 @@ from ipo_prompts.experiments.compare.table import PUBLISHED, Table
 from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
 from ipo_prompts.metrics.errors import several
-from ipo_prompts.metrics.verdict import Verdict
 
 
 def verdicts(table: Table) -> list[str]:
@@ -42,9 +41,7 @@ def verdicts(table: Table) -> list[str]:
 
 def _sentence(gain: Any, method: str, other: str) -> str:
     verb = "ended with" if gain.outcome == "same templates" else "shows"
-    numbers = {name: getattr(gain, name) for name in ("outcome", "p", "p_corrected", "comparisons", "covers")}
-    verdict = Verdict(**numbers, mean=gain.value, ci95=(gain.low, gain.high), family="")
-    words = f"{method} {verb} {verdict.against(other)}"
+    words = f"{method} {verb} {gain.verdict.against(other)}"
     return words + (". One seed: the luck of the search is not covered." if gain.seeds == 1 else ".")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ from ipo_prompts.experiments.run.tested_before import count, name_of, told
 from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.blend import Linear
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import Absent, InputError
 from ipo_prompts.metrics.evidence import (
     SAME,
     Effect,
@@ -152,7 +154,7 @@ def open_test(
         if planned.in_grid is None:
             times = count(name_of([template, _hits(test)]), prepared.contents(*SEALED))
         else:
-            more, gaps = test_in_grid(prepared, searched.reward, template, planned.in_grid)
+            more, gaps = _tested_in_grid(prepared, searched.reward, template, planned.in_grid)
             tests |= more
         others = task.other_measures(prepared.clip, reward.class_names, prepared.store)
     balanced = prepared.config.verdict == "balanced"
@@ -189,57 +191,59 @@ def tested_of(hits: Mapping[str, Any], items: Sequence[Item], part: Scored, spli
     )
 
 
-def tested_on(test: TestSet, prepared: Prepared, score: Callable[[Reward, Encoded], Score]) -> Tested:
-    """Open the pictures of a test set, and score the answer on them with the CLIP of the test set.
-
-    Args:
-        test: the test set.
-        prepared: the prepared run.
-        score: returns the score of the answer, given the reward for the classes of the test set and its units.
-    """
-    config, clip, store = prepared.config, prepared.clip, prepared.store
-    if test.clip:
-        clip = loaded(test.clip, config.device, config.precision)
-        store = FeatureStore(clip)
-    reward = prepared.plan.task.reward(clip, test.class_names, store)
-    encoded = prepared.plan.task.encode(reward, test.items, seed=SPLIT_SEED)
-    part = Scored.of(reward, encoded, score(reward, encoded))
-    return tested_of({"answer": units_of(part.initial)}, test.items, part, test.split)
-
-
 def test_in_grid(
-    prepared: Prepared, used: Reward, template: str, in_grid: InGrid
+    prepared: Prepared, folder: Path, tests: Sequence[TestSet], score: Callable[[Clip, Reward, Encoded], Score]
 ) -> tuple[dict[str, Tested], dict[str, str]]:
-    """Test a template on the other test sets of a grid, and count the test of the grid.
+    """Open test sets of a grid, score the answer on each with the CLIP of the test set, and count the test of the grid.
 
     Args:
         prepared: the prepared run.
-        used: the reward, with the class names in use.
-        template: the chosen template.
-        in_grid: the cell of the grid.
+        folder: the folder of the grid.
+        tests: the test sets.
+        score: returns the score of the answer, given the CLIP, the reward for the classes of the test set and its
+            units. It may raise `Absent`, or an `InputError` if another CLIP cannot read the answer.
 
     Returns:
-        Test set → its record; and test set → why another CLIP cannot read the template.
+        Test set → its record; and test set → why the answer has no score on it.
     """
+    found: dict[str, Tested] = {}
+    gaps: dict[str, str] = {}
+    opened: list[Item] = []
+    task, config = prepared.plan.task, prepared.config
+    for test in tests:
+        clip = loaded(test.clip, config.device, config.precision) if test.clip else prepared.clip
+        store = FeatureStore(clip) if test.clip else prepared.store
+        try:
+            reward = task.reward(clip, test.class_names, store)
+            encoded = task.encode(reward, test.items, seed=SPLIT_SEED)
+            one = score(clip, reward, encoded)
+        except (Absent, InputError) as error:
+            if isinstance(error, InputError) and clip.fingerprint == prepared.clip.fingerprint:
+                raise
+            gaps[test.name] = str(error).rstrip(".")  # a text can be too long for another CLIP's context
+            continue
+        part = Scored.of(reward, encoded, one)
+        found[test.name] = tested_of({"answer": units_of(one)}, test.items, part, test.split)
+        opened += test.items
+    sealed = [*prepared.contents(*SEALED), *contents([item.picture for item in opened])]
+    if sealed:  # all cells of a grid are one test
+        count(name_of(str(folder.resolve())), sealed)
+    return found, gaps
 
-    def score(reward: Reward, encoded: Encoded) -> Score:
+
+def _tested_in_grid(
+    prepared: Prepared, used: Reward, template: str, in_grid: InGrid
+) -> tuple[dict[str, Tested], dict[str, str]]:
+    """Test the chosen template on the other test sets of a grid; `used` is the reward with the names in use."""
+
+    def score(_: Clip, reward: Reward, encoded: Encoded) -> Score:
         if problem := reward.problem(template):
             raise InputError(problem)
         return reward.score([template], encoded.units)[0]
 
-    tests: dict[str, Tested] = {}
-    gaps: dict[str, str] = {}
-    for test in in_grid.others:
-        names = tuple(used.class_names) if test.clip else test.class_names
-        try:
-            tests[test.name] = tested_on(replace(test, class_names=names), prepared, score)
-        except InputError as error:
-            if not test.clip:
-                raise
-            gaps[test.name] = str(error).rstrip(".")
-    others = [item.picture for test in in_grid.others for item in test.items]
-    count(name_of(str(in_grid.folder.resolve())), [*prepared.contents(*SEALED), *contents(others)])
-    return tests, gaps
+    names = tuple(used.class_names)
+    tests = [replace(test, class_names=names) if test.clip else test for test in in_grid.others]
+    return test_in_grid(prepared, in_grid.folder, tests, score)
 
 
 def controls_of(

@@ -10,25 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.methods import Lesson
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.run.files import build
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan
-from ipo_prompts.experiments.run.prepared import prepare
+from ipo_prompts.experiments.run.prepared import Prepared, prepare
 
 
-def units(lesson: Lesson, *parts: str) -> tuple[Any, Any]:
+def units(lesson: Prepared, *parts: str) -> tuple[Any, Any]:
     """Return features and labels."""
-    found = [getattr(lesson.prepared, part).units for part in parts]
+    found = [getattr(lesson, part).units for part in parts]
     return np.concatenate([one.features for one in found]), np.concatenate([one.labels for one in found])
 
 
 @pytest.fixture()
-def lesson(cache: Path, tmp_path: Path) -> Callable[..., Lesson]:
+def lesson(cache: Path) -> Callable[..., Prepared]:
     """Make a lesson on a few classes of the embedded pictures."""
 
-    def make(data: str = "embedded:a", classes: int = 12, hand_written: str | None = None, **settings: Any) -> Lesson:
+    def make(data: str = "embedded:a", classes: int = 12, hand_written: str | None = None, **settings: Any) -> Prepared:
         config = build({"data": data, "shots": 2, "selection_shots": 1, **settings}, where="the test")
         whole = load_data(config.data, seed=config.seed)
         few = replace(
@@ -38,7 +37,7 @@ def lesson(cache: Path, tmp_path: Path) -> Callable[..., Lesson]:
         )
         drawn = draw(few, config.shots, config.selection_shots if config.selection == "held-back" else 0, config.seed)
         sealed = replace(drawn, test=(), new_test=())
-        prepared = prepare(Plan(config, replace(few, test=()), sealed, None, None), Ui(0, quiet=True))
-        return Lesson(prepared, hand_written, tmp_path)
+        shown = replace(few, test=(), hand_written=hand_written)
+        return prepare(Plan(config, shown, sealed, None, None), Ui(0, quiet=True))
 
     return make

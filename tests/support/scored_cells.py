@@ -103,9 +103,8 @@ def score_of(table: Table, scope: str, method: str, column: str) -> ColumnScore 
 
 def gain_of(table: Table, scope: str, method: str, other: str, column: str) -> Verdict:
     """Return the comparison of two methods in a column."""
-    line = table.line(scope, method, column, over=other)
-    told = {name: getattr(line, name) for name in ("outcome", "p", "p_corrected", "comparisons", "covers")}
-    return Verdict(**told, mean=line.value, ci95=(line.low, line.high), family="")
+    verdict: Verdict = table.line(scope, method, column, over=other).verdict
+    return verdict
 
 
 def columns_of(text: str, words: str) -> list[str]:

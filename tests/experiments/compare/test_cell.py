@@ -16,8 +16,10 @@ from ipo_prompts.experiments.compare.cell import Cell, run_cell, run_config, sha
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.grid import GridConfig, entries
 from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.protocols import other_tests
 from ipo_prompts.experiments.compare.words import notes
 from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.config import nested
 from ipo_prompts.experiments.run.result import Budget, RunResult, load_result
@@ -123,12 +125,10 @@ def test_names_are_read_as_a_run_reads_them(six: str, tmp_path: Path) -> None:
     for names in ("as-is", "cleaned", "auto", "search"):
         run = load_data(raw, clean=names != "as-is")
         config = shared_config(cell(raw, "phrases", names=names))
-        source, drawn, tests = cells_of.laid_out("few-shot", raw, (), config)
-        _, _, (_, other) = cells_of.laid_out("cross-dataset", six, (raw,), config)
-        assert (
-            source.typed == run.typed
-            and drawn.class_names == tests[0].class_names == other.class_names == run.class_names
-        )
+        planned = cells_of.laid_out(config)
+        (other,) = other_tests("cross-dataset", cells_of.laid_out(shared_config(cell(six))), [raw], config)
+        assert planned.data.typed == run.typed
+        assert planned.drawn.class_names == other.class_names == run.class_names
         assert (run.class_names[0].lower() == "bus") == (names != "as-is")
     assert shared_config(cell(raw)).names == "as-is", "published rows have names as they are"
     assert shared_config(cell(raw, names="cleaned")).names == "cleaned", "every method can read them so"
@@ -308,6 +308,27 @@ def test_a_shifted_data_set_may_hold_a_part_of_the_classes(
     with pytest.raises(InputError, match=r"strange has the class 'apple'; use cross-dataset"):
         run_cell(cell(six, "baseline", "domain-generalization", targets=[strange]), tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_cell_that_is_a_run_loads_its_data_once_whatever_it_calls_the_classes(
+    six: str, pictures: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, shifted = Path(six.removeprefix("folder:")), pictures("shifted", "car", "fish", domain="c")
+    for folder in (root, Path(shifted.removeprefix("folder:"))):
+        shutil.copytree(folder, tmp_path / folder.name)
+        for one in (tmp_path / folder.name).iterdir():
+            one.rename(one.with_name(f"{one.name.title()} (all)"))
+    source, loaded = SOURCES["folder"], list[str]()
+
+    def gather(rest: str) -> Any:
+        loaded.append(Path(rest).name)
+        return source.gather(rest)
+
+    monkeypatch.setitem(SOURCES, "folder", source._replace(gather=gather))
+    targets, few = [f"folder:{tmp_path / 'shifted'}"], {"lm": "none", "strategy.scored_templates": 3, "steps": 1}
+    asked = cell(f"folder:{tmp_path / 'six'}", "words", "domain-generalization", targets=targets, **few)
+    assert run_cell(asked, tmp_path / "grid" / "cells" / "data" / "row" / "seed-0").tests.keys() > {"test"}
+    assert loaded == ["six", "shifted"]
 
 
 @pytest.mark.parametrize(

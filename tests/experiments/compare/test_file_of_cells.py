@@ -47,8 +47,8 @@ def made(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
         sides = ("base", "new") if content["protocol"] == "base-to-new" else ("test",)
         for entry in entries(load_grid("made.yaml"), Path("runs/made")):
             skill = SKILLS.get(entry.label, 0.5)
-            cell = make_cell(entry.cell.data, entry.label, entry.cell.seed, skill, sides, entry.cell.protocol)
-            done = change(cell).done.model_copy(update={"cell": entry.cell.digest})
+            cell = make_cell(entry.data, entry.label, entry.seed, skill, sides, entry.protocol)
+            done = change(cell).done.model_copy(update={"cell": entry.digest})
             entry.folder.mkdir(parents=True, exist_ok=True)
             (entry.folder / "result.json").write_bytes(line_of(content_of(done)))
         return Path("made.yaml")

@@ -11,11 +11,12 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from ipo_prompts.experiments.compare.cell import run_config, shared_config
+from ipo_prompts.experiments.compare.cell import Cell, run_config, shared_config
+from ipo_prompts.experiments.compare.checks import check_grid
 from ipo_prompts.experiments.compare.documents import table_of
-from ipo_prompts.experiments.compare.grid import GridCell, entries, load_grid, shipped
+from ipo_prompts.experiments.compare.grid import entries, load_grid, shipped
 from ipo_prompts.experiments.compare.protocols import TO_DATA, ProtocolName
-from ipo_prompts.experiments.compare.runner import benchmark, check_grid
+from ipo_prompts.experiments.compare.runner import benchmark
 from ipo_prompts.experiments.data.published import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.run.config import dotted
@@ -70,9 +71,9 @@ def test_a_shipped_grid_holds_known_names_and_valid_settings(name: str) -> None:
     assert len({entry.folder for entry in found}) == len(found)
     assert len(found) == len(grid.seeds) * len(grid.data) * len(grid.methods)
     for entry in found:
-        shared = shared_config(entry.cell)
-        asked = run_config(entry.cell)
-        for key, value in dotted(entry.cell.settings).items():
+        shared = shared_config(entry)
+        asked = run_config(entry)
+        for key, value in dotted(entry.settings).items():
             assert dotted(shared.model_dump())[key] == value
             own = asked is None or key == "names"  # which the row `ipo` settles
             assert own or dotted(asked.model_dump())[key] == value, "a row's own settings win"
@@ -143,7 +144,7 @@ def test_a_price_needs_neither_data_nor_key(capfd: pytest.CaptureFixture[str], m
         ("data: ['folder:a b', 'folder:a_b']", "the data sets 'folder:a b' and 'folder:a_b' would share a folder"),
         ("targets: [embedded:b]", "few-shot and base-to-new test on the data set that is learnt"),
         ("seeds: 0", "seeds in small.yaml is wrong: list should have at least 1 item"),
-        ("published: history", "no ablation of 'history' was published (did you mean history_size?)"),
+        ("published: history", "input should be 'describer', 'history_size'"),
         ("settings: {shot: 1}", "unknown key 'shot' in the settings of the grid (did you mean shots?)"),
         ("settings: {seed: 1}", "seed is set by the cell and its method"),
         ("settings: {budget_usd: 1}", "budget_usd would give methods different budgets"),
@@ -178,18 +179,18 @@ def test_words_fill_the_grid_and_the_settings_that_all_rows_share(small: Callabl
 def test_cells_come_seed_by_seed_and_a_rows_own_settings_win(small: Callable[..., str]) -> None:
     methods = "methods: [baseline, {label: longer, method: ipo-paper, settings: {steps: 9}}]"
     found = entries(load_grid(small(methods), ["steps=3", "data=embedded:a,embedded:b"]), Path("out"))
-    assert [(entry.cell.seed, entry.cell.data, entry.label) for entry in found] == [
+    assert [(entry.seed, entry.data, entry.label) for entry in found] == [
         (seed, data, label)
         for seed in (1, 2)
         for data in ("embedded:a", "embedded:b")
         for label in ("baseline", "longer")
     ]
-    assert [entry.cell.settings["steps"] for entry in found[:2]] == [3, 9]
+    assert [entry.settings["steps"] for entry in found[:2]] == [3, 9]
     assert found[1].folder == Path("out/cells/embedded-a/longer/seed-1")
 
 
 @pytest.fixture()
-def found(small: Callable[..., str]) -> list[GridCell]:
+def found(small: Callable[..., str]) -> list[Cell]:
     return entries(load_grid(small(), ["seeds=2"]), Path("out"))
 
 
@@ -220,6 +221,6 @@ def test_python_runs_the_grid_and_returns_the_table(
     assert found.table and found.table.methods == ["baseline", "class-name"] and not found.failed
 
 
-def test_no_table_is_made_of_cells_without_scores(small: Callable[..., str], found: list[GridCell]) -> None:
+def test_no_table_is_made_of_cells_without_scores(small: Callable[..., str], found: list[Cell]) -> None:
     grid = load_grid(small(), ["seeds=2"])
     assert table_of(grid, found, ["failed: no luck", *["not run yet"] * 3]) is None

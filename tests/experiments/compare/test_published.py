@@ -4,23 +4,25 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 from statistics import harmonic_mean
+from typing import get_args
 
 import pytest
 
 from ipo_prompts.experiments.compare import published
+from ipo_prompts.experiments.compare.grid import Ablated
 from ipo_prompts.experiments.compare.published import data_key, library, published_rows
 from ipo_prompts.experiments.data.published import REGISTRY
 
-ELEVEN = list(library().tables[0].rows)
+ELEVEN = list(library()["tables"][0]["rows"])
 SHA256 = "c651f4c5a11ec72012064a566f35fb97a7c0ec34463d71ad978f1a6b2272a4d1"
 
 
 def _of(protocol, shots, method):
-    return next(t for t in library().tables if (t.protocol, t.shots, t.method) == (protocol, shots, method))
+    return next(t for t in library()["tables"] if (t["protocol"], t["shots"], t["method"]) == (protocol, shots, method))
 
 
 def _mean_of_rows(table):
-    base, new = (sum(row[side] for row in table.rows.values()) / len(table.rows) for side in ("base", "new"))
+    base, new = (sum(row[side] for row in table["rows"].values()) / len(table["rows"]) for side in ("base", "new"))
     return base, new, harmonic_mean([base, new])
 
 
@@ -34,14 +36,19 @@ def _mean_of_rows(table):
 )
 def test_rows_average_to_the_printed_row(shots, method, printed):
     table = _of("base-to-new", shots, method)
-    assert len(table.rows) == 11
-    assert tuple(table.average.values()) == printed
+    assert len(table["rows"]) == 11
+    assert tuple(table["average"].values()) == printed
     assert _mean_of_rows(table) == pytest.approx(printed, abs=0.0101)
 
 
 def test_the_numbers_are_those_that_were_read():
     file = Path(published.__file__).with_name("published.yaml")
     assert hashlib.sha256(file.read_bytes()).hexdigest() == SHA256
+
+
+def test_a_grid_can_name_each_setting_that_an_ablation_varied():
+    varied = {part for one in library()["ablations"] for part in one["setting"].split(", ")}
+    assert {*get_args(Ablated)} == {*varied, published.TEMPLATE}
 
 
 def test_rows_for_a_table_of_ours():
@@ -74,19 +81,16 @@ def test_shots_choose_the_rows():
 
 
 def test_printed_templates_are_those_of_the_paper():
-    tables = library().templates
-    assert [table.data for table in tables] == list(REGISTRY)[:11]
-    final = [row for table in tables for row in table.rows if row.note]
-    assert Counter(row.note for row in final) == {"Final template, 1 shot.": 12, "Final template, 16 shots.": 11}
-    assert not any(row.decides for row in final)
-    distinct = {(table.data, row.template) for table in tables for row in table.rows if "16" not in row.note}
-    assert len(distinct) == 237
-    assert sum(len(table.rows) for table in tables) == 251
-    assert sum(row.decides for table in tables if table.decides for row in table.rows) == 187
+    tables = library()["templates"]
+    assert [table["data"] for table in tables] == list(REGISTRY)[:11]
+    every = [(table, row) for table in tables for row in table["rows"]]
+    final = [row for _, row in every if "note" in row]
+    assert Counter(row["note"] for row in final) == {"Final template, 1 shot.": 12, "Final template, 16 shots.": 11}
+    assert not any(row.get("decides", True) for row in final)
+    assert len({(table["data"], row["template"]) for table, row in every if "16" not in row.get("note", "")}) == 237
+    assert len(every) == 251
+    assert sum(table.get("decides", True) and row.get("decides", True) for table, row in every) == 187
     for table in tables:
-        (baseline,) = (row for row in table.rows if row.template == "a photo of a <CLASS>.")
-        assert library().tables[0].rows[data_key(table.data)] == {
-            "base": baseline.base,
-            "new": baseline.new,
-            "H": baseline.H,
-        }
+        (baseline,) = (row for row in table["rows"] if row["template"] == "a photo of a <CLASS>.")
+        expected = library()["tables"][0]["rows"][data_key(table["data"])]
+        assert {column: baseline[column] for column in expected} == expected

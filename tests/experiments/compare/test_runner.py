@@ -10,30 +10,21 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.compare.cell import Cell
+from ipo_prompts.experiments.compare.checks import check_grid, forecast, forecast_text, searches
 from ipo_prompts.experiments.compare.executors import Failure, Here
-from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import Facts
-from ipo_prompts.experiments.compare.runner import (
-    check_grid,
-    forecast,
-    forecast_text,
-    run_all,
-    searches,
-)
+from ipo_prompts.experiments.compare.runner import run_all
 from ipo_prompts.experiments.compare.scores import Placed
 from ipo_prompts.experiments.run.result import RESULT
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import Ledger, Question
 from support.runs import KEY
 
-CELL = Cell("few-shot", "embedded", "baseline", 0, (), {})
-
 
 @dataclass(frozen=True)
-class Job(GridCell):
+class Job(Cell):
     """Leaves a file; `fails` is a kind of failure until the file `repaired` lies above it, `usd` what it costs."""
 
-    cell: Cell = CELL
     fails: str = ""
     usd: float = 0.0
 
@@ -59,12 +50,16 @@ class Job(GridCell):
         return Placed("", "", "", 0, Facts(label=""), None, f"came to {outcome}")
 
 
+def job(folder: Path, **more: Any) -> Job:
+    return Job("few-shot", "embedded", "baseline", 0, (), {}, folder.name, True, folder, **more)
+
+
 def session(items: Sequence[Job], told: list[str], usd: float | None = None) -> tuple[list[Any], str | None]:
     return run_all(items, [item.finished() for item in items], Here(), told.append, usd)
 
 
 def test_only_what_is_not_finished_is_done(tmp_path: Path) -> None:
-    items = [Job(name, True, tmp_path / name) for name in "abc"]
+    items = [job(tmp_path / name) for name in "abc"]
     items[1].run()
     before = (items[1].folder / "done").stat().st_mtime_ns
     told: list[str] = []
@@ -75,7 +70,7 @@ def test_only_what_is_not_finished_is_done(tmp_path: Path) -> None:
 
 def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    items = [Job(x, True, tmp_path / x, fails=why) for x, why in {"a": "bug", "b": "", "c": "input"}.items()]
+    items = [job(tmp_path / x, fails=why) for x, why in {"a": "bug", "b": "", "c": "input"}.items()]
     contents = session(items, [])[0]
     assert [isinstance(content, Failure) for content in contents] == [True, False, True]
     (trace,) = tmp_path.rglob("failure.txt")
@@ -87,7 +82,7 @@ def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatc
 
 
 def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -> None:
-    items = [Job(name, True, tmp_path / name, usd=0.5, fails="bug" if name == "b" else "") for name in "abcd"]
+    items = [job(tmp_path / name, usd=0.5, fails="bug" if name == "b" else "") for name in "abcd"]
     told: list[str] = []
     contents, stopped = session(items, told, usd=1.0)
     assert contents[0] == "a" and isinstance(contents[1], Failure), "what failed has cost, too"
@@ -101,7 +96,7 @@ def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -
 
 
 def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_kept(tmp_path: Path) -> None:
-    items = [Job(name, True, tmp_path / name) for name in "ab"]
+    items = [job(tmp_path / name) for name in "ab"]
     items[0].run()
     (items[0].folder / "replies.jsonl").write_text("{\n{\n")
     with pytest.raises(InputError, match="--budget-usd cannot be kept; leave it out"):
@@ -111,9 +106,9 @@ def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_k
     assert told == ["2/2  job b: came to b  (price unknown)"]
 
 
-def searching(label: str, data: str = "embedded", **settings: Any) -> GridCell:
+def searching(label: str, data: str = "embedded", **settings: Any) -> Cell:
     asked = {"lm": "openai/small", "lm_api_base": "http://one/v1", "describer": "none", "shots": 1, **settings}
-    return GridCell(label, True, Path("out") / label, Cell("few-shot", data, "ipo-default", 0, (), asked))
+    return Cell("few-shot", data, "ipo-default", 0, (), asked, label, True, Path("out") / label)
 
 
 def test_each_row_has_the_language_models_of_its_own_addresses() -> None:
@@ -136,8 +131,8 @@ def test_each_row_has_the_language_models_of_its_own_addresses() -> None:
 def test_each_row_is_refused_for_its_own_clip_and_shots(monkeypatch: pytest.MonkeyPatch) -> None:
     laid: list[tuple[str, int, int]] = []
     monkeypatch.setattr(
-        "ipo_prompts.experiments.compare.runner.laid_out",
-        lambda protocol, data, targets, shared: laid.append((shared.clip, shared.shots, shared.selection_shots)),
+        "ipo_prompts.experiments.compare.checks.laid_out",
+        lambda shared: laid.append((shared.clip, shared.shots, shared.selection_shots)),
     )
     rows = [searching(str(i), **more) for i, more in enumerate(({}, {"shots": 2}, {"selection_shots": 3}, {}))]
     check_grid(rows)
@@ -148,7 +143,7 @@ def test_each_row_is_refused_for_its_own_clip_and_shots(monkeypatch: pytest.Monk
 
 def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = {"one": 10, "two": 3}
-    monkeypatch.setattr("ipo_prompts.experiments.compare.runner.plan", lambda config, ready: config.data)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.checks.plan", lambda config, ready: config.data)
 
     def estimate(data: str) -> dict[str, Any]:
         used = {"calls": calls[data], "tokens_in": 5, "tokens_out": 2}
@@ -160,7 +155,7 @@ def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, mon
             "seconds": 60,
         }
 
-    monkeypatch.setattr("ipo_prompts.experiments.compare.runner.estimate", estimate)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.checks.estimate", estimate)
     rows = [replace(searching("row", data), folder=tmp_path / f"{data}-{i}") for data in calls for i in range(2)]
     found = forecast(rows)
     assert (found["calls"], found["tokens"], found["usd"], found["minutes"]) == (26, 28, 2.0, 4.0)
