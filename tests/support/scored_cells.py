@@ -14,8 +14,9 @@ from ipo_prompts.experiments.compare.methods import METHODS, Facts
 from ipo_prompts.experiments.compare.scores import OWN_SIDE, ColumnScore, Placed
 from ipo_prompts.experiments.compare.table import Table
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.result import Budget, ClipAndPrecision, RewardNames, Tested
+from ipo_prompts.experiments.run.result import Budget, RewardNames, Tested
 from ipo_prompts.metrics.verdict import Verdict
+from ipo_prompts.programs.state import ClipUsed
 
 CLASSES, PER_CLASS = 12, 10
 SKILLS = {"baseline": 0.0, "hand-written": 0.1, "ensemble-80": 0.2, "phrases": 0.2, "ipo-default": 1.5}
@@ -58,7 +59,7 @@ def make_cell(
         cell="any",
         facts=facts,
         reward=RewardNames(),
-        clip=ClipAndPrecision(name="embedded", fingerprint="any"),
+        clip=ClipUsed(name="embedded", fingerprint="any", precision="fp32"),
         seed=seed,
         templates=(f"{method} {seed} of a <CLASS>.",),
         tests={
