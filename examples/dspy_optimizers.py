@@ -297,7 +297,7 @@ class Gepa(_Optimizer):
         Raises:
             InputError: the reward does not give the predicted class of each picture.
         """
-        initial = bench.history.initial.score
+        initial = bench.history.initial
         if bench.labels is None or not len(bench.labels) == len(initial.predictions) == initial.n:
             raise InputError(
                 "GEPA learns from the predicted class of each picture, and this reward does not give it; choose "
