@@ -26,7 +26,6 @@ from ipo_prompts.experiments.export.base import (
     write_readme,
 )
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.calibration import Head
 from ipo_prompts.metrics.clip import open_clip_arguments
 from ipo_prompts.metrics.errors import InputError, to_install
 from ipo_prompts.metrics.template import SLOT, have_synonyms
@@ -79,9 +78,20 @@ class HeadFiles(Target):
         place.mkdir()
         head = program.head()
         (place / TENSORS).write_bytes(save({"bias": head.bias, "rows": np.ascontiguousarray(head.rows)}))
-        (place / ABOUT).write_text(json.dumps(_about(program, head), indent=2) + "\n", encoding="utf-8")
-        transform = getattr(program.clip.model.visual, "preprocess_cfg", None)
-        (place / READ).write_text(READER + _pixels(transform), encoding="utf-8")
+        about: dict[str, Any] = {
+            "format": 3,
+            "labels": program.labels,
+            "class_names": program.class_names,
+            "scale": head.scale,
+            "temperature": head.temperature,
+            "clip": program.clip.name,
+            "open_clip": open_clip_arguments(program.clip.name),
+            "fingerprint": program.clip.fingerprint,
+            "template": program.template,
+            "preprocess": getattr(program.clip.model.visual, "preprocess_cfg", None),
+        }
+        (place / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        (place / READ).write_text(READER + _pixels(about["preprocess"]), encoding="utf-8")
         write_readme(program, place, USE)
 
     def check(self, reference: Reference, place: Path) -> str:
@@ -105,21 +115,6 @@ def numpy_logits(place: Path, features: Floats) -> Floats:
     exact = features.astype("f8") @ head["rows"].T.astype("f8") * about["scale"] + head["bias"]
     logits: Floats = exact.astype("f4")
     return logits
-
-
-def _about(program: TemplateClassifier, head: Head) -> dict[str, Any]:
-    return {
-        "format": 3,
-        "labels": program.labels,
-        "class_names": program.class_names,
-        "scale": head.scale,
-        "temperature": head.temperature,
-        "clip": program.clip.name,
-        "open_clip": open_clip_arguments(program.clip.name),
-        "fingerprint": program.clip.fingerprint,
-        "template": program.template,
-        "preprocess": getattr(program.clip.model.visual, "preprocess_cfg", None),
-    }
 
 
 _PIXELS = '''

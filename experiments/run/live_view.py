@@ -186,8 +186,10 @@ class Ui:
         spent = _spending(ledger) if ledger.tokens or ledger.usd else []
         if self._live:
             self._progress.update(self._progress.task_ids[0], completed=done)
-            rows = [Text(step.best.template, style="bold green"), Text(f"{best} [{low}, {high}] on search pictures")]
-            self._rows = [*rows, *map(Text, spent)]
+            self._rows = [
+                Text(step.best.template, style="bold green"),
+                *map(Text, [f"{best} [{low}, {high}] on search pictures", *spent]),
+            ]
         elif done and (done % STEPS_A_LINE == 0 or done == self._steps):
             about = "".join(f", {one}" for one in spent)
             self.say(f"step {done}/{self._steps}{about}: best so far in the search {best}  {step.best.template}")
