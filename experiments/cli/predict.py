@@ -1,4 +1,7 @@
-"""The command `ipo predict`: label pictures with an optimised program, and write the row of each picture at once."""
+"""The command `ipo predict`: label pictures with an optimised program, and write the row of each picture at once.
+
+Sorted rows, and a page, are written when all pictures are labelled.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO, TypeAlias
 
 import typer
@@ -24,21 +28,24 @@ from ipo_prompts.experiments.cli.common import Device, Program, examples, look_f
 from ipo_prompts.experiments.data.sources import find_pictures
 from ipo_prompts.metrics.errors import InputError, as_cell, printable
 from ipo_prompts.metrics.files import refuse_taken
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import Picture, thumbnail
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
     from ipo_prompts.metrics.arrays import Floats
-    from ipo_prompts.programs.classifier import TemplateClassifier
+    from ipo_prompts.programs.classifier import Answer, TemplateClassifier
 
 STDIN = Path("-")
+MOST_SHOWN = 500
+"""The most images on a page. Their thumbnails take about 2 MB."""
 EXAMPLES = examples(
     "ipo predict runs/RUN holiday/",
     "ipo predict runs/RUN holiday/ cat.jpg --out predicted.csv",
     "ipo predict runs/RUN holiday/ --top 3",
     "ipo predict runs/RUN holiday/ --words",
+    "ipo predict runs/RUN holiday/ --sort doubt --out doubtful.html",
     "ipo predict runs/RUN archive/ --out labels.csv --resume",
     "find holiday/ -newer last | ipo predict runs/RUN -",
 )
@@ -54,11 +61,12 @@ def predict(
         list[Path], typer.Argument(help="pictures, folders of pictures, or - to read paths from stdin")
     ],
     format_: Annotated[
-        Literal["table", "csv", "jsonl"] | None,
-        typer.Option("--format", help="table, csv or jsonl; default: table, or the ending of --out"),
+        Literal["table", "csv", "jsonl", "html"] | None,
+        typer.Option("--format", help="table, csv, jsonl or html; default: table, or the ending of --out"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="write a new file, FILE.csv or FILE.jsonl", metavar="FILE")] = None,
+    out: Annotated[Path | None, typer.Option(help="write a new FILE.csv, .jsonl or .html", metavar="FILE")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue the FILE of a call that was stopped")] = False,
+    sort: Annotated[Literal["doubt"] | None, typer.Option(help="doubt: the least probable labels first")] = None,
     top: Annotated[int, typer.Option(help="print the K most probable classes", metavar="K", min=1)] = 1,
     words: Annotated[bool, typer.Option("--words", help="classify without labelled pictures")] = False,
     template: Annotated[str | None, typer.Option(help="classify with this template instead of the program's")] = None,
@@ -73,12 +81,14 @@ def predict(
         raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
     form = format_ or ("table" if out is None else out.suffix.lower().removeprefix("."))
     if out is not None:
-        if form not in ("csv", "jsonl"):
-            raise InputError(f"--out {out} is no .csv and no .jsonl; give it such an ending, or add --format csv.")
+        if form not in ("csv", "jsonl", "html"):
+            raise InputError(f"--out {out} is no .csv, .jsonl or .html; give it such an ending, or add --format csv.")
         if not resume:
             refuse_taken(out)
     elif resume:
         raise InputError("--resume continues the file that --out names; add --out FILE.")
+    if resume and (sort or form == "html"):
+        raise InputError("--resume continues rows in the order of the images; leave it away, or --sort and html.")
     look_first([program], "the picture", [] if STDIN in pictures else pictures)
     bare = [path for path in pictures if next(find_pictures(path), None) is None]
     if len(bare) == len(pictures):
@@ -103,7 +113,7 @@ def predict(
             else out.open("a+" if resume else "x", encoding="utf-8", newline="") as stream
         ):
             files = _files(pictures)
-            if out is not None and STDIN not in pictures and sys.stderr.isatty():
+            if (out or sort) and STDIN not in pictures and sys.stderr.isatty():
                 from rich.console import Console
                 from rich.progress import track
 
@@ -112,11 +122,14 @@ def predict(
             rows = _Rows(form, classifier, min(top, len(set(classifier.labels))), stream)
             begun, size = rows.begin(files, resume)
             labelled = label_files(classifier, chain(begun, files), size)
+            if sort:
+                labelled = _doubtful_first(classifier, labelled)
             for file, outcome in islice(labelled, len(begun), None):
                 rows.write(file, outcome)
                 if isinstance(outcome, InputError):
                     failed += 1
                     note(str(outcome))
+            rows.end()
     except BrokenPipeError:  # the reader, such as `head`, has enough rows
         drop_output()
     except OSError as error:
@@ -177,12 +190,16 @@ class _Rows:
         classifier: the program.
         top: how many labels are named for each picture.
         stream: where the rows are written.
+        labelled: how many images were labelled for a page.
+        shown: of the first of them the thumbnail, the path and the answers.
     """
 
     form: str
     classifier: TemplateClassifier
     top: int
     stream: TextIO
+    labelled: int = 0
+    shown: list[tuple[str, str, list[Answer]]] = field(default_factory=list)
 
     def begin(self, files: Iterator[Path], resume: bool) -> tuple[list[Path], int]:
         """Write the header of a CSV. To resume, cut off a half row, and take the files up to that of the last row.
@@ -251,7 +268,10 @@ class _Rows:
         return as_cell(str(file), "./") if self.form == "csv" else str(file)
 
     def write(self, file: Path, outcome: Floats | InputError) -> None:
-        """Write the row of a picture. A picture that cannot be read has a row only in JSON."""
+        """Write the row of a picture. A picture that cannot be read has a row only in JSON.
+
+        A page is written at its end. Of images beyond `MOST_SHOWN`, it has only the number.
+        """
         best = [] if isinstance(outcome, InputError) else self.classifier.answers(outcome)[: self.top]
         if self.form == "jsonl":
             row: dict[str, object] = {"picture": str(file)}
@@ -269,10 +289,21 @@ class _Rows:
                 name = "" if one.name == one.label else f" ({one.name})"
                 place = f"  {printable(str(file))}" if one is best[0] else ""
                 print(f"{one.probability:7.2%}  {printable(one.label + name):24}{place}".rstrip(), file=self.stream)
+        elif best and self.form == "html":
+            self.labelled += 1
+            if self.labelled <= MOST_SHOWN:
+                self.shown.append((thumbnail(Picture.from_path(file)), str(file), best))
         elif best:
             cells = [cell for one in best for cell in (as_cell(one.label), f"{one.probability:.4f}", as_cell(one.name))]
             csv.writer(self.stream).writerow([self._named(file), *cells])
         self.stream.flush()
+
+    def end(self) -> None:
+        """Write the page of thumbnails, if the rows are a page."""
+        if self.form == "html":
+            from ipo_prompts.experiments.report.page import page
+
+            self.stream.write(page("labels.html.j2", shown=self.shown, labelled=self.labelled))
 
 
 Row: TypeAlias = "tuple[Path, Floats | InputError]"
@@ -304,6 +335,26 @@ def label_files(classifier: TemplateClassifier, files: Iterator[Path], size: int
             fault = pixels.exception()
             yield file, fault if isinstance(fault, InputError) else next(answers)
         size = min(2 * size, clip.batch)
+
+
+def _doubtful_first(classifier: TemplateClassifier, labelled: Iterator[Row]) -> Iterator[Row]:
+    """Yield the rows by the probability of the label, the lowest first; images that cannot be read come before them.
+
+    Only paths and numbers are kept in memory, for there may be a million images. The probabilities wait on disk.
+    """
+    import numpy as np
+
+    kept: list[tuple[float, int, Path]] = []
+    with TemporaryFile() as waiting:
+        for file, outcome in labelled:
+            if isinstance(outcome, InputError):
+                yield file, outcome
+            else:
+                kept.append((classifier.answers(outcome)[0].probability, waiting.tell(), file))
+                waiting.write(outcome.tobytes())
+        for _, place, file in sorted(kept):
+            waiting.seek(place)
+            yield file, np.frombuffer(waiting.read(4 * len(classifier.labels)), "f4")
 
 
 def _open(file: Path) -> Image:

@@ -31,7 +31,9 @@ from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import read_templates
 
 EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
-REPORT = examples("ipo report runs/RUN", "ipo report runs/first-look", "ipo report cells.jsonl.gz")
+REPORT = examples(
+    "ipo report runs/RUN", "ipo report runs/RUN --cite", "ipo report runs/first-look", "ipo report cells.jsonl.gz"
+)
 EXPORT = examples(
     "ipo export runs/RUN --to open_clip --out pets-open_clip", "ipo export runs/RUN --to onnx --out pets-onnx"
 )
@@ -73,6 +75,7 @@ def evaluate_templates(
 def report(
     run: Annotated[Path, typer.Argument(help="a run, the folder of a grid, or a cells.jsonl.gz", metavar="RUN")],
     out: Annotated[Path | None, typer.Option(help="the file to write; default RUN/report.html", metavar="FILE")] = None,
+    cite: Annotated[bool, typer.Option("--cite", help="print a sentence for a methods section")] = False,
 ) -> int:
     """Make a page that explains a run; or, for a grid, print its tables.
 
@@ -80,17 +83,20 @@ def report(
     """
     from ipo_prompts.programs.trust import GRID_FILE
 
-    if run.name.endswith(".jsonl.gz") or (run / GRID_FILE).is_file():
+    if not cite and (run.name.endswith(".jsonl.gz") or (run / GRID_FILE).is_file()):
         from ipo_prompts.experiments.compare.documents import tables_of
 
         tables_of(run, out)
         return 0
     look_first([run], out=out)
     from ipo_prompts.experiments.report.page import read_run, run_page
-    from ipo_prompts.experiments.run.answer import PAGE, summary
+    from ipo_prompts.experiments.run.answer import PAGE, citation, summary
     from ipo_prompts.experiments.run.files import write_text
 
     finished = read_run(run)
+    if cite:
+        print(citation(finished.result))
+        return 0
     file = out or run / PAGE
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, run_page(finished))

@@ -158,6 +158,7 @@ class Analysis(Content):
         classes: the gain of each class on the sealed parts; empty if the reward has no labels or predictions, or if a
             unit is not just right or wrong.
         flips: sealed pictures whose label changed, or stayed wrong; None if the reward has no labels or predictions.
+        untested: the names of the classes that no sealed image shows.
     """
 
     version: Literal[3] = Field(default=3, alias="schema")
@@ -165,3 +166,4 @@ class Analysis(Content):
     words: Words | None
     classes: tuple[ClassGain, ...] = ()
     flips: Flips | None = None
+    untested: tuple[str, ...] = ()

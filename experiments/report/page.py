@@ -22,13 +22,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ipo_prompts.experiments.report.analysis import ANALYSIS, Analysis, Scored, WordChange
+from ipo_prompts.experiments.report.analysis import ANALYSIS, Analysis, WordChange
 from ipo_prompts.experiments.run.answer import comparison, cost, further, headline, next_commands, table, unusable
 from ipo_prompts.experiments.run.config import RunConfig, dotted
 from ipo_prompts.experiments.run.files import build, config_of, read_model
 from ipo_prompts.experiments.run.result import RESULT, RunResult, load_result
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.template import TEMPLATES
+from ipo_prompts.metrics.verdict import points
 from ipo_prompts.programs.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.lm import REPLAY
 from ipo_prompts.programs.lm.ledger import Question, read_questions
@@ -110,23 +110,22 @@ def read_run(folder: Path) -> Run:
 def run_page(run: Run) -> str:
     """Return the page of one run. A section that has nothing to say is left out."""
     words = run.analysis.words
+    lines = layers(words.template, words.changes, words.n) if words else []
+    return page("run.html.j2", run=run, plot=search_picture(run), layers=lines)
+
+
+def page(template: str, **content: Any) -> str:
+    """Return the page that a template of this folder makes of some content, with the style sheet and the policy."""
     css = _COLOURS + (_HERE / "style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    page = page_environment().get_template("run.html.j2")
-    made = page.render(
-        css=css,
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-        run=run,
-        plot=search_picture(run),
-        layers=layers(words.template, words.changes, words.n) if words else [],
-    )
-    return str(made)
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return str(page_environment().get_template(template).render(css=css, policy=policy, **content))
 
 
 def search_picture(run: Run) -> str:
     """Return the plot of a search as the text of an SVG file for light and dark pages, with the chosen template."""
     picture = page_environment().get_template("picture.html.j2")
-    return str(picture.render(run=run, curve=curve(run), css=_COLOURS))
+    return str(picture.render(run=run, axes=axes(run), css=_COLOURS))
 
 
 def notebook_part(run: Run) -> str:
@@ -135,18 +134,6 @@ def notebook_part(run: Run) -> str:
     The HTML has no style sheet and no script, because notebooks remove them.
     """
     return str(page_environment().get_template("notebook.html.j2").render(run=run, plot=search_picture(run)))
-
-
-def search_alt(run: Run) -> str:
-    """Describe the drawing of the search in words."""
-    search, reward = run.analysis.search, run.result.reward
-    best = max([search.initial.value, *(one.value for _, one in search.proposed)])
-    return (
-        f"{capital(reward.measure)} of {len(search.proposed)} templates on "
-        f"{search.initial.n} search {reward.unit} over {len(search.steps) - 1} steps. "
-        f"The initial template has {100 * search.initial.value:.1f} percent, the best one "
-        f"{100 * best:.1f} percent. The file {TEMPLATES} has every value."
-    )
 
 
 @lru_cache(maxsize=1)
@@ -162,77 +149,63 @@ def page_environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (capital, capital_first, percent, in_points, unbroken, typed)
+    filters = (capital_first, points, unbroken)
     made.filters.update({one.__name__: one for one in filters})
     made.filters["own_style"] = Markup  # unescaped: only for IPO's style sheet, whose hash is in the policy
     made.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
-    functions = (comparison, cost, further, headline, next_commands, search_alt, table, unusable)
+    functions = (comparison, cost, further, headline, next_commands, table, unusable)
     made.globals.update({one.__name__: one for one in functions}, frame=FRAME)
     return made
 
 
 FRAME = {"width": 760, "height": 270, "left": 62, "right": 14, "top": 12, "bottom": 70}
-"""The size and margins of the curve, in units of its SVG. The margins have room for the larger numbers on a phone."""
+"""The size and margins of the plot, in units of its SVG. The margins have room for the larger numbers on a phone."""
 MOST_TICKS = 10
 
 
 @dataclass(frozen=True)
-class Curve:
-    """The drawing of a search: one dot for each template, by step and value. Positions are in units of the SVG.
+class Axes:
+    """The axes of the plot of a search: steps to the right, values upwards. Positions are in units of its SVG.
 
     Attributes:
-        dots: for each template: its x position, its y position, its step (0 is before the first step), the template.
-        best: the SVG path that shows the value of the best template so far.
-        initial: the y position of the initial template.
-        band: the y positions of the ends of its 95 % interval, the upper end first.
-        steps: the x position of each number on the axis of steps, with the number.
-        values: the y position of each number on the axis of values, with the number in percent.
+        last: the number of the last step.
+        every: how many steps lie between two numbers.
+        low, high: the ends of the axis of values, in percent.
+        size: how many percent lie between two numbers.
+        band: the 95 % interval of the initial template, as fractions.
     """
 
-    dots: tuple[tuple[float, float, int, Scored], ...]
-    best: str
-    initial: float
+    last: int
+    every: int
+    low: int
+    high: int
+    size: int
     band: tuple[float, float]
-    steps: tuple[tuple[float, int], ...]
-    values: tuple[tuple[float, int], ...]
+
+    def across(self, step: int) -> float:
+        """Return the x position of a step; 0 is before the first step."""
+        wide = FRAME["width"] - FRAME["left"] - FRAME["right"] - 16
+        return round(FRAME["left"] + 8 + wide * step / self.last, 1)
+
+    def up(self, value: float) -> float:
+        """Return the y position of a value, a fraction."""
+        floor = FRAME["height"] - FRAME["bottom"]
+        return round(floor - (floor - FRAME["top"]) * (100 * value - self.low) / (self.high - self.low), 1)
 
 
-def curve(run: Run) -> Curve:
-    """Return the curve of a search. If two dots are in one place, the dot of the better template is drawn on top.
+def axes(run: Run) -> Axes:
+    """Return the axes of the plot of a search.
 
     The interval of the initial template is always in view: so differences that may be luck look small.
     """
     search = run.analysis.search
-    best = search.initial.value
     ends = next(row for row in run.result.rows_on("search") if row.what == "template").before.ci95
-    percents = [100 * value for value in (*ends, best, *(one.value for _, one in search.proposed))]
+    percents = [100 * value for value in (*ends, search.initial.value, *(one.value for _, one in search.proposed))]
     size = _size(max(percents) - min(percents))
-    low = size * math.floor(min(percents) / size)
-    high = size * math.ceil(max(percents) / size)  # equal to `low` if all values are equal
-    if low == high:
-        low, high = (max(0, low - size), min(100, high + size)) if 0 <= low <= 100 else (low - size, high + size)
-    last, left, floor = max(1, len(search.steps) - 1), FRAME["left"], FRAME["height"] - FRAME["bottom"]
-
-    def across(step: int) -> float:
-        return round(left + 8 + (FRAME["width"] - left - FRAME["right"] - 16) * step / last, 1)
-
-    def up(value: float) -> float:
-        return round(floor - (floor - FRAME["top"]) * (100 * value - low) / (high - low), 1)
-
-    dots = [(across(step), up(one.value), step, one) for step, one in search.proposed]
-    path = f"M{across(0)} {up(best)}"
-    for number, step in enumerate(search.steps[1:], start=1):
-        best = max([best, *(one.value for one in step.scored)])
-        path += f"H{across(number)}V{up(best)}"
-    every = max(1, math.ceil(last / MOST_TICKS))
-    return Curve(
-        dots=tuple(sorted(dots, key=lambda dot: (dot[3].template == run.result.template, dot[3].value))),
-        best=path,
-        initial=up(search.initial.value),
-        band=(up(ends[1]), up(ends[0])),
-        steps=tuple((across(step), step) for step in range(0, last + 1, every)),
-        values=tuple((up(number / 100), number) for number in range(low, high + 1, size)),
-    )
+    low = math.floor(min(percents) / size)
+    high = max(low + 1, math.ceil(max(percents) / size))  # all values may be equal
+    last = max(1, len(search.steps) - 1)
+    return Axes(last, math.ceil(last / MOST_TICKS), size * low, size * high, size, ends)
 
 
 def _size(span: float) -> int:
@@ -286,26 +259,24 @@ def layers(template: str, changes: Sequence[WordChange], n: int) -> list[list[Pi
         Lines of pieces. The pieces of each line spell the whole template. Spans that overlap are on different lines,
         short spans first. So the first line shows words, and the other lines show phrases.
     """
-    spans = [
-        (change.span[0], change.span[1], change)
-        for change in changes
-        if 0 <= change.span[0] < change.span[1] <= len(template)
-    ]
-    lines: list[list[tuple[int, int, WordChange]]] = []
-    for span in sorted(spans, key=lambda span: (span[1] - span[0], span[0])):
-        free = (line for line in lines if all(span[1] <= other[0] or other[1] <= span[0] for other in line))
+    valid = [change for change in changes if 0 <= change.span[0] < change.span[1] <= len(template)]
+    lines: list[list[WordChange]] = []
+    for change in sorted(valid, key=lambda one: (one.span[1] - one.span[0], one.span)):
+        start, end = change.span
+        free = (line for line in lines if all(end <= one.span[0] or one.span[1] <= start for one in line))
         if (line := next(free, None)) is None:
             lines.append(line := [])
-        line.append(span)
-    return [_pieces(template, sorted(line, key=lambda span: span[0]), n) for line in lines]
+        line.append(change)
+    return [_pieces(template, sorted(line, key=lambda one: one.span), n) for line in lines]
 
 
-def _pieces(template: str, spans: Sequence[tuple[int, int, WordChange]], n: int) -> list[Piece]:
+def _pieces(template: str, changes: Sequence[WordChange], n: int) -> list[Piece]:
     pieces, at = [], 0
-    for start, end, change in (*spans, (len(template), len(template), None)):
+    for change in changes:
+        start, end = change.span
         pieces += [Piece(template[at:start]), Piece(template[start:end], change, n)]
         at = end
-    return [piece for piece in pieces if piece.text]
+    return [piece for piece in (*pieces, Piece(template[at:])) if piece.text]
 
 
 _SHOWN_AS_THEY_ARE = "\n\t"
@@ -327,22 +298,6 @@ def visible(value: Any) -> Any:
     )
 
 
-def percent(fraction: float, decimals: int = 1) -> str:
-    """Format a fraction as a percentage."""
-    return f"{100 * fraction:.{decimals}f}\N{NO-BREAK SPACE}%"
-
-
-def in_points(fraction: float) -> str:
-    """Format a difference of values, given as a fraction, in percentage points with its sign and without the unit."""
-    points = round(100 * fraction, 1)
-    return f"{points:+.1f}".replace("-", "−") if points else "0.0"
-
-
-def capital(text: str) -> str:
-    """Return the text with a capital first letter. A text that has a capital already, such as mIoU, stays unchanged."""
-    return capital_first(text) if text.islower() else text
-
-
 def capital_first(text: str) -> str:
     """Return a sentence with a capital first letter."""
     return text[:1].upper() + text[1:]
@@ -352,11 +307,3 @@ def unbroken(text: str) -> str:
     """Keep each p-value, percentage, interval and number of points on one line, by no-break spaces."""
     spaced = r"(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)|(?<=\d) (?=%|points\b)|(?<=\d,) (?=[+-]?[\d.]+\])"
     return re.sub(spaced, "\N{NO-BREAK SPACE}", text)
-
-
-def typed(command: str) -> Markup:
-    """Return a command as HTML that a line breaks only at its spaces: the style keeps each word of it together."""
-    words = (
-        Markup('<span class="word">{}</span>').format(visible(word)) if word else "" for word in command.split(" ")
-    )
-    return Markup(" ").join(words)

@@ -20,6 +20,16 @@ from ipo_prompts.programs.trust import resume_command
 PAGE = "report.html"
 DEMO_ENDS = "ipo docs own-pictures"
 """The command that a person types after a run with the demo CLIP."""
+LABEL = "label your images"
+"""What the command `ipo predict` is for, on the page."""
+BIBTEX = """\
+@inproceedings{du2024ipo,
+  title = {{IPO}: Interpretable Prompt Optimization for Vision-Language Models},
+  author = {Du, Yingjun and Sun, Wenfang and Snoek, Cees G. M.},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {37},
+  year = {2024}
+}"""
 WIDTH = 120
 """The width of the table where the terminal has none, in characters."""
 NEARLY_ALL = 0.8
@@ -144,7 +154,7 @@ def summary(result: RunResult, config: RunConfig | None, folder: Path, width: in
     if result.advice:
         lines.append(f"advice: {result.advice}")
     lines.append(f"  cost: {cost(result, config)}")
-    lines.append(f"  next: {next_commands(result, folder)['next']}   (or open {folder / PAGE})")
+    lines.append(f"  next: {next(iter(next_commands(result, folder).values()))}   (or open {folder / PAGE})")
     return "\n".join(lines)
 
 
@@ -186,19 +196,30 @@ def cost(result: RunResult, config: RunConfig | None) -> str:
 
 
 def next_commands(result: RunResult, folder: Path) -> dict[str, str]:
-    """Return the commands that use the program, by label.
+    """Return the commands that use the program, the most likely one first: what it is for → the command.
 
-    `next` labels pictures, `words` does so without labelled pictures, `or` exports the program.
-
-    open_clip does not have the demo CLIP, so `or` names the page about the user's own pictures then.
+    open_clip does not have the demo CLIP, so the last one names the page about the user's own images then.
     """
     quoted = shlex.quote(str(folder))
     if not result.rows_on("test"):
-        return {"next": resume_command(folder, None, "test=yes"), "or": f"ipo predict {quoted} PICTURES"}
-    ends = result.export == "open_clip" and result.clip.name == "embedded"
-    elsewhere = DEMO_ENDS if ends else f"ipo export {quoted} --to {result.export} --out DIR"
+        return {"open the test": resume_command(folder, None, "test=yes"), LABEL: f"ipo predict {quoted} PICTURES"}
+    elsewhere = {"use it in other tools": f"ipo export {quoted} --to {result.export} --out DIR"}
+    if result.export == "open_clip" and result.clip.name == "embedded":
+        elsewhere = {"try your own images": DEMO_ENDS}
     with_pictures = result.rows_on("test")[-2]
     alone = {}
     if with_pictures.what == "pictures" and with_pictures.kept:
-        alone = {"words": f"ipo predict {quoted} PICTURES --words --out predicted.csv"}
-    return {"next": f"ipo predict {quoted} PICTURES --out predicted.csv", **alone, "or": elsewhere}
+        alone = {"the same, by words alone": f"ipo predict {quoted} PICTURES --words --out predicted.csv"}
+    return {LABEL: f"ipo predict {quoted} PICTURES --out predicted.csv", **alone, **elsewhere}
+
+
+def citation(result: RunResult) -> str:
+    """Return a sentence for the methods section of a paper, and the BibTeX entry that it cites."""
+    total = result.rows_on(result.judged_on)[-1]
+    beside = "" if result.templates else " and labelled images"
+    return (
+        f"With IPO \\cite{{du2024ipo}}, {result.clip.name} decides on {result.data.name} ({result.data.classes:,} "
+        f"classes) by the template “{result.template}”{beside}. On {total.n:,} {total.part} {result.reward.unit} its "
+        f"{total.measure} is {share(total.after)}, a gain of {_gain(total)} points over “{result.initial_template}” "
+        f"(brackets: 95 % intervals).\n\n{BIBTEX}"
+    )

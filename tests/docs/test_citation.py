@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ipo_prompts.experiments.run.answer import BIBTEX
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -16,6 +18,14 @@ ROOT = Path(__file__).parents[2]
 def citation() -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     return content
+
+
+def test_what_a_report_cites_is_what_it_names(citation: dict[str, Any]) -> None:
+    paper = citation["preferred-citation"]
+    named = [f"{one['family-names']}, {one['given-names']}" for one in paper["authors"]]
+    plain = re.sub("[{}](?=IPO|:)", "", BIBTEX)
+    for said in (paper["title"], " and ".join(named), paper["collection-title"], paper["volume"], str(paper["year"])):
+        assert f"{{{said}}}" in plain
 
 
 def test_it_agrees_with_the_package(citation: dict[str, Any]) -> None:

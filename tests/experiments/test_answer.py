@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.report.page import notebook_part, read_run, run_page
-from ipo_prompts.experiments.run.answer import cost, further, headline, next_commands, one_line, summary, table
+from ipo_prompts.experiments.run.answer import LABEL, cost, further, headline, next_commands, one_line, summary, table
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.experiments.run.sealed import AnswerStep, rows_of
 from ipo_prompts.experiments.tracking import summary_of
@@ -133,8 +133,9 @@ def test_a_template_that_stays_is_said_to_stay_and_its_program_is_used() -> None
     rows = rows_of({"test": scored_part(right, steps)}, "accuracy")
     kept = result.model_copy(update={"template": result.initial_template, "rows": rows})
     assert [line.what for line in table(kept)] == [kept.initial_template, "template: the initial one stays", "in all"]
-    assert next_commands(kept, Path("run"))["next"] == "ipo predict run PICTURES --out predicted.csv"
-    assert "words" not in next_commands(kept, Path("run"))
+    commands = next_commands(kept, Path("run"))
+    assert commands[LABEL] == "ipo predict run PICTURES --out predicted.csv"
+    assert not any("--words" in command for command in commands.values())
 
 
 @pytest.mark.parametrize("target", ["open_clip", "head"])
@@ -142,7 +143,7 @@ def test_the_export_named_is_the_one_that_holds_the_program(target: str) -> None
     result = load_result(RUN)
     clip = result.clip.model_copy(update={"name": "ViT-B-32/openai"})
     result = result.model_copy(update={"export": target, "clip": clip})
-    assert next_commands(result, Path("r"))["or"] == f"ipo export r --to {target} --out DIR"
+    assert next_commands(result, Path("r"))["use it in other tools"] == f"ipo export r --to {target} --out DIR"
 
 
 def test_the_last_line_says_how_many_classes_were_tested_and_a_step_whether_it_was() -> None:

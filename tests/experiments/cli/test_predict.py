@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.cli.predict import label_files
+from ipo_prompts.experiments.cli.predict import Row, _doubtful_first, label_files
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -267,3 +272,62 @@ def test_paths_come_from_stdin(saved: Path, tmp_path: Path, capfd: Capture, monk
     printed = capfd.readouterr()
     assert [row["picture"] for row in csv.DictReader(io.StringIO(printed.out))] == [str(places[i]) for i in (2, 0, 1)]
     assert "gone.png" in printed.err
+
+
+def test_sorted_by_doubt_the_least_probable_label_comes_first(
+    saved: Path, pictures: list[Path], tmp_path: Path, capsys: Capture
+) -> None:
+    pictures[1].write_text("no picture")
+    words = ["predict", str(saved), str(tmp_path / "pictures")]
+    out = [tmp_path / "drawn.csv", tmp_path / "sorted.csv"]
+    assert main([*words, "--out", str(out[0])]) == 1
+    assert main([*words, "--out", str(out[1]), "--sort", "doubt"]) == 1
+    drawn, doubtful = ([*csv.DictReader(file.read_text("utf-8").splitlines())] for file in out)
+    assert [float(row["probability"]) for row in doubtful] == sorted(float(row["probability"]) for row in drawn)
+    assert sorted(doubtful, key=lambda row: row["picture"]) == drawn and len(drawn) == 74 and doubtful != drawn
+    assert capsys.readouterr().err.count("not a picture") == 2
+    assert main([*words, "--sort", "doubt", "--top", "2"]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in printed[::2]] == [row["picture"] for row in doubtful]
+    assert main([*words, "--sort", "doubt", "--format", "jsonl"]) == 1
+    failed, *rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert "error" in failed and [row["picture"] for row in rows] == [row["picture"] for row in doubtful]
+
+
+def test_sorted_rows_wait_on_disk(program: TemplateClassifier, pictures: list[Path]) -> None:
+    size = len(program.labels)
+    seen: list[weakref.ref[Any]] = []
+
+    def labelled() -> Iterator[Row]:
+        for number in range(100):
+            row = np.full(size, 1 / size, dtype=np.float32)
+            row[number % size] += number
+            seen.append(weakref.ref(row))
+            yield pictures[0], row
+            del row
+            assert sum(one() is not None for one in seen) <= 1
+
+    rows = [row for _, row in _doubtful_first(program, labelled()) if not isinstance(row, InputError)]
+    assert [int(row.max()) for row in rows] == [*range(100)]
+
+
+def test_a_page_shows_thumbnails_in_that_order_and_how_many_it_leaves_out(
+    saved: Path, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("ipo_prompts.experiments.cli.predict.MOST_SHOWN", 70)
+    for path in pictures:
+        path.rename(path.with_name(f"<b>&{path.name}"))
+    words = ["predict", str(saved), str(tmp_path / "pictures"), "--sort", "doubt"]
+    assert main([*words, "--out", str(tmp_path / "page.html")]) == 0
+    assert main([*words, "--format", "csv"]) == 0
+    rows = [*csv.DictReader(capsys.readouterr().out.splitlines())][:70]
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert page.count('<img src="data:image/jpeg;base64,') == page.count("<img") == page.count("src=") == 70
+    assert "<b>" not in page and "<script" not in page and "default-src 'none'" in html.unescape(page)
+    shown = [
+        html.unescape(re.sub("<[^>]*>", "", one)).split() for one in page.partition("<main>")[2].split("<figcaption>")
+    ]
+    assert " ".join(shown[0]).startswith("75 labelled images This page shows the first 70; 5 are left out.")
+    assert [(words[0], words[-1]) for words in shown[1:]] == [(row["label"].split()[0], row["picture"]) for row in rows]
+    percents = [float(words[words.index("%") - 1]) for words in shown[1:]]
+    assert percents == pytest.approx([100 * float(row["probability"]) for row in rows], abs=0.06)

@@ -210,6 +210,13 @@ def test_a_class_without_pictures_has_no_row() -> None:
     ]
 
 
+def test_a_class_that_no_sealed_image_shows_is_named(job: Job, found: dict[str, Any]) -> None:
+    assert found["untested"] == []
+    shown = [item for item in job.drawn.test if item.label != 1]
+    parts = job.parts(NEGATIVE) | {"test": job._part(job.reward, shown, BASELINE, NEGATIVE)}
+    assert job.of(parts)["untested"] == [job.reward.class_names[1]]
+
+
 @pytest.mark.parametrize(
     ("flipped", "shown"),
     [

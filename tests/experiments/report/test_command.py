@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.run.result import load_result
 
 AGAIN = "the same sealed pictures again: if it ends with other answers, it has no p."
 
@@ -40,3 +41,26 @@ def test_a_bad_run_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "page.html")]) == 2
     assert "is not a run directory" in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()
+
+
+def test_a_sentence_for_a_methods_section_has_the_numbers_of_the_test(
+    analysed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (analysed / "report.html").unlink()
+    assert main(["report", str(analysed), "--cite"]) == 0
+    said = capsys.readouterr().out
+    result = load_result(analysed)
+    *_, total = result.rows_on("test")
+    low, high = (f"{100 * end:.1f}" for end in total.after.ci95)
+    for part in (
+        *(result.clip.name, result.data.name, result.template, f"{total.n} test", f"{total.after.value:.1%}"[:-1]),
+        *(
+            f"[{low}, {high}]",
+            f"{100 * total.difference.mean:+.1f} [",
+            "\\cite{du2024ipo}",
+            "@inproceedings{du2024ipo,",
+        ),
+    ):
+        assert part in said
+    assert ("and labelled images" in said) == (result.templates is None)
+    assert not (analysed / "report.html").exists()

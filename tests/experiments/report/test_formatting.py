@@ -23,16 +23,3 @@ from ipo_prompts.experiments.report import page
 )
 def test_what_would_act_is_shown_by_number(given: object, shown: object) -> None:
     assert page.visible(given) == shown
-
-
-@pytest.mark.parametrize(
-    ("shown", "expected"),
-    [
-        (page.in_points(0.1397), "+14.0"),
-        (page.in_points(-0.05), "−5.0"),
-        (page.in_points(-0.0001), "0.0"),
-        (page.percent(0.53309), "53.3\N{NO-BREAK SPACE}%"),
-    ],
-)
-def test_numbers(shown: str, expected: str) -> None:
-    assert shown == expected

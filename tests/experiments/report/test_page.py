@@ -39,7 +39,7 @@ def test_the_answer_comes_first(analysed: Path) -> None:
     page = text(run_page(read_run(analysed)))
     used = result["lm"]["optimizer"]
     first = page[: page.index("The search")]
-    assert result["template"] in first
+    assert first[: first.index("How it was chosen")].count(result["template"]) == 1, "in the row that judges it"
     assert f"in all {100 * gain:+.1f} [" in first
     assert f"{used['calls']} calls, {used['tokens_in'] + used['tokens_out']:,} tokens" in first
 
@@ -91,7 +91,7 @@ def test_hostile_text_is_text_in_a_notebook_too(hostile: Path) -> None:
 def test_words_classes_and_flips_are_shown(analysed: Path) -> None:
     page = text(run_page(read_run(analysed)))
     for shown in (
-        "−12.3",  # a removal
+        "-12.3",  # a removal
         "1 of 3 classes gain on the sealed test, 1 lose",
         "cat 4 25 % 100 % +75.0",
         "Now right, wrong before: 3",
@@ -111,6 +111,19 @@ def test_where_nothing_changed_no_class_gains(analysed: Path) -> None:
     assert 'id="classes"' not in page
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["hot_dog <b>"], "One class was not tested: no test image shows it hot dog <b> "),
+        (["cat", "dog"], "2 classes were not tested: no test image shows them cat, dog "),
+    ],
+)
+def test_classes_that_were_not_tested_are_named(analysed: Path, names: list[str], said: str) -> None:
+    assert "not tested: no test image" not in run_page(read_run(analysed))
+    change_json(analysed / "analysis.json", lambda found: {**found, "untested": names})
+    assert said in text(run_page(read_run(analysed)))
+
+
 def test_sections_that_say_nothing_are_absent(run_folder: Path) -> None:
     page = run_page(read_run(run_folder))
     assert re.findall(r'<section id="(\w+)"', page) == ["answer", "search", "repeat"]
@@ -124,7 +137,7 @@ def test_new_classes_have_a_table_of_their_own(run_folder: Path) -> None:
 
     change_json(run_folder / "result.json", widen)
     page = text(run_page(read_run(run_folder)))
-    assert page.count("in all") == 2 and "Accuracy on new classes, step by step" in page
+    assert page.count("in all") == 2 and "On new classes, step by step" in page
 
 
 def test_the_command_makes_the_same_configuration(run_folder: Path) -> None:
@@ -150,7 +163,7 @@ def test_the_command_to_replay_finds_the_same(
 def test_a_recorded_run_opens(recorded: Path) -> None:
     run = read_run(recorded)
     page = text(run_page(run))
-    for shown in ("Accuracy on the sealed test", "in all", "What each word does", "Now right, wrong before"):
+    for shown in ("On the sealed test", "in all", "What each word does", "Now right, wrong before"):
         assert shown in page, shown
 
 
@@ -170,7 +183,8 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
     run = read_run(analysed)
     page = text(run_page(run))
     for shown in (
-        "Recall@1 on the sealed test",
+        "On the sealed test, step by step",
+        "recall@1 gain, points",
         "search queries. Each recall@1 here",
         "no language model",
         "recall@5",
