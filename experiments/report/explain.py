@@ -70,7 +70,10 @@ def analyse(parts: Mapping[AnyPart, Scored], searched: Searched) -> Analysis:
         classes=tuple(row for name, part in sealed.items() for row in class_rows(name, part)),
         flips=flips(list(sealed.values())) if sealed else None,
         untested=tuple(
-            name for part in sealed.values() for label, name in enumerate(part.class_names) if label not in part.labels
+            name
+            for part in sealed.values()
+            for label, name in enumerate(part.reward.class_names)
+            if label not in part.labels
         ),
     )
 
