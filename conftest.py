@@ -70,24 +70,24 @@ def nothing_tested_before_the_module(tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(autouse=True)
 def nothing_tested_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A state folder of the test's own: no other test has tested its pictures before."""
+    """A state folder of the test's own: no other test has tested its images before."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture(scope="session")
 def features_of_shipped(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
-    """The file of what the embedded CLIP makes of the pictures of `embedded:a`, most of what tests look at."""
+    """The file of what the embedded CLIP makes of the images of `embedded:a`, most of what tests look at."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.metrics.features import FeatureStore
 
     store = FeatureStore(clip, tmp_path_factory.mktemp("shipped"))
-    store.encode([item.picture for _, item in load_data("embedded:a", seed=0).items()])
+    store.encode([item.image for _, item in load_data("embedded:a", seed=0).items()])
     return store.path
 
 
 @pytest.fixture()
 def cache(empty_cache: Path, features_of_shipped: Path) -> Path:
-    """A cache folder of the test's own in which shipped pictures are encoded; a picture always has the same bits."""
+    """A cache folder of the test's own in which shipped images are encoded; an image always has the same bits."""
     (empty_cache / "features").mkdir()
     shutil.copy(features_of_shipped, empty_cache / "features")
     return empty_cache
@@ -95,7 +95,7 @@ def cache(empty_cache: Path, features_of_shipped: Path) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def towers_that_remember() -> Iterator[None]:
-    """Half of the time of all tests would go into what the embedded CLIP makes of the same texts and pictures."""
+    """Half of the time of all tests would go into what the embedded CLIP makes of the same texts and images."""
     from support.once import remember
 
     with pytest.MonkeyPatch.context() as patch:

@@ -31,7 +31,7 @@ def small() -> int:
 
 @app.command()
 def sets(names: Annotated[list[str], typer.Argument(help=", ".join(SETS), metavar="NAME …")]) -> int:
-    """Print the sets of shifted pictures that names stand for, as the `data` of a grid takes them."""
+    """Print the sets of shifted images that names stand for, as the `data` of a grid takes them."""
     from benchmarks.lab.bed import suite
     from ipo_prompts.metrics.errors import InputError, did_you_mean
 

@@ -23,13 +23,13 @@ CLIPS = ("answer-embedded", "answer-plain-91", "answer-plain-92")
 """The kept files of cells."""
 FEWEST = 5
 """With fewer values a mean has no interval: two that agree by chance would seem certain."""
-TAKEN = ("other names", "pictures")
+TAKEN = ("other names", "images")
 STEPS = {
     "as typed": "before",
-    "names by rule": "names by rule",
-    "words": "words",
-    "ipo": "words and pictures",
-    "pictures alone": "pictures alone",
+    "normalised names": "normalised names",
+    "text classifier": "text classifier",
+    "ipo": "text and images",
+    "images alone": "images alone",
 }
 """Row of the grid → the head of its column."""
 
@@ -45,11 +45,11 @@ class Found(NamedTuple):
     @property
     def replaced(self) -> bool:
         """Whether a search for words replaced the initial template."""
-        return self.runs["words"].template != self.runs["words"].initial_template
+        return self.runs["text classifier"].template != self.runs["text classifier"].initial_template
 
     @property
     def taken(self) -> bool:
-        """Whether a run took found names or labelled pictures."""
+        """Whether a run took found names or labelled images."""
         return any(row.kept and row.what in TAKEN for row in self.runs["ipo"].rows_on("test"))
 
 
@@ -77,7 +77,7 @@ def situation(of: ShiftedSet) -> str:
     """Return the name of a set's situation."""
     if of.kind not in ("", "right"):
         return of.kind
-    return "changed pictures" if of.transformations else "clean pictures"
+    return "corrupted images" if of.transformations else "clean images"
 
 
 def situations(found: list[Found]) -> Iterator[str]:
@@ -99,7 +99,7 @@ def goals(found: list[Found]) -> Iterator[str]:
     kinds: dict[str, list[Found]] = {}
     for one in found:
         kinds.setdefault(situation(one.of), []).append(one)
-    clean, changed, shuffled = (kinds[name] for name in ("clean pictures", "changed pictures", "shuffled"))
+    clean, changed, shuffled = (kinds[name] for name in ("clean images", "corrupted images", "shuffled"))
     right = [one for one in found if one.of.kind != "shuffled"]
     ruled = [one for kind in RULED for one in kinds[kind]]
     worst = min(_gains(right, "ipo", "as typed"))
@@ -107,16 +107,18 @@ def goals(found: list[Found]) -> Iterator[str]:
     taken = [one for one in shuffled if one.taken]
     yield "| what is judged | goal | found | met |"
     yield "| --- | --- | --- | --- |"
-    yield _goal("clean pictures: words less names as typed", ">= -0.5", *_mean(clean, "words", "as typed"), -0.5)
-    yield _goal("clean pictures: the answer less words", ">= -0.5", *_mean(clean, "ipo", "words"), -0.5)
-    yield _goal("changed pictures: the answer less words", ">= 20", *_mean(changed, "ipo", "words"), 20)
-    alone = _mean(changed, "ipo", "pictures alone")
-    yield _goal("changed pictures: the answer less pictures alone", ">= -0.5", *alone, -0.5)
-    yield _given_back("names that the rule reads", ruled, clean, "names by rule", 90)
-    yield _given_back("synonyms, by words", kinds["synonyms"], clean, "words", 80)
+    yield _goal(
+        "clean images: words less names as typed", ">= -0.5", *_mean(clean, "text classifier", "as typed"), -0.5
+    )
+    yield _goal("clean images: the answer less words", ">= -0.5", *_mean(clean, "ipo", "text classifier"), -0.5)
+    yield _goal("corrupted images: the answer less words", ">= 20", *_mean(changed, "ipo", "text classifier"), 20)
+    alone = _mean(changed, "ipo", "images alone")
+    yield _goal("corrupted images: the answer less images alone", ">= -0.5", *alone, -0.5)
+    yield _given_back("names that the rule reads", ruled, clean, "normalised names", 90)
+    yield _given_back("synonyms, by words", kinds["synonyms"], clean, "text classifier", 80)
     yield _goal("right labels: the worst answer less names as typed", ">= -5", worst, f"{worst:+.1f}", -5)
     yield _seldom("replace the template", replaced, shuffled, 15)
-    yield _seldom("take names or pictures", taken, shuffled, 5)
+    yield _seldom("take names or images", taken, shuffled, 5)
 
 
 def _gains(own: list[Found], row: str, other: str) -> list[float]:
@@ -133,7 +135,7 @@ def _mean(own: list[Found], row: str, other: str) -> tuple[float, str]:
 
 
 def _given_back(what: str, own: list[Found], clean: list[Found], row: str, least: float) -> str:
-    """Return the line about what a row gives back of what bad names cost on the same pictures, in points."""
+    """Return the line about what a row gives back of what bad names cost on the same images, in points."""
     known = {(one.clip, one.of.seed): one.accuracy["as typed"] for one in clean}
     cost = np.mean([known[one.clip, one.of.seed] - one.accuracy["as typed"] for one in own])
     share = 100 * float(np.mean(_gains(own, row, "as typed")) / cost)
@@ -142,8 +144,7 @@ def _given_back(what: str, own: list[Found], clean: list[Found], row: str, least
 
 def _seldom(what: str, own: list[Found], shuffled: list[Found], most: float) -> str:
     share = 100 * len(own) / len(shuffled)
-    found = f"{len(own)} of {len(shuffled)}"
-    return _goal(f"shuffled labels: runs that {what}", f"<= {most} %", -share, found, -most)
+    return _goal(f"shuffled labels: runs that {what}", f"<= {most} %", -share, f"{len(own)} of {len(shuffled)}", -most)
 
 
 def _goal(what: str, goal: str, value: float, found: str, least: float) -> str:

@@ -1,7 +1,7 @@
-"""The tables of ipo docs summary, from the cells of the grid claims; nothing is run.
+"""The tables of `ipo docs benchmarks`, from the cells of the grid claims; nothing is run.
 
 For rows, columns and intervals see `gains.py`, whose intervals allow for sets that share their first transformation. A
-set of held-back base pictures counts like any other. Where three CLIPs stand together, their training is crossed with
+set of held-back base images counts like any other. Where three CLIPs stand together, their training is crossed with
 the sets: a gain has to hold for CLIPs like these three.
 """
 
@@ -34,7 +34,7 @@ WAYS = {
     "best of random pairs of the vocabulary": "random-pairs",
     "best single phrase of the vocabulary": "vocabulary",
     "best of CLIP's 80 templates": "best-of-80",
-    "no words: nearest mean of six labelled pictures a class": "class-mean",
+    "no words: nearest mean of six labelled images a class": "prototype",
 }
 """Rows by what they are → their names in cells."""
 WITH_MODEL = {

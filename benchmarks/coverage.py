@@ -1,7 +1,7 @@
 """How often 95 % intervals cover the truth, and tests find nothing where nothing is: simulated hits of known truth.
 
 A method is right where a sum of normal effects stays below its threshold: the class (hard for both methods, and for the
-trained one), the picture (hard for both; variants of one picture share most of it), noise of the method's own (the same
+trained one), the image (hard for both; variants of one image share most of it), noise of the method's own (the same
 under all seeds, or new with each), the luck of a search, and what that luck does to each class. The true accuracies
 follow from the normal distribution, so that the threshold for a wanted gain can be solved for.
 """
@@ -30,13 +30,13 @@ from ipo_prompts.metrics.evidence import ALPHA
 from ipo_prompts.metrics.sampling import Sampling
 
 LEAST, MOST = 0.935, 0.97
-"""The goals of coverage: the least; the most where methods differ on `FEW` pictures, with one seed or with `MANY`."""
+"""The goals of coverage: the least; the most where methods differ on `FEW` images, with one seed or with `MANY`."""
 FEW, MANY = 20, 5
 MOST_FALSE = 0.065
 AT_ONCE = 8_000
-"""Values (seeds x pictures) of a run; worlds of more have a fifth of the runs."""
-SAME_PICTURE = 0.7
-"""The share of a picture's own effect that its variants have in common."""
+"""Values (seeds x images) of a run; worlds of more have a fifth of the runs."""
+SAME_IMAGE = 0.7
+"""The share of an image's own effect that its variants have in common."""
 CROSSED = {"16 of the suite": suite("suite-held-out"), "6 taught": suite("claims-taught")}
 CROSSED["12 shifted"] = [*CROSSED["6 taught"], *suite("claims-untaught")]
 """Sets whose transformations are crossed."""
@@ -50,16 +50,16 @@ OF_CLIPS = ((0, 0, 0, 0, 1), (0, 0, 0, 1, 0.3), (1, 0, 1, 0, 1), (0, 0, 0.5, 1, 
 
 @dataclass(frozen=True)
 class World:
-    """What is compared: a trained method with a fixed template or another trained method, on the same pictures.
+    """What is compared: a trained method with a fixed template or another trained method, on the same images.
 
     Attributes:
         name: what differs from the defaults.
-        sizes: for each side of each data set, the number of pictures of each class.
+        sizes: for each side of each data set, the number of images of each class.
         column: the column of the table: one side ("test"), H, a mean of the H of data sets, or a mean over targets of
             one search.
-        variants: the number of pictures that are one draw.
-        icc: variance of the difficulty of classes; that of pictures is 1.
-        own: share of a picture's difficulty that the methods do not share; if it is small, they seldom differ.
+        variants: the number of images that are one draw.
+        icc: variance of the difficulty of classes; that of images is 1.
+        own: share of an image's difficulty that the methods do not share; if it is small, they seldom differ.
         lasting: share of `own` that is the same under all seeds.
         luck, class_luck: standard deviations of a search's luck, and of its luck in each class; there is none with one
             seed, whose template is given.
@@ -84,11 +84,11 @@ class World:
 
 def worlds() -> list[World]:
     """Return all worlds."""
-    pictures = {
+    images = {
         **{2: (1, 2, 4, 20, 50, 200), 3: (20, 200), 5: (1, 4, 20, 50, 200), 10: (2, 4, 20, 200), 19: (1, 4, 20, 50)},
         **{34: (1, 4, 20), 51: (2, 4, 20), 68: (1, 2, 4, 20), 100: (1, 2, 4, 20, 50), 1000: (1, 2, 4, 20)},
     }
-    found = [_world(count, size) for count, sizes in pictures.items() for size in sizes]
+    found = [_world(count, size) for count, sizes in images.items() for size in sizes]
     found += [_world(*design, icc=icc) for design, icc in product([(5, 20), (68, 4), (100, 1)], (0.0, 0.6))]
     found += [_world(*design, own=own) for design, own in product([(20, 5), (68, 4), (100, 20)], (0.02, 0.1))]
     for name, sizes in {
@@ -116,15 +116,15 @@ def worlds() -> list[World]:
     return found
 
 
-def _world(classes: int, pictures: int, parts: int = 1, **more: Any) -> World:
+def _world(classes: int, images: int, parts: int = 1, **more: Any) -> World:
     named = {"seeds": "{} seeds", "variants": "{} variants", "rival": "rival trained", "column": "{}"}
     words = [
         named.get(key, key.replace("_", " ") + " {}").format(of)
         for key, of in more.items()
         if (key, of) != ("seeds", 1)
     ]
-    size = f"{parts} x {classes} x {pictures}" if parts > 1 else f"{classes} x {pictures}"
-    return World(", ".join([size, *words]), ((pictures,) * classes,) * parts, **more)
+    size = f"{parts} x {classes} x {images}" if parts > 1 else f"{classes} x {images}"
+    return World(", ".join([size, *words]), ((images,) * classes,) * parts, **more)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Found:
 
     Attributes:
         world: the world.
-        differing: the mean number of pictures on which the methods differ, under one seed.
+        differing: the mean number of images on which the methods differ, under one seed.
         at_none, at_gain: the share of intervals of the difference that cover it, without a gain and with the world's.
         value: the share of intervals of the trained method's value that cover it.
         false: the share of p of at most `ALPHA` without a gain.
@@ -254,21 +254,21 @@ class Model:
         return value(self.world.column, self._runs([np.array([[one]]) for one in accuracies]))
 
     def _draw(self, ours: float, theirs: float, count: int) -> Iterator[np.ndarray]:
-        """Yield the hits of both methods, bool (count, seeds, pictures); an untrained one is the same under all."""
-        both = math.sqrt(1 - self.world.own) * self._pictures(count, 1) + self.hard[self.classes]
+        """Yield the hits of both methods, bool (count, seeds, images); an untrained one is the same under all."""
+        both = math.sqrt(1 - self.world.own) * self._images(count, 1) + self.hard[self.classes]
         shape = (count, self.world.seeds, self.n)
         yield np.broadcast_to(both + self._noise(count, self.trained) < ours - self.tilt[self.classes], shape)
         yield np.broadcast_to(both + self._noise(count, self.trained and self.world.rival) < theirs, shape)
 
     def _noise(self, count: int, trained: bool) -> np.ndarray:
-        """Return the noise of a method's own, (count, seeds or 1, pictures)."""
+        """Return the noise of a method's own, (count, seeds or 1, images)."""
         if not trained:
-            return math.sqrt(self.world.own) * self._pictures(count, 1)
+            return math.sqrt(self.world.own) * self._images(count, 1)
         seeds, lasting = self.world.seeds, self.world.lasting
         of_class = self.class_luck * self.rng.standard_normal((count, seeds, len(self.part)), dtype=np.float32)
         shifts = self.luck * self._of_searches(count) + of_class
-        found = math.sqrt(self.world.own * (1 - lasting)) * self._pictures(count, seeds) + shifts[..., self.classes]
-        return np.asarray(found + math.sqrt(self.world.own * lasting) * self._pictures(count, 1))
+        found = math.sqrt(self.world.own * (1 - lasting)) * self._images(count, seeds) + shifts[..., self.classes]
+        return np.asarray(found + math.sqrt(self.world.own * lasting) * self._images(count, 1))
 
     def _of_searches(self, count: int) -> np.ndarray:
         """Return the luck of each search for each class, (count, seeds, classes); a data set has searches of its own.
@@ -280,16 +280,16 @@ class Model:
         drawn = self.rng.standard_normal((count, self.world.seeds, int(data_set.max()) + 1), dtype=np.float32)
         return np.asarray(drawn[..., data_set])
 
-    def _pictures(self, count: int, seeds: int) -> np.ndarray:
-        """Return a standard normal for each picture, (count, seeds, pictures)."""
+    def _images(self, count: int, seeds: int) -> np.ndarray:
+        """Return a standard normal for each image, (count, seeds, images)."""
         found = self.rng.standard_normal((count, seeds, self.n), dtype=np.float32)
         if self.world.variants > 1:
             alike = self.rng.standard_normal((count, seeds, self.draws.max() + 1), dtype=np.float32)
-            found = math.sqrt(SAME_PICTURE) * alike[..., self.draws] + math.sqrt(1 - SAME_PICTURE) * found
+            found = math.sqrt(SAME_IMAGE) * alike[..., self.draws] + math.sqrt(1 - SAME_IMAGE) * found
         return found
 
     def _runs(self, parts: list[np.ndarray]) -> list[Runs]:
-        """Return parts, (seeds, pictures) each, in their data sets and sides, as the tables have them."""
+        """Return parts, (seeds, images) each, in their data sets and sides, as the tables have them."""
         column, seeds = self.world.column, tuple(range(len(parts[0])))
         sides = {"test": ["test"], MEAN: [f"target {i}" for i in range(len(parts))]}.get(column, ["base", "new"])
         made = []

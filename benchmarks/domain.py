@@ -1,6 +1,6 @@
 """What a word for all classes gains if it is given: ", a type of food" on sets of food, by CLIPs with ambiguous names.
 
-No search and no choice: each word is put into the baseline template, and all base pictures of a set are named with it.
+No search and no choice: each word is put into the baseline template, and all base images of a set are named with it.
 The rows are the right word in three forms, and controls: the words of the other domains, of what else bears the shared
 names, nouns that captions say at random, and "thing". Gains are in points over the baseline template, with crossed
 intervals over CLIPs, domains and shifts; in brackets the mean on classes with a shared name, and on the others.
@@ -66,7 +66,7 @@ def gains_of(
 
 
 def measured(spec: str, base: str, shift: str) -> Gains:
-    """Return the gains of all rows on a set, over all its base pictures; shifted ones are rendered with each seed."""
+    """Return the gains of all rows on a set, over all its base images; shifted ones are rendered with each seed."""
     clip, folder = load_clip(spec), Path(spec.removeprefix("local-dir:"))
     names = folder / "names.json"
     drawn = json.loads(names.read_text("utf-8")) if names.exists() else {"shared": [], "foreign": {}}
@@ -74,7 +74,7 @@ def measured(spec: str, base: str, shift: str) -> Gains:
     for seed in SEEDS[: 1 if shift == CLEAN else None]:
         data = load_data(f"{SHIFTED}{base}{'/' * bool(base)}{shift}@{seed}", seed=0)
         items = [*data.train, *data.val, *data.test]
-        features.append(FeatureStore(clip).encode([item.picture for item in items]))
+        features.append(FeatureStore(clip).encode([item.image for item in items]))
         labels += [item.label for item in items]
     rows = dict(rows_of(base, [word for name in drawn["shared"] for word in drawn["foreign"].get(name, ())]))
     templates = [BASELINE, *dict.fromkeys(chain(*rows.values()))]

@@ -1,7 +1,7 @@
 """What domain words add to the default search, over several CLIPs, by kinds of sets.
 
 Reads the cells of grids `domain-words`, one run directory for each CLIP, and keeps of each run its template and its
-accuracy on test pictures. Prints gains in points, with intervals that are crossed over CLIPs, domains and shifts; and
+accuracy on test images. Prints gains in points, with intervals that are crossed over CLIPs, domains and shifts; and
 how often the template that was found says what all classes are.
 """
 

@@ -21,7 +21,7 @@ from benchmarks.lab.cells import OPTION, Cells, short
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics import reward as reward_module
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.classification import ClipReward, EncodedImages
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.surrogate import Surrogate
 from ipo_prompts.metrics.template import BASELINE
@@ -36,9 +36,9 @@ from ipo_prompts.programs.strategies import compose
 from ipo_prompts.programs.strategies.compose import Compose
 
 SHOTS = 6
-"""Pictures of each class to search with."""
+"""Images of each class to search with."""
 SEEDS = (11, 12, 13, 14, 15)
-"""Draws of the pictures."""
+"""Draws of the images."""
 SETS = (
     *("dark+upside-down", "noise+sideways", "negative", "edge+gray", "faded+small", "pixel+hue", "blur+bright"),
     *("zoom+sepia", "swirl+rings", "clean", "held-back/dark", "held-back/clean", "held-back/negative+sideways"),
@@ -82,7 +82,7 @@ def pairs(cells: Cells, clip: str, *, small: bool = False) -> list[dict[str, Any
 
 
 def pair(clip: Clip, name: str, seed: int, shots: int, steps: int) -> dict[str, Any]:
-    """Search in each way on the same pictures; return for each way its accuracy on test pictures and its texts."""
+    """Search in each way on the same images; return for each way its accuracy on test images and its texts."""
     data = load_data(f"{SHIFTED}{name}@{seed}", seed=seed)
     reward = ClipReward(clip, data.class_names)
     drawn, of_class = list[Item](), defaultdict[Any, int](int)
@@ -90,7 +90,7 @@ def pair(clip: Clip, name: str, seed: int, shots: int, steps: int) -> dict[str, 
         of_class[item.label] += 1
         if of_class[item.label] <= shots:
             drawn.append(item)
-    units, test = (reward.encode([i.picture for i in items], [i.label for i in items]) for items in (drawn, data.test))
+    units, test = (reward.encode([i.image for i in items], [i.label for i in items]) for items in (drawn, data.test))
     found: dict[str, Any] = {"baseline": reward.score([BASELINE], test)[0].value}
     for way in (ALL, PROMISING, DRAWN):
         template, tried, texts = searched(way, reward, units, SearchSettings(seed=seed, steps=steps))
@@ -110,7 +110,7 @@ class Counting(Compose):
         return found
 
 
-def searched(way: str, reward: ClipReward, units: EncodedPictures, settings: SearchSettings) -> tuple[str, int, int]:
+def searched(way: str, reward: ClipReward, units: EncodedImages, settings: SearchSettings) -> tuple[str, int, int]:
     """Search in one way. Return the winner, how many compositions were tried, and how many texts were encoded."""
     texts = 0
 

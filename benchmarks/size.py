@@ -1,7 +1,7 @@
-"""CPU seconds and memory of each stage of `ipo optimize --lm none` and `ipo predict`, by classes and by pictures.
+"""CPU seconds and memory of each stage of `ipo optimize --lm none` and `ipo predict`, by classes and by images.
 
 Each number is one call in a process of its own, which has done the stage at size 4 before; inputs are made before, too.
-The CLIP is the demo CLIP. Names are nouns of WordNet. A class has 16 pictures: random features, or files of 64 × 64
+The CLIP is the demo CLIP. Names are nouns of WordNet. A class has 16 images: random features, or files of 64 × 64
 pixels where files are read. The processes have one thread if `OMP_NUM_THREADS=1` is set. The exponent is that between
 the two largest sizes.
 
@@ -38,12 +38,12 @@ from ipo_prompts.experiments.cli.predict import label_files
 from ipo_prompts.experiments.report.page import read_run, run_page
 from ipo_prompts.metrics.arrays import Floats, batches
 from ipo_prompts.metrics.blend import Labelled, blend
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
+from ipo_prompts.metrics.classification import ClipReward, EncodedImages, logits_of
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.evidence import paired_difference, score_interval
 from ipo_prompts.metrics.features import FeatureStore, as_features
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.metrics.nouns import synsets
-from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.surrogate import Surrogate
@@ -56,8 +56,8 @@ from ipo_prompts.programs.other_names import candidates_of
 CLIP = load_clip("embedded", "cpu")
 SIZES = (10, 100, 1_000, 10_000, 100_000)
 SHOTS = 16
-FILES = Path("pictures")
-"""The folder of picture files, which are read again and again."""
+FILES = Path("images")
+"""The folder of image files, which are read again and again."""
 RATE = 20e12
 """Operations a second: about those of an A100 in float32."""
 Do = Callable[[], Any]
@@ -80,7 +80,7 @@ def main() -> None:
 
 def table(sizes: Sequence[int]) -> None:
     """Print the table, and the ratios to open_clip."""
-    print(f"|classes, or pictures|{'|'.join(f'{size:,}' for size in sizes)}|exponent|GB|ViT-L/14|")
+    print(f"|classes, or images|{'|'.join(f'{size:,}' for size in sizes)}|exponent|GB|ViT-L/14|")
     print("|---|" + "---:|" * (len(sizes) + 3))
     found = {}
     for name, (most, make) in STAGES.items():
@@ -135,13 +135,13 @@ def rows(count: int) -> Floats:
     return as_features(np.random.default_rng(0).standard_normal((count, CLIP.width)), CLIP.width, "")
 
 
-def encoded(classes: int) -> EncodedPictures:
-    """Return random features of the pictures of classes."""
-    return EncodedPictures(rows(SHOTS * classes), np.repeat(np.arange(classes), SHOTS))
+def encoded(classes: int) -> EncodedImages:
+    """Return random features of the images of classes."""
+    return EncodedImages(rows(SHOTS * classes), np.repeat(np.arange(classes), SHOTS))
 
 
 def draw(folder: Path, count: int) -> None:
-    """Draw pictures with the colours of a class, and noise."""
+    """Draw images with the colours of a class, and noise."""
     folder.mkdir(parents=True)
     random = np.random.default_rng([*folder.name.encode()])
     colours = random.integers(0, 128, (8, 8, 3))
@@ -151,7 +151,7 @@ def draw(folder: Path, count: int) -> None:
 
 
 def files(count: int) -> list[Path]:
-    """Return so many paths of picture files."""
+    """Return so many paths of image files."""
     return list(islice(cycle(FILES.iterdir()), count))
 
 
@@ -217,39 +217,39 @@ def names(classes: int) -> Do:
 
 
 def blended(classes: int) -> Do:
-    """Blend words and pictures."""
-    pictures = encoded(classes)
+    """Blend words and images."""
+    images = encoded(classes)
     words = partial(logits_of, CLIP, classes=rows(classes))
-    return partial(blend, words, Labelled(pictures.features, pictures.labels, classes))
+    return partial(blend, words, Labelled(images.features, images.labels, classes))
 
 
 def page(classes: int) -> Do:
     """Write the page of a short run again."""
-    folder = optimize(classes, 1, "steps=1", "scored_templates=1", "head=words")
+    folder = optimize(classes, 1, "steps=1", "scored_templates=1", "classifier=text")
     return lambda: run_page(read_run(folder))
 
 
-def put(pictures: int) -> Do:
+def put(images: int) -> Do:
     """Store features that no CLIP has to encode."""
     features = rows(32)
     patch.object(CLIP, "encode_batches", lambda groups, **_: (features[: len(one)] for one in groups)).start()
-    every = [Picture.from_bytes("", number.to_bytes(4, "big")) for number in range(pictures)]
-    return partial(FeatureStore(CLIP, Path(f"{os.getpid()} {pictures}")).encode, every)
+    every = [LazyImage.from_bytes("", number.to_bytes(4, "big")) for number in range(images)]
+    return partial(FeatureStore(CLIP, Path(f"{os.getpid()} {images}")).encode, every)
 
 
-def encode(pictures: int) -> Do:
+def encode(images: int) -> Do:
     """Decode and encode files."""
-    every = list(map(Picture.from_path, files(pictures)))
+    every = list(map(LazyImage.from_path, files(images)))
     return lambda: deque(CLIP.encode_batches(batches(every, CLIP.batch)), 0)
 
 
-def predict(pictures: int) -> Do:
+def predict(images: int) -> Do:
     """Label files with ten classes, as the command does before it writes rows."""
     classifier = TemplateClassifier(CLIP, nouns(10))
-    return lambda: deque(label_files(classifier, iter(files(pictures))), 0)
+    return lambda: deque(label_files(classifier, iter(files(images))), 0)
 
 
-def loop(pictures: int) -> Do:
+def loop(images: int) -> Do:
     """Label files with ten classes by open_clip."""
     texts = torch.from_numpy(builder(10)().T)
 
@@ -257,18 +257,18 @@ def loop(pictures: int) -> Do:
         return torch.stack([CLIP.preprocess(Image.open(file)) for file in some])
 
     def label() -> None:
-        for batch in torch.utils.data.DataLoader(files(pictures), 32, collate_fn=read):  # type: ignore[arg-type]
+        for batch in torch.utils.data.DataLoader(files(images), 32, collate_fn=read):  # type: ignore[arg-type]
             (CLIP.model.encode_image(batch, normalize=True) @ texts).argmax(-1)
 
     return label
 
 
-def tested(pictures: int) -> Do:
+def tested(images: int) -> Do:
     """Test the difference of two templates, and give the interval of the second."""
-    before, after = np.random.default_rng(0).random((2, pictures)) < 0.5
+    before, after = np.random.default_rng(0).random((2, images)) < 0.5
 
     def test() -> None:
-        sampling = Sampling.of(pictures, np.arange(pictures) % 100)
+        sampling = Sampling.of(images, np.arange(images) % 100)
         paired_difference(before, after, sampling)
         score_interval(after, sampling)
 
@@ -276,7 +276,7 @@ def tested(pictures: int) -> Do:
 
 
 EMBEDDINGS, BUILDER, SCORE = "embeddings of a template", "open_clip's builder", "score of a template"
-PREDICTED, PREDICT, LOOP = "16 predicted scores, 3 scores", "pictures: predict", "pictures: loop with a DataLoader"
+PREDICTED, PREDICT, LOOP = "16 predicted scores, 3 scores", "images: predict", "images: loop with a DataLoader"
 STAGES: dict[str, tuple[int, Callable[[int], Do]]] = {
     "texts to tokens": (10_000, tokens),
     EMBEDDINGS: (10_000, embeddings),
@@ -288,12 +288,12 @@ STAGES: dict[str, tuple[int, Callable[[int], Do]]] = {
     "search for names": (1_000, names),
     "blend": (1_000, blended),
     "page": (100, page),
-    "pictures: digest, put": (100_000, put),
-    "pictures: get": (100_000, lambda size: again(put(size))),
-    "pictures: decode, encode": (10_000, encode),
+    "images: digest, put": (100_000, put),
+    "images: get": (100_000, lambda size: again(put(size))),
+    "images: decode, encode": (10_000, encode),
     PREDICT: (10_000, predict),
     LOOP: (10_000, loop),
-    "pictures: test, interval": (100_000, tested),
+    "images: test, interval": (100_000, tested),
 }
 """The largest size of each stage, and the function that makes it."""
 FLOPS = {
@@ -304,7 +304,7 @@ FLOPS = {
 }
 """What a ViT-L/14 computes at the largest size.
 
-A picture takes 162 GFLOP. A text takes 0.85 GFLOP, for the five tokens that no other text shares. A logit takes 1,536.
+An image takes 162 GFLOP. A text takes 0.85 GFLOP, for the five tokens that no other text shares. A logit takes 1,536.
 """
 
 

@@ -29,7 +29,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "evidence" / "tables"
 WORDS = {
     r"claims-untaught|untaught": "unnamed transformations",
     r"claims-taught|taught": "named transformations",
-    r"(claims-)?clean(?! pictures)": "clean pictures",
+    r"(claims-)?clean(?! images)": "clean images",
     r"(unnamed|named) transformations and (named|unnamed) transformations": "all transformations",
     r"(today's|embedded|our) CLIP": "demo CLIP",
     r"\btoday's\b|\bours\b|^embedded$": "demo CLIP",
@@ -104,7 +104,7 @@ def written(table: Table) -> str:
 
 
 def control_clips() -> Table:
-    """Gains by kind of picture, of the control CLIPs and the demo CLIP."""
+    """Gains by kind of image, of the control CLIPs and the demo CLIP."""
     return _of({group: claims.by_kind(group) for group in claims.GROUPS})
 
 

@@ -7,7 +7,7 @@ the optimizer runs in its own thread, which works only while `ask` waits for it.
 new template to `ask`, and waits for the answer. In this way, questions are recorded, limits are kept and errors are
 raised as for any other strategy. A resumed search runs the optimizer again, with the recorded replies.
 
-Neither pictures nor their paths are sent to the language model. To the optimizer, a picture is a number, whose
+Neither images nor their paths are sent to the language model. To the optimizer, an image is a number, whose
 predicted class is in the scores.
 """
 
@@ -83,7 +83,7 @@ class CoproSettings(BaseModel, extra="forbid", frozen=True):
 class GepaSettings(BaseModel, extra="forbid", frozen=True):
     """Settings of GEPA."""
 
-    minibatch: int = Field(16, ge=1, description="search pictures whose results a question tells")
+    minibatch: int = Field(16, ge=1, description="train images whose results a question tells")
 
 
 class _Ended(BaseException):
@@ -268,25 +268,25 @@ class Copro(_Optimizer):
 
 
 class Gepa(_Optimizer):
-    """GEPA: writes one template at a time, from the predictions of an earlier template on a few pictures.
+    """GEPA: writes one template at a time, from the predictions of an earlier template on a few images.
 
-    GEPA keeps the new template if it is better on these pictures.
+    GEPA keeps the new template if it is better on these images.
     """
 
     Settings: ClassVar[type[BaseModel]] = GepaSettings
     name: ClassVar[str] = "GEPA"
 
     def optimize(self, bench: Bench, worth: Worth) -> None:
-        """Run GEPA with the questions of `dspy.GEPA`, but without progress bars and without a call for each picture."""
-        pictures: Any = _Pictures(bench, worth)
+        """Run GEPA with the questions of `dspy.GEPA`, but without progress bars and without a call for each image."""
+        images: Any = _Images(bench, worth)
         rows = list(range(bench.history.initial.n))
         optimize(
             seed_candidate={PART: bench.history.initial.template},
             trainset=rows,
             valset=rows,
-            adapter=pictures,
+            adapter=images,
             reflection_minibatch_size=min(self.settings.minibatch, len(rows)),
-            stop_callbacks=pictures.stop,
+            stop_callbacks=images.stop,
             logger=SimpleNamespace(log=logger.debug),
             seed=bench.seed,
         )
@@ -295,12 +295,12 @@ class Gepa(_Optimizer):
         """See `_Optimizer`.
 
         Raises:
-            InputError: the reward does not give the predicted class of each picture.
+            InputError: the reward does not give the predicted class of each image.
         """
         initial = bench.history.initial
         if bench.labels is None or not len(bench.labels) == len(initial.predictions) == initial.n:
             raise InputError(
-                "GEPA learns from the predicted class of each picture, and this reward does not give it; choose "
+                "GEPA learns from the predicted class of each image, and this reward does not give it; choose "
                 "COPRO, which learns from the values alone, or another strategy."
             )
         return super().ask(bench)
@@ -376,8 +376,8 @@ class _Valued(dspy.Predict):  # type: ignore[misc,unused-ignore]
         return dspy.Prediction(value=self.value(self.template))
 
 
-class _Pictures:
-    """GEPA's adapter for the search pictures. To GEPA, each picture is a number."""
+class _Images:
+    """GEPA's adapter for the train images. To GEPA, each image is a number."""
 
     def __init__(self, bench: Bench, worth: Worth) -> None:
         assert bench.labels is not None
@@ -389,7 +389,7 @@ class _Pictures:
         self.idle = 0
 
     def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
-        """Return the predicted class of each picture, and its contribution to the value of the template."""
+        """Return the predicted class of each image, and its contribution to the value of the template."""
         found = self._worth(template_in(candidate[PART]))
         if isinstance(found, str):
             answers = [dspy.Prediction(label=None, problem=f"the template cannot be used: {found}")] * len(batch)
@@ -400,7 +400,7 @@ class _Pictures:
         return EvaluationBatch(answers, hits, [*zip(batch, answers, strict=True)])
 
     def make_reflective_dataset(self, candidate: dict[str, str], evaluated: Any, parts: list[str]) -> dict[str, Any]:
-        """Return the feedback of each picture: the predicted class and the true class."""
+        """Return the feedback of each image: the predicted class and the true class."""
         rows = evaluated.trajectories
         return {PART: [_told(self._names[self._labels[row]], answer) for row, answer in rows]}
 

@@ -1,12 +1,12 @@
 """Segmentation, measured by mean IoU, as an example of a task that a user writes.
 
-Features of the places of a picture are compared with texts.
+Features of the places of an image are compared with texts.
 
     ipo optimize reward=examples.segmentation:Segmentation --lm none
 
-A run has labelled pictures but no masks, so `Segmentation` composes scenes of four pictures each. The masks of the
-scenes are exact, and each picture is in one scene only. The borders between the four pictures are drawn at random, so
-that they do not coincide with the borders of windows. In Python, `SegmentationReward` takes any pictures with masks.
+A run has labelled images but no masks, so `Segmentation` composes scenes of four images each. The masks of the
+scenes are exact, and each image is in one scene only. The borders between the four images are drawn at random, so
+that they do not coincide with the borders of windows. In Python, `SegmentationReward` takes any images with masks.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ipo_prompts.metrics.clip import Clip, unit
 from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.pictures import Picture, to_picture
+from ipo_prompts.metrics.images import LazyImage, to_image
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.features import Progress
 
 
-# Features of places: a picture gets one feature for each place, in the space of a CLIP's texts.
+# Features of places: an image gets one feature for each place, in the space of a CLIP's texts.
 #
 # There are two ways to compute them. A plain vision transformer has a token for each patch. The transformer is trained
-# for whole pictures, so its last block mixes the patches. If each token attends only to itself in that block, it
+# for whole images, so its last block mixes the patches. If each token attends only to itself in that block, it
 # describes its own patch; this costs nothing and needs no training (MaskCLIP: Zhou, Loy & Dai, ECCV 2022). Any other
-# picture tower, such as a convolutional network, encodes windows that slide over the picture, each like a picture.
+# image tower, such as a convolutional network, encodes windows that slide over the image, each like an image.
 
 
 BATCH = 64
@@ -55,12 +55,12 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Patches:
-    """Features of the places of one picture.
+    """Features of the places of one image.
 
     Attributes:
         features: the feature of each place, a unit vector: float32 (h, w, D).
-        y: the vertical centre of each row of places, in pixels of the picture: float64 (h,).
-        x: the horizontal centre of each column of places, in pixels of the picture: float64 (w,).
+        y: the vertical centre of each row of places, in pixels of the image: float64 (h,).
+        x: the horizontal centre of each column of places, in pixels of the image: float64 (w,).
     """
 
     features: Floats
@@ -72,20 +72,20 @@ def check_tower(clip: Clip) -> None:
     """Check that a CLIP has patch tokens that can be compared with texts.
 
     Raises:
-        InputError: the picture tower of the CLIP is not a plain vision transformer.
+        InputError: the image tower of the CLIP is not a plain vision transformer.
     """
     visual = clip.model.visual
     if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None or visual.proj is None:
         raise InputError(
-            f"the picture tower of {clip.name} ({type(visual).__name__}) has no patch tokens that can be compared with "
+            f"the image tower of {clip.name} ({type(visual).__name__}) has no patch tokens that can be compared with "
             "texts; give a window in pixels, which works with every tower."
         )
 
 
 def encode_tokens(clip: Clip, image: Image.Image) -> Patches:
-    """Encode one picture by the patch tokens of a vision transformer.
+    """Encode one image by the patch tokens of a vision transformer.
 
-    The picture is not cropped but squeezed to the input size of the tower, so every pixel belongs to a patch.
+    The image is not cropped but squeezed to the input size of the tower, so every pixel belongs to a patch.
 
     Raises:
         InputError: see `check_tower`.
@@ -101,7 +101,7 @@ def encode_tokens(clip: Clip, image: Image.Image) -> Patches:
 
     hook = visual.transformer.resblocks[-1].register_forward_pre_hook(to_itself, with_kwargs=True)
     try:
-        with clip.encoding_pictures():
+        with clip.encoding_images():
             found = visual.forward_intermediates(
                 pixels, indices=1, normalize_intermediates=True, intermediates_only=True
             )
@@ -113,22 +113,22 @@ def encode_tokens(clip: Clip, image: Image.Image) -> Patches:
 
 
 def encode_windows(clip: Clip, image: Image.Image, window: int) -> Patches:
-    """Encode one picture by square windows with sides of `window` pixels.
+    """Encode one image by square windows with sides of `window` pixels.
 
-    The windows are about half a window apart, and the outer windows touch the edges of the picture.
+    The windows are about half a window apart, and the outer windows touch the edges of the image.
 
     Raises:
-        InputError: the picture is smaller than the window.
+        InputError: the image is smaller than the window.
     """
     if window < 2 or window > min(image.size):
         raise InputError(
-            f"a window of {window} pixels does not fit into a picture of {image.width} x {image.height}; choose a "
+            f"a window of {window} pixels does not fit into an image of {image.width} x {image.height}; choose a "
             f"window from 2 to {min(image.size)}."
         )
     top, left = _starts(image.height, window), _starts(image.width, window)
     boxes = [(x, y, x + window, y + window) for y in top.tolist() for x in left.tolist()]
     rows = []
-    with clip.encoding_pictures():
+    with clip.encoding_images():
         for start in range(0, len(boxes), BATCH):
             check_clock()
             batch = torch.stack([clip.preprocess(image.crop(box)) for box in boxes[start : start + BATCH]])
@@ -175,7 +175,7 @@ NOT_COUNTED = -1
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture in the form that the reward needs.
+    """One image in the form that the reward needs.
 
     Attributes:
         features: the feature of each place, a unit vector: float32 (h, w, D).
@@ -221,19 +221,19 @@ class SegmentationReward(EmbeddingReward):
     (for a ratio estimator, Cochran 1977, 6.3), to first order in 1/n.
 
     Args:
-        clip: the CLIP that encodes pictures and texts.
+        clip: the CLIP that encodes images and texts.
         class_names: the classes that compete; masks number them from 0 in this order.
-        window: the side in pixels of the windows that slide over a picture; None takes the patch tokens of a plain
-            vision transformer. Windows work with every picture tower, but each takes as long as a whole picture.
+        window: the side in pixels of the windows that slide over an image; None takes the patch tokens of a plain
+            vision transformer. Windows work with every image tower, but each takes as long as a whole image.
         store: the store of class embeddings; None takes the user's cache.
         also_fit: names of classes that are only used later; templates must be short enough for these names, too.
 
     Raises:
-        InputError: `window` is None, and the picture tower has no usable patch tokens.
+        InputError: `window` is None, and the image tower has no usable patch tokens.
 
     Example:
         >>> reward = SegmentationReward(clip, ["cat", "sofa"])  # doctest: +SKIP
-        >>> scenes = reward.examples([dspy.Example(image=picture, mask=mask)])  # doctest: +SKIP
+        >>> scenes = reward.examples([dspy.Example(image=image, mask=mask)])  # doctest: +SKIP
         >>> reward.score(["a photo of a <CLASS>."], scenes)[0].value  # doctest: +SKIP
         0.61
     """
@@ -253,36 +253,36 @@ class SegmentationReward(EmbeddingReward):
         self.window = window
 
     def examples(self, examples: Sequence[Any]) -> Scenes:
-        """Encode examples with `image` (see `to_picture`), `mask` and, if scenes are not independent, `group`.
+        """Encode examples with `image` (see `to_image`), `mask` and, if scenes are not independent, `group`.
 
-        A mask is an array of whole numbers (H, W), as high and wide as the picture. The numbers are indices into the
+        A mask is an array of whole numbers (H, W), as high and wide as the image. The numbers are indices into the
         class names, or -1 for pixels without a class. Features stay in memory for the run.
 
         Raises:
-            InputError: an example lacks a field, or a mask does not fit its picture or the classes.
+            InputError: an example lacks a field, or a mask does not fit its image or the classes.
         """
         check_fields(examples, image="an image", mask="a mask (class numbers, one a pixel)")
         groups = groups_of(examples)
-        scenes = tuple(self._encode(to_picture(example.image), np.asarray(example.mask)) for example in examples)
+        scenes = tuple(self._encode(to_image(example.image), np.asarray(example.mask)) for example in examples)
         return Scenes(scenes, groups)
 
-    def _encode(self, picture: Picture, mask: npt.NDArray[Any]) -> Scene:
-        image = picture.image()
+    def _encode(self, given: LazyImage, mask: npt.NDArray[Any]) -> Scene:
+        image = given.rgb()
         expected = (image.height, image.width)
         if mask.shape != expected or not np.issubdtype(mask.dtype, np.integer):
             raise InputError(
-                f"the mask of {picture.name} is {mask.dtype} {mask.shape}; it must be whole numbers {expected}, one a "
+                f"the mask of {given.name} is {mask.dtype} {mask.shape}; it must be whole numbers {expected}, one a "
                 "pixel."
             )
         mask = mask.astype(np.int64)
         wrong = mask[(mask < NOT_COUNTED) | (mask >= len(self.class_names))]
         if len(wrong):
             raise InputError(
-                f"the mask of {picture.name} holds {wrong[0]}, and the classes are 0 to {len(self.class_names) - 1}; "
+                f"the mask of {given.name} holds {wrong[0]}, and the classes are 0 to {len(self.class_names) - 1}; "
                 f"write {NOT_COUNTED} where a pixel does not count."
             )
         if not (mask != NOT_COUNTED).any():
-            raise InputError(f"no pixel counts in the mask of {picture.name}; leave the picture out.")
+            raise InputError(f"no pixel counts in the mask of {given.name}; leave the image out.")
         encoded = (
             encode_tokens(self.clip, image) if self.window is None else encode_windows(self.clip, image, self.window)
         )
@@ -355,29 +355,29 @@ class Segmentation(Task):
         scenes = compose(items, seed)
         if not scenes:
             raise InputError(
-                f"a scene is composed of four pictures and there are {len({item.group for item in items})}, without "
-                f"variants; give more --shots or pictures."
+                f"a scene is composed of four images and there are {len({item.group for item in items})}, without "
+                f"variants; give more --shots or images."
             )
         units = reward.examples(scenes)
         return Encoded(units, [scene.image for scene in scenes], (), None)
 
 
 SIDE = 96
-"""The side of a scene in pixels; the embedded pictures have sides of 48 pixels."""
+"""The side of a scene in pixels; the embedded images have sides of 48 pixels."""
 LEAST = 36
-"""The smallest side of a picture in a scene, in pixels."""
+"""The smallest side of an image in a scene, in pixels."""
 
 
 def compose(items: Sequence[Item], seed: int, least: int = LEAST) -> list[dspy.Example]:
-    """Compose scenes of four pictures each. The same arguments give the same bytes.
+    """Compose scenes of four images each. The same arguments give the same bytes.
 
-    The pictures are shuffled, and each four in a row make a scene; up to three pictures are left over. Only one variant
-    of each base picture is used, so no two scenes share a base picture.
+    The images are shuffled, and each four in a row make a scene; up to three images are left over. Only one variant
+    of each base image is used, so no two scenes share a base image.
 
     Args:
-        items: the labelled pictures.
-        seed: the seed of the shuffle and of the borders between the pictures.
-        least: the smallest side of a picture in a scene, in pixels.
+        items: the labelled images.
+        seed: the seed of the shuffle and of the borders between the images.
+        least: the smallest side of an image in a scene, in pixels.
 
     Returns:
         Examples with `image` (96 x 96 pixels) and `mask`, the label of each pixel: int64 (96, 96).
@@ -387,19 +387,19 @@ def compose(items: Sequence[Item], seed: int, least: int = LEAST) -> list[dspy.E
     scenes = []
     for start in range(0, len(order) - 3, 4):
         x, y = (int(cut) for cut in rng.integers(least, SIDE - least, 2, endpoint=True))
-        picture, mask = _compose(order[start : start + 4], x, y, f"scene {start // 4}")
-        scenes.append(dspy.Example(image=picture, mask=mask))
+        image, mask = _compose(order[start : start + 4], x, y, f"scene {start // 4}")
+        scenes.append(dspy.Example(image=image, mask=mask))
     return scenes
 
 
-def _compose(four: Sequence[Item], x: int, y: int, name: str) -> tuple[Picture, npt.NDArray[np.int64]]:
+def _compose(four: Sequence[Item], x: int, y: int, name: str) -> tuple[LazyImage, npt.NDArray[np.int64]]:
     scene = Image.new("RGB", (SIDE, SIDE))
     mask = np.empty((SIDE, SIDE), dtype=np.int64)
     boxes = ((0, 0, x, y), (x, 0, SIDE, y), (0, y, x, SIDE), (x, y, SIDE, SIDE))
     for item, (left, top, right, bottom) in zip(four, boxes, strict=True):
-        part = item.picture.image().resize((right - left, bottom - top), Image.Resampling.BICUBIC)
+        part = item.image.rgb().resize((right - left, bottom - top), Image.Resampling.BICUBIC)
         scene.paste(part, (left, top))
         mask[top:bottom, left:right] = item.label
     buffer = io.BytesIO()
     scene.save(buffer, format="PNG")
-    return Picture.from_bytes(name, buffer.getvalue()), mask
+    return LazyImage.from_bytes(name, buffer.getvalue()), mask

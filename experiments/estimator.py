@@ -1,7 +1,7 @@
 """`IPOClassifier`: a search and its result as an estimator of scikit-learn (ipo docs scikit-learn).
 
-Scikit-learn is an extra of the package. The estimator learns from pictures in any form that `to_picture` takes, or from
-the features of pictures. Pictures are first encoded to features. The features of a row, not its position, decide
+Scikit-learn is an extra of the package. The estimator learns from images in any form that `to_image` takes, or from
+the features of images. Images are first encoded to features. The features of a row, not its position, decide
 whether it is held back and when the search reads it. So the same rows in another order give the same estimator.
 """
 
@@ -25,7 +25,7 @@ from ipo_prompts.experiments.data.dataset import default_task
 from ipo_prompts.experiments.data.draw import cut
 from ipo_prompts.experiments.data.names import checked_names
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.classification import EncodedPictures
+from ipo_prompts.metrics.classification import EncodedImages
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError, reason, several, silent, to_install
 from ipo_prompts.metrics.features import FeatureStore, as_features
@@ -52,9 +52,9 @@ Anything = npt.NDArray[Any]
 
 
 class IPOClassifier(ClassifierMixin, BaseEstimator):
-    """Classifies pictures with a frozen CLIP and the template that a search finds on labelled pictures.
+    """Classifies images with a frozen CLIP and the template that a search finds on labelled images.
 
-    Each `fit` is a search, so each fold of a cross-validation is a search. `fit` holds back a fifth of the pictures of
+    Each `fit` is a search, so each fold of a cross-validation is a search. `fit` holds back a fifth of the images of
     each class. With them it chooses the winner. Both parts fit the temperature of the probabilities.
 
     Args:
@@ -67,14 +67,14 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         lm: the language model that the strategy asks: a `dspy.LM`, or a name as `ipo optimize --lm` takes it.
         strategy: how new templates are found; see `IPO`.
         steps: the number of steps. In each step the strategy is asked for new templates.
-        settings: further arguments of `IPO`, such as `{"budget_usd": 1.5}` or `{"head": "words"}`.
-        random_state: a whole number from 0: the seed of the search and of the choice of held-back pictures. The same
+        settings: further arguments of `IPO`, such as `{"budget_usd": 1.5}` or `{"classifier": "text"}`.
+        random_state: a whole number from 0: the seed of the search and of the choice of held-back images. The same
             seed gives the same estimator.
 
     Attributes:
         classes_: the labels in `y`, sorted.
         template_: the chosen template.
-        search_seconds_: how long the search took, in seconds. The time for encoding the pictures is not included.
+        search_seconds_: how long the search took, in seconds. The time for encoding the images is not included.
         program_: the `TemplateClassifier`; `program_.save("program.json")` writes a file for others and `ipo predict`.
     """
 
@@ -98,14 +98,14 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
-        """Search for the template that classifies these pictures best.
+        """Search for the template that classifies these images best.
 
         Args:
-            X: n pictures, in any form that `to_picture` takes; or the features of n pictures by this CLIP, an array
+            X: n images, in any form that `to_image` takes; or the features of n images by this CLIP, an array
                 (n, D). Its rows are normalised to length 1.
             y: n labels, texts or integers.
-            groups: n names of groups. Pictures that are not independent, such as variants of one picture or frames of
-                one film, have the same name, and are held back together. None: all pictures are independent.
+            groups: n names of groups. Images that are not independent, such as variants of one image or frames of
+                one film, have the same name, and are held back together. None: all images are independent.
 
         Raises:
             InputError: X, y and groups differ in length, there are fewer than two classes, a label has no class name,
@@ -142,12 +142,12 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
             program = ipo.compile(student, trainset=examples(search), valset=examples(held_back))
         self.search_seconds_ = time.monotonic() - started
         found: Any = program
-        calibrate_words(program, student, found.search.choice.gain, found.named, [EncodedPictures(features, numbers)])
+        calibrate_words(program, student, found.search.choice.gain, found.named, [EncodedImages(features, numbers)])
         # The program is stored in its JSON form. So a pickle of the estimator has texts and numbers, but no CLIP.
         self._state, self._labels = program.dump_state(), program.labels
         self.__dict__.pop("program_", None)  # it would be the program of an earlier fit
         self.classes_, self.template_ = classes, program.template
-        logger.info("a search on %d pictures took %.1f s: %s", len(search), self.search_seconds_, self.template_)
+        logger.info("a search on %d images took %.1f s: %s", len(search), self.search_seconds_, self.template_)
         return self
 
     @cached_property
@@ -163,7 +163,7 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         return program
 
     def predict(self, X: Any) -> Anything:
-        """Return the most probable label of each picture, (n,). If labels are equally probable, the first counts."""
+        """Return the most probable label of each image, (n,). If labels are equally probable, the first counts."""
         logits = self._logits(X)
         found: Anything = self.classes_[logits.argmax(axis=1)]
         return found
@@ -203,16 +203,16 @@ def _features(clip: Clip, given: Any) -> Floats:
     """Return features with rows of length 1, float32 (n, D).
 
     Args:
-        clip: the CLIP that encodes pictures.
-        given: n pictures in any form that `to_picture` takes, or the features of n pictures.
+        clip: the CLIP that encodes images.
+        given: n images in any form that `to_image` takes, or the features of n images.
 
     Raises:
-        InputError: `given` is empty, or has neither pictures nor features.
+        InputError: `given` is empty, or has neither images nor features.
     """
     if isinstance(given, (str, bytes)) or not hasattr(given, "__len__"):
-        raise InputError(f"X is {type(given).__name__} and no list of pictures; write [picture] for one picture.")
+        raise InputError(f"X is {type(given).__name__} and no list of images; write [image] for one image.")
     if len(given) == 0:
-        raise InputError("X is empty; give at least one picture.")
+        raise InputError("X is empty; give at least one image.")
     if not isinstance(given, (list, tuple)):  # an array, a frame, a series
         given = np.asarray(given)
         given = given[:, 0] if given.ndim == 2 and given.shape[1] == 1 and given.dtype == object else given
@@ -234,21 +234,21 @@ def _checked(y: Any, groups: Any, n: int) -> Anything:
             raise ValueError("labels are texts for all, or integers for all")
         check_classification_targets(labels)
     except (TypeError, ValueError) as error:
-        raise InputError(f"y and groups are a label and a group for each of {n} pictures: {reason(error)}.") from error
+        raise InputError(f"y and groups are a label and a group for each of {n} images: {reason(error)}.") from error
     found: Anything = labels.astype({"O": str, "f": np.int64}.get(labels.dtype.kind, labels.dtype))
     return found
 
 
 def _joined(groups: Sequence[str], digests: Sequence[str]) -> list[str]:
-    """Return the name of the group of each row. Groups that share a picture are joined, and get their smallest name.
+    """Return the name of the group of each row. Groups that share an image are joined, and get their smallest name.
 
     >>> _joined(["b", "a", "b", "c"], ["1", "2", "2", "3"])
     ['a', 'a', 'a', 'c']
     """
     names, group = np.unique(groups, return_inverse=True)
-    picture = np.unique(digests, return_inverse=True)[1] + len(names)
-    size = picture.max() + 1
-    shared = csr_array((np.ones(len(group)), (group, picture)), shape=(size, size))
+    image = np.unique(digests, return_inverse=True)[1] + len(names)
+    size = image.max() + 1
+    shared = csr_array((np.ones(len(group)), (group, image)), shape=(size, size))
     joined = connected_components(shared, directed=False)[1]
     first = np.unique(joined[: len(names)], return_index=True)[1]  # the names are sorted, so the first is the smallest
     return [str(name) for name in names[first[joined[group]]]]
@@ -285,7 +285,7 @@ def _parts(
 ) -> tuple[list[int], list[int]]:
     """Return the numbers of the rows to search on, and the numbers of the held-back rows.
 
-    Both lists name the same pictures in the same order, whatever the order of the rows.
+    Both lists name the same images in the same order, whatever the order of the rows.
 
     Args:
         digests: for each row, the digest of its features.

@@ -60,7 +60,7 @@ def evaluate(
 
     Args:
         templates: the templates.
-        data: the pictures, as in `--data`: `folder:PATH`, `table:PATH`, ….
+        data: the images, as in `--data`: `folder:PATH`, `table:PATH`, ….
         clip: the CLIP.
         device: where it runs.
         part: the part of the data. With `test` this is a test, which is counted as that of a run is.
@@ -98,7 +98,7 @@ def measure(
     task = REWARDS.build(about.reward)
     items = drawn.part(part)
     if not items:
-        raise InputError(f"{drawn.name} has no {part} pictures; choose another --part.")
+        raise InputError(f"{drawn.name} has no {part} images; choose another --part.")
     encoder = loaded(clip, device)
     for one in templates:
         check_template(one, drawn.class_names, encoder)
@@ -109,7 +109,7 @@ def measure(
     reward = task.reward(encoder, drawn.class_names, FeatureStore(encoder))
     check_fractions(scale_of(reward), f"reward={about.reward['name']}")
     with ui.running():
-        encoded = task.encode(reward, items, seed=SPLIT_SEED, progress=ui.pictures(part))
+        encoded = task.encode(reward, items, seed=SPLIT_SEED, progress=ui.images(part))
     scores = reward.score(templates, encoded.units)
     first = scores[0]
     how = encoded.sampling(first.n)
@@ -120,7 +120,7 @@ def measure(
     verdicts = judge(effects, "with the first template")
     if part == "test":
         answers = [[score.template, units_of(score)] for score in scores]
-        if times := count(name_of(answers), contents([item.picture for item in items])):
+        if times := count(name_of(answers), contents([item.image for item in items])):
             ui.say(told(times))
             verdicts = {i: no_test(effect, told(times)) for i, effect in effects.items()}
     rows = [

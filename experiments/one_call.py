@@ -1,6 +1,6 @@
 """`ipo.optimize(…)`: the command `ipo optimize` as one call from Python.
 
-The call returns an `Outcome`, which prints itself. In a notebook it also shows pictures. The call itself prints
+The call returns an `Outcome`, which prints itself. In a notebook it also shows images. The call itself prints
 nothing, unless `quiet=False` asks for it. It logs what it does, see `optimize`.
 """
 
@@ -44,7 +44,7 @@ TABLE = "table.csv"
 
 @dataclass(frozen=True, repr=False)
 class Outcome:
-    """The outcome of a run. `print` shows the text that the command line prints; a notebook shows pictures, too.
+    """The outcome of a run. `print` shows the text that the command line prints; a notebook shows images, too.
 
     Attributes:
         folder: the absolute path of the run directory, which holds all files of the run.
@@ -61,7 +61,7 @@ class Outcome:
 
     @property
     def gain(self) -> Verdict:
-        """The gain of all steps together on the sealed test, over the initial template with the class names as typed.
+        """The gain of all steps together on the held-out test, over the initial template with the class names as typed.
 
         Its `mean` and `ci95` are fractions; its `numbers` are a text.
         """
@@ -71,7 +71,7 @@ class Outcome:
     def classifier(self) -> TemplateClassifier:
         """The chosen classifier, on the device of the run. The first use loads the CLIP.
 
-        It decides with the chosen template, and with labelled pictures where the run took them.
+        It decides with the chosen template, and with labelled images where the run took them.
         """
         return TemplateClassifier.from_file(self.folder, device=config_of(self.folder).device)
 
@@ -80,9 +80,9 @@ class Outcome:
         return Outcome, (self.folder, self.result)
 
     @property
-    def words(self) -> TemplateClassifier:
-        """The classifier with the chosen template alone, without labelled pictures."""
-        return self.classifier.words_alone()
+    def text_only(self) -> TemplateClassifier:
+        """The classifier with the chosen template alone, without labelled images."""
+        return self.classifier.text_only()
 
     def report(self) -> Path:
         """Return the path of the report page. The page can be read without a network."""
@@ -106,15 +106,15 @@ def optimize(
     quiet: bool = True,
     **settings: Any,
 ) -> Outcome:
-    """Search for a better template, choose the winner with held-back pictures, test it once on sealed pictures.
+    """Search for a better template, choose the winner with held-back images, test it once on test images.
 
     This is `ipo optimize`, with the same defaults. A local language model that is not on this machine is fetched when
     the run first asks it.
 
     Args:
-        data: the pictures: `folder:PATH`, `table:PATH`, `hf:NAME`, a name of `ipo data list`, or the `Path` of a folder
+        data: the images: `folder:PATH`, `table:PATH`, `hf:NAME`, a name of `ipo data list`, or the `Path` of a folder
             or a table; `embedded` if left out. Or a DataFrame with the columns of a table, which is kept in the run
-            directory as `table.csv`, with absolute paths of its pictures.
+            directory as `table.csv`, with absolute paths of its images.
         out: the run directory; `runs/DATE-NAME` if left out.
         resume: the directory of a run to resume. The other arguments must equal the settings of that run; only limits
             may differ.

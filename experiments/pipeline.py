@@ -1,4 +1,4 @@
-"""Run one job, from its plan to its run directory: prepare, search, evaluate once on the sealed pictures, publish.
+"""Run one job, from its plan to its run directory: prepare, search, evaluate once on the test images, publish.
 
 The cells of a grid are such jobs, too: see `InGrid`.
 """
@@ -23,25 +23,25 @@ from ipo_prompts.experiments.data.names import NAMES_FILE
 from ipo_prompts.experiments.export.targets import best_target
 from ipo_prompts.experiments.report.analysis import ANALYSIS
 from ipo_prompts.experiments.report.explain import analyse
-from ipo_prompts.experiments.report.page import PLOT, read_run, run_page, search_picture
+from ipo_prompts.experiments.report.page import PLOT, read_run, run_page, search_image
 from ipo_prompts.experiments.run.answer import PAGE
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, write_json, write_text
+from ipo_prompts.experiments.run.final_test import FinalTest, encode_test, open_test
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan, estimate, held_back_shots, plan
-from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, as_begun, prepare
+from ipo_prompts.experiments.run.prepared import HELD_OUT, SHOWN, Prepared, as_begun, prepare
 from ipo_prompts.experiments.run.result import (
     PROGRAM,
     RESULT,
     Chosen,
     DataUsed,
+    HeldOut,
     LanguageModels,
     RunResult,
-    Sealed,
     StrategyUsed,
     load_result,
 )
-from ipo_prompts.experiments.run.sealed import SealedTest, encode_sealed, open_test
 from ipo_prompts.experiments.run.searching import program_of, search_in
 from ipo_prompts.experiments.run.tested_before import check_countable, told
 from ipo_prompts.experiments.tracking import Tracker, summary_of
@@ -74,7 +74,7 @@ def run_job(
     lm: Any = None,
     in_grid: Callable[[Plan], Plan] | None = None,
 ) -> RunResult:
-    """Run a job in `folder`: search, choose, open the sealed test pictures once, write the result.
+    """Run a job in `folder`: search, choose, open the test images once, write the result.
 
     Missing weights are fetched, and the warnings that IPO logs are shown.
 
@@ -112,7 +112,7 @@ def run_job(
         try:
             prepared = prepare(planned, ui)
             if config.test:
-                encode_sealed(prepared, ui)
+                encode_test(prepared, ui)
         except InputError:
             if not there:
                 ui.say(f"the run stopped before its search; nothing was written to {folder}")
@@ -134,10 +134,10 @@ def run_job(
 
 
 def check_place(config: RunConfig, folder: Path) -> None:
-    """Refuse to resume a run whose pictures were moved; the message says how to name its place.
+    """Refuse to resume a run whose images were moved; the message says how to name its place.
 
     Raises:
-        InputError: the pictures are not where the settings say.
+        InputError: the images are not where the settings say.
     """
     kind, place = placed(config.data)
     if not place or Path(place).expanduser().exists():
@@ -159,8 +159,8 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
         ui.say(f"replayed: all answers are those recorded in {recorded}; nothing is asked and nothing is paid")
     if journal.events:
         ui.say("resumed: what was recorded before is read back and shown again; nothing is asked twice")
-    rest = f"{len(drawn.selection)} more choose the winner, {len(drawn.test) + len(drawn.new_test)} stay sealed"
-    ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
+    rest = f"{len(drawn.val)} more choose the winner, {len(drawn.test) + len(drawn.new_test)} stay held out"
+    ui.say(f"searching {how} on {len(drawn.train)} images of {len(drawn.class_names)} classes; {rest}")
     if config.strategy["name"] == "compose" and (whole := kept_whole(config.initial_template)):
         ui.say(whole)
     folder = journal.path.parent
@@ -222,7 +222,7 @@ def publish(
     prepared: Prepared,
     searched: Searched,
     program: TemplateClassifier,
-    test: SealedTest,
+    test: FinalTest,
     journal: Journal,
     tracker: Tracker,
 ) -> RunResult:
@@ -237,7 +237,7 @@ def publish(
         tracker: logs the run in Weights & Biases, if that was asked for.
 
     Raises:
-        InputError: a picture cannot be read.
+        InputError: an image cannot be read.
     """
     folder = journal.path.parent
     write_json(folder / ANALYSIS, analyse(test.parts, searched))
@@ -249,7 +249,7 @@ def publish(
     write_json(folder / RESULT, result)
     if prepared.plan.in_grid is None:
         run = read_run(folder)
-        write_text(folder / PLOT, search_picture(run))
+        write_text(folder / PLOT, search_image(run))
         write_text(folder / PAGE, run_page(run))
     tracker.finish(summary_of(result))
     # The event `end` is the last line of the journal. A run that is killed before this line is written can be resumed,
@@ -261,15 +261,15 @@ def publish(
 
 
 def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
-    """Write `classes.yaml` into the run directory if the run renamed classes; the file is for the folder of pictures.
+    """Write `classes.yaml` into the run directory if the run renamed classes; the file is for the folder of images.
 
     Classes that the search did not see keep their names.
     """
     if named is None or not named.renamed:
         return
     lines = [
-        "# The best class names that a run found, for the CLIP. Beside the folders of pictures, labels stay as typed.",
-        "# They were chosen without sealed pictures. If these lead you to a change, only new pictures can test it.",
+        "# The best class names that a run found, for the CLIP. Beside the folders of images, labels stay as typed.",
+        "# They were chosen without test images. If these lead you to a change, only new images can test it.",
     ]
     called = dict(zip(map(str, named.given), named.class_names, strict=True))
     names = [called.get(str(name), name) for name in data.class_names]
@@ -299,7 +299,7 @@ def save(program: TemplateClassifier, file: Path) -> None:
 
 
 def _result(
-    prepared: Prepared, searched: Searched, program: TemplateClassifier, test: SealedTest, elapsed: float
+    prepared: Prepared, searched: Searched, program: TemplateClassifier, test: FinalTest, elapsed: float
 ) -> RunResult:
     """Return the result of a run; for the arguments see `publish`. `elapsed` is how long the run took, in seconds."""
     config, planned, searching = prepared.config, prepared.plan, searched.result
@@ -330,12 +330,12 @@ def _result(
         clip=ClipUsed.model_validate(prepared.clip),
         data=DataUsed(
             name=data.name,
-            fingerprint=prepared.digest(*SHOWN, *SEALED),
+            fingerprint=prepared.digest(*SHOWN, *HELD_OUT),
             split=data.split,
             classes=len(data.class_names),
             shots=config.shots,
         ),
-        sealed=Sealed(digest=prepared.digest(*SEALED), tested_before=test.tested_before),
+        held_out=HeldOut(digest=prepared.digest(*HELD_OUT), tested_before=test.tested_before),
         selection=Chosen.model_validate(searching.choice),
         ended=searching.ended,
         stopped=searching.stopped,
@@ -354,25 +354,25 @@ def _result(
 # One piece of advice after a run, only where there is something to do.
 
 
-def advice(prepared: Prepared, program: TemplateClassifier, test: SealedTest) -> str:
+def advice(prepared: Prepared, program: TemplateClassifier, test: FinalTest) -> str:
     """Return the first advice that applies; empty if there is nothing to do."""
     drawn, config = prepared.plan.drawn, prepared.config
     if test.copies:
-        sealed = len(drawn.test) + len(drawn.new_test)
+        held_out = len(drawn.test) + len(drawn.new_test)
         return (
-            f"{test.copies:,} of {sealed:,} test pictures are also search or selection pictures, so the accuracy is "
+            f"{test.copies:,} of {held_out:,} test images are also train or validation images, so the accuracy is "
             f"too high; this lists them: {config.check_command}"
         )
     if drawn.untested:
         names = several(drawn.untested)
-        return f"no test picture: {names}; add pictures, to know how often these classes are named rightly"
+        return f"no test image: {names}; add images, to know how often these classes are named rightly"
     accuracy = scores_accuracy(prepared.reward)
     if more := many(prepared.plan.data, config.shots, held_back_shots(config)):
-        return f"more {'labelled' if accuracy else 'search'} pictures can help: {' '.join(more)}"
-    if config.head == "auto" and accuracy and drawn.labelled < FEWEST:
+        return f"more {'labelled' if accuracy else 'search'} images can help: {' '.join(more)}"
+    if config.classifier == "auto" and accuracy and drawn.labelled < FEWEST:
         if config.shots + held_back_shots(config) < FEWEST:
-            return f"with {FEWEST} or more labelled pictures a class, pictures can help beside words: shots=4"
-        return f"label {FEWEST} or more pictures a class, so that pictures can help beside words"
+            return f"with {FEWEST} or more labelled images a class, images can help beside words: shots=4"
+        return f"label {FEWEST} or more images a class, so that images can help beside words"
     for row in test.rows:
         if accuracy and row.part == "test" and row.measure == "mean over classes":
             return f"with verdict=balanced each class counts the same; the last accuracy is then {share(row.after)}"

@@ -1,7 +1,7 @@
 """Tasks. A task makes the reward for a data set, and the units that templates are scored on. It names the measure.
 
 Users can write a task or a reward class of their own, and name it: `reward=module:Class`. A reward class becomes a task
-on labelled pictures.
+on labelled images.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ipo_prompts.experiments.data import Item
     from ipo_prompts.metrics.clip import Clip
     from ipo_prompts.metrics.features import FeatureStore, Progress
-    from ipo_prompts.metrics.pictures import Picture
+    from ipo_prompts.metrics.images import LazyImage
     from ipo_prompts.metrics.reward import Reward, Units
     from ipo_prompts.metrics.sampling import Sampling
 
@@ -53,17 +53,17 @@ def check_fractions(scale: Scale, what: str) -> None:
 
 
 class Encoded(NamedTuple):
-    """The search, selection, test or new pictures of a run, in the form that a reward needs.
+    """The train, validation, test or new images of a run, in the form that a reward needs.
 
     Attributes:
         units: the units that templates are scored on.
-        pictures: the pictures that a describer is shown.
-        items: the labelled pictures, in the order of the units; () if a unit is not one picture.
+        images: the images that a describer is shown.
+        items: the labelled images, in the order of the units; () if a unit is not one image.
         labels: int64 (n,), the class of each unit; None if units have no class.
     """
 
     units: Units
-    pictures: Sequence[Picture]
+    images: Sequence[LazyImage]
     items: Sequence[Item]
     labels: npt.NDArray[np.int64] | None
 
@@ -75,12 +75,12 @@ class Encoded(NamedTuple):
 
 
 class Task:
-    """A way to score templates on labelled pictures: a task in the table `REWARDS`, or a user's own.
+    """A way to score templates on labelled images: a task in the table `REWARDS`, or a user's own.
 
     Attributes:
         measure: the name of the measure in the head of a table, such as `accuracy` or `recall@1`.
-        unit: the name of the units, in the plural, such as `pictures` or `queries`. `pictures` means that each unit is
-            one picture.
+        unit: the name of the units, in the plural, such as `images` or `queries`. `images` means that each unit is
+            one image.
         Settings: the model of the task's own settings. On the command line they are `reward.KEY=VALUE`.
         made: the class of the reward, or the place from which it is imported when it is used. It is called with the
             settings as further keywords, and with `also_fit` if there are such names.
@@ -89,7 +89,7 @@ class Task:
     Settings: ClassVar[type[BaseModel]] = NoSettings
     made: ClassVar[Any]
     measure: str
-    unit: str = "pictures"
+    unit: str = "images"
 
     def __init__(self, **settings: Any) -> None:
         self._settings = settings
@@ -105,9 +105,9 @@ class Task:
         """Return the reward for a set of classes.
 
         Args:
-            clip: the CLIP that encodes pictures and prompts.
+            clip: the CLIP that encodes images and prompts.
             class_names: the names of the classes.
-            store: the store of the features of pictures.
+            store: the store of the features of images.
             also_fit: further class names that will be put into the templates later; prompts with them must be short
                 enough for the CLIP, too.
         """
@@ -120,40 +120,40 @@ class Task:
         return resolve_name(cls.made) if isinstance(cls.made, str) else cls.made
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
-        """Return labelled pictures in the form that a reward needs; `reward.examples` makes the units from them.
+        """Return labelled images in the form that a reward needs; `reward.examples` makes the units from them.
 
         Args:
             reward: the reward that the method `reward` returned.
-            items: the labelled pictures; a label is the index of a class of the reward.
-            seed: the seed of random draws while units are made. For sealed pictures, it is the same in all runs.
-            progress: a function that is called with the number of pictures encoded so far.
+            items: the labelled images; a label is the index of a class of the reward.
+            seed: the seed of random draws while units are made. For test images, it is the same in all runs.
+            progress: a function that is called with the number of images encoded so far.
 
         Raises:
-            InputError: a picture cannot be read, or there are too few pictures.
+            InputError: an image cannot be read, or there are too few images.
         """
         import dspy
 
         from ipo_prompts.metrics.classification import ClipReward
 
-        pictures, names = [item.picture for item in items], reward.class_names
+        images, names = [item.image for item in items], reward.class_names
         if isinstance(reward, ClipReward):
-            reward.store.encode(pictures, progress)  # here, to show the progress; `examples` then reads the store
+            reward.store.encode(images, progress)  # here, to show the progress; `examples` then reads the store
         examples = [
-            dspy.Example(image=item.picture, label=names[item.label], class_index=item.label, group=item.group)
+            dspy.Example(image=item.image, label=names[item.label], class_index=item.label, group=item.group)
             for item in items
         ]
         units = reward.examples([example.with_inputs("image") for example in examples])
-        if self.unit != "pictures":
-            return Encoded(units, pictures, (), None)
-        return Encoded(units, pictures, items, units.labels)
+        if self.unit != "images":
+            return Encoded(units, images, (), None)
+        return Encoded(units, images, items, units.labels)
 
     def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
-        """Return further rewards that templates are scored with in the sealed test, by the name of their measure."""
+        """Return further rewards that templates are scored with in the held-out test, by the name of their measure."""
         return {}
 
 
 class Classification(Task):
-    """Scores templates with `ClipReward`: does the right class name fit a picture best?"""
+    """Scores templates with `ClipReward`: does the right class name fit an image best?"""
 
     made = "ipo_prompts.metrics.classification:ClipReward"
     measure = "accuracy"
@@ -182,7 +182,7 @@ def own_reward(made: type, what: str) -> type[Task]:
     """Return a task that scores templates with a reward class of the user's own; return a task unchanged.
 
     A reward class may have the attributes `measure` and `unit`. Without them, the measure is the name of the class, and
-    the unit is `pictures`.
+    the unit is `images`.
 
     Args:
         made: the reward class, or the task.
@@ -199,7 +199,7 @@ def own_reward(made: type, what: str) -> type[Task]:
         reward = cast("type[Task]", made).maker() if whole else made
     if isinstance(scale := getattr(reward, "scale", None), Scale):  # if not, `prepare` checks the scale of the object
         check_fractions(scale, what)
-    words = {"measure": getattr(made, "measure", made.__name__), "unit": getattr(made, "unit", "pictures")}
+    words = {"measure": getattr(made, "measure", made.__name__), "unit": getattr(made, "unit", "images")}
     for key, word in words.items():
         if not (isinstance(word, str) and re.fullmatch(LABEL, word)):
             raise InputError(f"{key} of {what} is {word!r}; it is a few words, at most 40 characters.")
@@ -209,19 +209,19 @@ def own_reward(made: type, what: str) -> type[Task]:
     return type(made.__name__, (OwnReward,), {"made": made, "what": what, "Settings": form, **words})
 
 
-# Retrieval: is a picture of a class among the first k pictures for the name of the class?
+# Retrieval: is an image of a class among the first k images for the name of the class?
 #
-# In classification, the names compete for one picture. In retrieval, the pictures compete for one name. So a template
-# must make similarities comparable from picture to picture.
+# In classification, the names compete for one image. In retrieval, the images compete for one name. So a template
+# must make similarities comparable from image to image.
 
 ALSO = 5
-"""The k of a second recall@k, which the sealed test reports beside the measure that is maximised."""
+"""The k of a second recall@k, which the held-out test reports beside the measure that is maximised."""
 
 
 class RetrievalSettings(BaseModel, extra="forbid", frozen=True):
     """The settings of the task `retrieval`."""
 
-    k: int = Field(1, ge=1, description="a class counts as found if one of its pictures is among the first k")
+    k: int = Field(1, ge=1, description="a class counts as found if one of its images is among the first k")
 
 
 class Retrieval(Task):
@@ -237,12 +237,12 @@ class Retrieval(Task):
         self.measure = f"recall@{k}"
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
-        """Return the units, as `Task.encode` does. A unit is a class name: the query for the pictures of the class."""
+        """Return the units, as `Task.encode` does. A unit is a class name: the query for the images of the class."""
         import dspy
 
         names = reward.class_names
-        units = reward.examples([dspy.Example(image=item.picture, caption=names[item.label]) for item in items])
-        return Encoded(units, [item.picture for item in items], (), None)
+        units = reward.examples([dspy.Example(image=item.image, caption=names[item.label]) for item in items])
+        return Encoded(units, [item.image for item in items], (), None)
 
     def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
         """Return the reward for recall@5; return no reward if recall@5 is the measure that is maximised."""

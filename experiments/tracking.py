@@ -26,14 +26,14 @@ from ipo_prompts.programs.redaction import redacted
 from ipo_prompts.programs.trust import GRID_FILE
 
 PROJECT = "ipo"
-AS = {"names": "names", "template": "words", "other names": "words", "pictures": "pictures"}
-"""The name of the score after each step; `words` is the score of template and names together."""
+AS = {"names": "names", "template": "text", "other names": "text", "images": "images"}
+"""The name of the score after each step; `text` is the score of template and names together."""
 
 
 def summary_of(result: RunResult) -> dict[str, Any]:
     """Return the numbers and templates of a result, by name.
 
-    The names are flat, such as `selection/gain`, so that a sweep can name a number as its metric. The test has no gain:
+    The names are flat, such as `val/gain`, so that a sweep can name a number as its metric. The test has no gain:
     a sweep that chose by the test would spoil it.
     """
     numbers: dict[str, Any] = {}
@@ -43,7 +43,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
             numbers |= {f"{part}/{AS[row.what]}": row.after.value}
         if rows:
             numbers[f"{part}/first"] = rows[0].before.value
-        if rows and part in ("search", "selection"):
+        if rows and part in ("train", "val"):
             numbers[f"{part}/gain"] = rows[-1].difference.mean
     used = [usage for usage in (result.lm.optimizer, result.lm.describer) if usage]
     usd = total_usd(usage.usd for usage in used)

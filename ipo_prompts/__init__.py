@@ -1,4 +1,4 @@
-"""Find prompt templates for CLIP that people can read, and test them on pictures that the search never saw.
+"""Find prompt templates for CLIP that people can read, and test them on images that the search never saw.
 
     import ipo_prompts as ipo
 
@@ -8,7 +8,7 @@
 - `optimize`: what the command `ipo optimize` does, in one call; it returns an `Outcome`.
 - `evaluate`, `benchmark`: what the commands of these names do.
 - `TemplateClassifier`, `IPO`: the DSPy program and the DSPy optimizer behind `optimize`, see `ipo_prompts.programs`.
-- `load_clip`, `load_data`, `draw`, `ClipReward`: what these two are given: a frozen CLIP, pictures, a few of them for
+- `load_clip`, `load_data`, `draw`, `ClipReward`: what these two are given: a frozen CLIP, images, a few of them for
   each class, and the accuracy of a template on them.
 - `IPOClassifier`: an estimator of scikit-learn that does the same. It needs the extra for scikit-learn.
 - `InputError`: an error that the caller can fix; its text is one sentence that says how.

@@ -1,1 +1,1 @@
-"""From a template to a number: the frozen CLIP, picture features, rewards, statistics. No language model, no DSPy."""
+"""From a template to a number: the frozen CLIP, image features, rewards, statistics. No language model, no DSPy."""

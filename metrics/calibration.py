@@ -13,10 +13,10 @@ from ipo_prompts.metrics.arrays import Floats
 BOUNDS = (0.05, 20.0)
 """The lowest and the highest temperature at which losses are compared.
 
-On the shipped pictures a CLIP needs at most 4; it needs that on the classes that it knows least.
+On the shipped images a CLIP needs at most 4; it needs that on the classes that it knows least.
 """
 WIDEST = (1e-3, 1e5)
-"""The lowest and the highest temperature of a program. Logits of heavy pictures can be a thousand times too large."""
+"""The lowest and the highest temperature of a program. Logits of heavy images can be a thousand times too large."""
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
@@ -26,7 +26,7 @@ def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
 
 
 def cross_entropies(logits: Floats, labels: npt.NDArray[np.int64], temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """Return each picture's cross-entropy of softmax(logits / temperature): float64 (n,), nats, ≥ 0."""
+    """Return each image's cross-entropy of softmax(logits / temperature): float64 (n,), nats, ≥ 0."""
     logs = special.log_softmax(logits.astype(np.float64) / temperature, axis=1)
     return np.asarray(-logs[np.arange(len(labels)), labels])
 
@@ -45,21 +45,21 @@ def best_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
 
 
 def expected_accuracy(hits: float, n: int, classes: int) -> float:
-    """Return the accuracy to expect of new pictures if `hits` of `n` pictures were named rightly.
+    """Return the accuracy to expect of new images if `hits` of `n` images were named rightly.
 
-    It is at most (hits + 1) / (n + 2), Laplace's rule of succession, so that few pictures do not make a classifier
+    It is at most (hits + 1) / (n + 2), Laplace's rule of succession, so that few images do not make a classifier
     sure; and at least 1 / classes, as no confidence is lower.
     """
     return max(min(hits / n if n else 1.0, (hits + 1) / (n + 2)), 1 / classes)
 
 
 def matched_temperature(logits: Floats, accuracy: float) -> float:
-    """Find the temperature at which the mean confidence of pictures is the accuracy.
+    """Find the temperature at which the mean confidence of images is the accuracy.
 
-    The confidence of a picture is its highest probability. The temperature never changes the predicted class.
+    The confidence of an image is its highest probability. The temperature never changes the predicted class.
 
     Args:
-        logits: (n, C), of at least one picture.
+        logits: (n, C), of at least one image.
         accuracy: see `expected_accuracy`.
 
     Returns:
@@ -77,14 +77,14 @@ def matched_temperature(logits: Floats, accuracy: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """The part of a program behind the CLIP's picture tower: mainly one matrix and one bias.
+    """The part of a program behind the CLIP's image tower: mainly one matrix and one bias.
 
-    The template, synonyms and labelled pictures are already part of these numbers.
+    The template, synonyms and labelled images are already part of these numbers.
 
     Attributes:
         rows: the matrix that features are multiplied by, float32 (C, D). If words decide alone, its rows have length 1.
         scale: the factor that cosines are multiplied by to give logits.
-        bias: the sum of the CLIP's bias and the bias of the pictures, float32 (C,). It is added to the logits.
+        bias: the sum of the CLIP's bias and the bias of the images, float32 (C,). It is added to the logits.
         temperature: the number that logits are divided by before they become probabilities; 1.0 if none was fitted.
     """
 
@@ -94,9 +94,9 @@ class Head:
     temperature: float
 
     def logits(self, features: Floats) -> Floats:
-        """Return the logits of each picture: float32 (n, C). `features` are float32 (n, D), unit rows."""
+        """Return the logits of each image: float32 (n, C). `features` are float32 (n, D), unit rows."""
         return self.scale * (features @ self.rows.T) + self.bias
 
     def probabilities(self, features: Floats) -> Floats:
-        """Return the probability of each class for each picture: float32 (n, C). Each row sums to 1."""
+        """Return the probability of each class for each image: float32 (n, C). Each row sums to 1."""
         return softmax(self.logits(features), self.temperature)

@@ -1,4 +1,4 @@
-"""The reward for classification: the accuracy of a template on labelled pictures, or another measure of its logits."""
+"""The reward for classification: the accuracy of a template on labelled images, or another measure of its logits."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from ipo_prompts.metrics.reward import (
 )
 
 BLOCK = 1024
-"""How many pictures one matrix product takes: so few that the logits stay in the processor's cache."""
+"""How many images one matrix product takes: so few that the logits stay in the processor's cache."""
 DEVICE_BLOCK = 8192
 """The same on a GPU, where a product must be large: 330 MB of logits for 10,000 classes."""
 
 
 Numbers = Sequence[int] | npt.NDArray[np.integer]
-"""Numbers that stand for pictures or classes."""
+"""Numbers that stand for images or classes."""
 
 
 @dataclass(frozen=True)
-class EncodedPictures:
-    """Pictures in the form that the reward needs.
+class EncodedImages:
+    """Images in the form that the reward needs.
 
     Attributes:
         features: float32 (n, D), unit rows.
-        labels: the class of each picture, int64 (n,), as an index into the class names.
-        groups: the base picture of each picture, length n; None if all pictures are independent.
+        labels: the class of each image, int64 (n,), as an index into the class names.
+        groups: the base image of each image, length n; None if all images are independent.
         classes: the numbers of the classes that compete; label i means the i-th of them. None for all classes of the
             reward.
     """
@@ -66,24 +66,24 @@ class EncodedPictures:
             self._sent[device] = [torch.split(one, DEVICE_BLOCK) for one in both]
         return zip(*self._sent[device], strict=True)
 
-    def part(self, pictures: Numbers, classes: Numbers | None = None) -> EncodedPictures:
-        """Return some of the pictures. If `classes` is given, only these classes compete.
+    def part(self, images: Numbers, classes: Numbers | None = None) -> EncodedImages:
+        """Return some of the images. If `classes` is given, only these classes compete.
 
         Args:
-            pictures: the numbers of the pictures to return.
+            images: the numbers of the images to return.
             classes: the classes to keep, as indices into the classes that compete here. The labels of the result are
                 indices into this list.
 
         Raises:
-            InputError: a picture has the label of a class that is left out.
+            InputError: an image has the label of a class that is left out.
         """
-        chosen = np.asarray(pictures, dtype=np.int64)
+        chosen = np.asarray(images, dtype=np.int64)
         labels = self.labels[chosen]
         kept = self.classes
         if classes is not None:
             place = {int(number): i for i, number in enumerate(classes)}
             if missing := set(labels.tolist()) - set(place):
-                raise InputError(f"a picture of the class number {min(missing)} is in a part without that class.")
+                raise InputError(f"an image of the class number {min(missing)} is in a part without that class.")
             labels = np.array([place[int(label)] for label in labels], dtype=np.int64)
             kept = tuple(place if self.classes is None else (self.classes[i] for i in place))
         groups = None if self.groups is None else tuple(self.groups[i] for i in chosen)
@@ -91,13 +91,13 @@ class EncodedPictures:
 
 
 def features_of(*parts: Units | None) -> Floats:
-    """Return the features of the pictures of all parts, part after part: float32 (n, D), unit rows."""
-    return np.concatenate([cast(EncodedPictures, part).features for part in parts if part is not None])
+    """Return the features of the images of all parts, part after part: float32 (n, D), unit rows."""
+    return np.concatenate([cast(EncodedImages, part).features for part in parts if part is not None])
 
 
-def together(parts: Sequence[EncodedPictures]) -> EncodedPictures:
-    """Return the pictures of all parts as one set, part after part, without their groups."""
-    return EncodedPictures(features_of(*parts), np.concatenate([part.labels for part in parts]))
+def together(parts: Sequence[EncodedImages]) -> EncodedImages:
+    """Return the images of all parts as one set, part after part, without their groups."""
+    return EncodedImages(features_of(*parts), np.concatenate([part.labels for part in parts]))
 
 
 class ClipReward(EmbeddingReward):
@@ -105,22 +105,22 @@ class ClipReward(EmbeddingReward):
 
     Example:
         >>> reward = ClipReward(clip, ["cat", "dog"])  # doctest: +SKIP
-        >>> pictures = reward.encode(["cat.png"], [0])  # doctest: +SKIP
-        >>> reward.score(["a photo of a <CLASS>."], pictures)[0].value  # doctest: +SKIP
+        >>> images = reward.encode(["cat.png"], [0])  # doctest: +SKIP
+        >>> reward.score(["a photo of a <CLASS>."], images)[0].value  # doctest: +SKIP
         1.0
     """
 
-    keeps_pictures = True
+    keeps_images = True
 
-    def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
-        """Judge one classifier by its logits, float32 (n, C). Here a picture counts if the classifier names it rightly.
+    def judge(self, logits: Floats, images: EncodedImages) -> Judged:
+        """Judge one classifier by its logits, float32 (n, C). Here an image counts if the classifier names it rightly.
 
         A measure of your own overrides this method, or calls it and changes the result.
         """
         predictions = logits.argmax(axis=1)  # argmax takes the first of equal logits: the lowest label
-        return Judged(predictions == pictures.labels, losses_of(logits, pictures.labels), predictions)
+        return Judged(predictions == images.labels, losses_of(logits, images.labels), predictions)
 
-    def judge_embeddings(self, classes: Sequence[Floats], units: EncodedPictures) -> Iterable[Judged]:
+    def judge_embeddings(self, classes: Sequence[Floats], units: EncodedImages) -> Iterable[Judged]:
         """See `EmbeddingReward`."""
         if self.clip.device != "cpu" and scores_accuracy(self):
             yield from judge_on(self.clip.device, self.clip, classes, units)
@@ -128,8 +128,8 @@ class ClipReward(EmbeddingReward):
         for rows in classes:
             yield self._judged(partial(logits_of, self.clip, classes=rows), units)
 
-    def examples(self, examples: Sequence[Any]) -> EncodedPictures:
-        """Encode examples with an `image` (see `to_picture`), a `label` (the class name) and, for variants, a `group`.
+    def examples(self, examples: Sequence[Any]) -> EncodedImages:
+        """Encode examples with an `image` (see `to_image`), a `label` (the class name) and, for variants, a `group`.
 
         If several classes have the same name, as in ImageNet, `class_index` tells which class is meant. An example may
         have `features` (D,) instead of an `image`; then all examples must have them.
@@ -149,42 +149,40 @@ class ClipReward(EmbeddingReward):
         if not featured:
             return self.encode([example.image for example in examples], labels, groups)
         features = as_features([example.features for example in examples], self.clip.width, "the examples")
-        return EncodedPictures(features, np.asarray(labels, dtype=np.int64), groups)
+        return EncodedImages(features, np.asarray(labels, dtype=np.int64), groups)
 
     def encode(
         self,
-        pictures: Sequence[Any],
+        images: Sequence[Any],
         labels: Sequence[int],
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
-    ) -> EncodedPictures:
-        """Encode pictures (see `to_picture`) once, for any number of `score` calls."""
+    ) -> EncodedImages:
+        """Encode images (see `to_image`) once, for any number of `score` calls."""
         known = np.asarray(labels, dtype=np.int64)
-        return EncodedPictures(self.store.encode(pictures, progress), known, tuple(groups) if groups else None)
+        return EncodedImages(self.store.encode(images, progress), known, tuple(groups) if groups else None)
 
-    def score_logits(self, name: str, logits_for: Callable[[Floats], Floats], pictures: EncodedPictures) -> Score:
+    def score_logits(self, name: str, logits_for: Callable[[Floats], Floats], images: EncodedImages) -> Score:
         """Score a classifier that has no class embeddings, under the name `name`.
 
         `logits_for` turns features, float32 (n, D), into logits, float32 (n, C).
         """
-        return self._judged(logits_for, pictures).score(name)
+        return self._judged(logits_for, images).score(name)
 
-    def _judged(self, logits_for: Callable[[Floats], Floats], pictures: EncodedPictures) -> Judged:
+    def _judged(self, logits_for: Callable[[Floats], Floats], images: EncodedImages) -> Judged:
         """Judge a classifier. Add predictions if `judge` gave none, and, for accuracy, the places of the right classes.
 
         For accuracy no more than a block of logits is held; the `judge` of a user gets all logits.
         """
         if scores_accuracy(self):
             blocks = []
-            for features, labels in zip(
-                batches(pictures.features, BLOCK), batches(pictures.labels, BLOCK), strict=True
-            ):
+            for features, labels in zip(batches(images.features, BLOCK), batches(images.labels, BLOCK), strict=True):
                 logits = logits_for(features)
-                one = self.judge(logits, EncodedPictures(features, labels))
+                one = self.judge(logits, EncodedImages(features, labels))
                 blocks.append((one.hits, one.losses, one.predictions, places_of(logits, labels)))
             return Judged(*map(np.concatenate, zip(*blocks, strict=True)))
-        logits = np.concatenate([logits_for(block) for block in batches(pictures.features, BLOCK)])
-        judged = self.judge(logits, pictures)
+        logits = np.concatenate([logits_for(block) for block in batches(images.features, BLOCK)])
+        judged = self.judge(logits, images)
         named = not isinstance(judged, Judged) or judged.predictions is not None
         return judged if named else replace(judged, predictions=logits.argmax(axis=1))
 
@@ -209,8 +207,8 @@ def logits_of(clip: Clip, features: Floats, classes: Floats) -> Floats:
     return logits
 
 
-def judge_on(device: str, clip: Clip, classes: Sequence[Floats], pictures: EncodedPictures) -> Iterable[Judged]:
-    """Judge the accuracy of class embeddings, each float32 (C, D), on a device, to which the pictures are sent once.
+def judge_on(device: str, clip: Clip, classes: Sequence[Floats], images: EncodedImages) -> Iterable[Judged]:
+    """Judge the accuracy of class embeddings, each float32 (C, D), on a device, to which the images are sent once.
 
     Hits and places are those of `ClipReward.judge` but for rounding; losses differ in the last bits of float32.
     """
@@ -219,7 +217,7 @@ def judge_on(device: str, clip: Clip, classes: Sequence[Floats], pictures: Encod
     for rows in classes:
         texts = torch.tensor(rows, device=device).T
         found = []
-        for block, labels in pictures.on(device):
+        for block, labels in images.on(device):
             logits = clip.logit_scale * (block @ texts) + clip.logit_bias
             true = logits.gather(1, labels[:, None])
             losses = (logits.logsumexp(dim=1) - true[:, 0]).clamp(min=0)
@@ -227,11 +225,11 @@ def judge_on(device: str, clip: Clip, classes: Sequence[Floats], pictures: Encod
             found.append(torch.stack([losses, places, logits.argmax(dim=1)]))  # float32 holds all classes exactly
         losses, places, predictions = torch.cat(found, dim=1).cpu().double().numpy()
         named = predictions.astype(np.int64)
-        yield Judged(named == pictures.labels, losses, named, places)
+        yield Judged(named == images.labels, losses, named, places)
 
 
 def places_of(logits: Floats, labels: npt.NDArray[np.int64]) -> Doubles:
-    """Return the place of each picture's right class in the order of its logits: float64 (n,), 1 is the highest."""
+    """Return the place of each image's right class in the order of its logits: float64 (n,), 1 is the highest."""
     true = logits[np.arange(len(labels)), labels]
     return np.asarray(1.0 + np.count_nonzero(logits > true[:, None], axis=1))
 

@@ -1,4 +1,4 @@
-"""The frozen CLIP: any model that open_clip loads, with its picture transform and its tokenizer."""
+"""The frozen CLIP: any model that open_clip loads, with its image transform and its tokenizer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, refuse_code
 from ipo_prompts.metrics.device import AUTO, Precision, announce, find_device, halving
 from ipo_prompts.metrics.errors import InputError, nearest, one_line, reason, silent
-from ipo_prompts.metrics.pictures import Picture, to_picture
+from ipo_prompts.metrics.images import LazyImage, to_image
 from ipo_prompts.metrics.template import is_plain
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 LOUD = ("root", "huggingface_hub", "transformers")
 """The loggers to silence while a CLIP is loaded: they repeat the text of errors. open_clip logs to the root logger."""
 AHEAD = 2
-"""How many batches of pictures are decoded while another batch is encoded, so that the encoder never waits for long."""
+"""How many batches of images are decoded while another batch is encoded, so that the encoder never waits for long."""
 BATCHES = {"cpu": 32, "mps": 64}
-"""How many pictures a batch has, for each type of device; 128 on CUDA and all others.
+"""How many images a batch has, for each type of device; 128 on CUDA and all others.
 
 A larger batch is hardly faster there, and the last batch of a list is padded.
 """
@@ -54,13 +54,13 @@ class Clip:
 
     Attributes:
         name: the name by which the model was loaded, such as `ViT-B-16/openai`.
-        fingerprint: the hex digest of the weights and the picture transform; the file of cached features is named
+        fingerprint: the hex digest of the weights and the image transform; the file of cached features is named
             after it.
         context_length: how many tokens fit into the text tower; the start and end tokens count.
         logit_scale: the learned inverse temperature, already exponentiated.
         logit_bias: the learned bias of a SigLIP model; 0 for other models.
         precision: the precision of the weights and the towers. A reward's logits are always float32.
-        batch: how many pictures each batch of `encode_batches` has; see `BATCHES`.
+        batch: how many images each batch of `encode_batches` has; see `BATCHES`.
         seconds: the seconds that each tower, `text` and `image`, has spent on encoding so far.
     """
 
@@ -105,11 +105,11 @@ class Clip:
             self.seconds[tower] += time.monotonic() - started
 
     @contextmanager
-    def encoding_pictures(self) -> Iterator[None]:
-        """Prepare a block in which the picture tower runs: timed, without gradients, and without TF32.
+    def encoding_images(self) -> Iterator[None]:
+        """Prepare a block in which the image tower runs: timed, without gradients, and without TF32.
 
         By default CUDA's convolutions use TF32, which is less exact than float32. Half precision changes the order of
-        templates. Exact features cost little, because each picture is encoded only once.
+        templates. Exact features cost little, because each image is encoded only once.
         """
         import torch
 
@@ -149,33 +149,33 @@ class Clip:
         with self.timed("text"):
             return encode_texts(self.model, self.tokenizer, texts)
 
-    def encode_pictures(self, pictures: Sequence[Any]) -> Floats:
-        """Decode, transform and encode pictures in one batch.
+    def encode_images(self, images: Sequence[Any]) -> Floats:
+        """Decode, transform and encode images in one batch.
 
         Args:
-            pictures: at least one picture, in any form that `to_picture` takes.
+            images: at least one image, in any form that `to_image` takes.
 
         Returns:
-            float32 (len(pictures), D), unit rows.
+            float32 (len(images), D), unit rows.
 
         Raises:
-            InputError: a picture cannot be decoded; the message names it.
+            InputError: an image cannot be decoded; the message names it.
         """
-        return self.encode_pixels([self.decoding(to_picture(picture).image) for picture in pictures])
+        return self.encode_pixels([self.decoding(to_image(image).rgb) for image in images])
 
-    def encode_batches(self, batches: Iterable[Sequence[Picture]]) -> Iterator[Floats]:
-        """Encode batches of pictures, each padded to `batch` rows, while threads decode the next `AHEAD` batches.
+    def encode_batches(self, batches: Iterable[Sequence[LazyImage]]) -> Iterator[Floats]:
+        """Encode batches of images, each padded to `batch` rows, while threads decode the next `AHEAD` batches.
 
         Yields:
             The features of each batch, in the order given.
 
         Raises:
-            InputError: see `encode_pictures`; the batches before have been yielded.
+            InputError: see `encode_images`; the batches before have been yielded.
         """
         ahead: deque[list[Future[torch.Tensor]]] = deque()
         try:
-            for pictures in batches:
-                ahead.append([self.decoding(picture.image) for picture in pictures])
+            for images in batches:
+                ahead.append([self.decoding(image.rgb) for image in images])
                 if len(ahead) > AHEAD:
                     yield self.encode_pixels(ahead.popleft(), self.batch)
             while ahead:
@@ -185,28 +185,28 @@ class Clip:
                 future.cancel()
 
     def decoding(self, image: Callable[[], Image]) -> Future[torch.Tensor]:
-        """Let a thread call `image` and transform its picture. The result is what `encode_pixels` takes."""
+        """Let a thread call `image` and transform its image. The result is what `encode_pixels` takes."""
         return _decoders(os.getpid()).submit(lambda: self.preprocess(image()))
 
     def encode_pixels(self, pixels: Sequence[Future[torch.Tensor]], batch: int = 0) -> Floats:
-        """Encode pictures that `decoding` decodes, in one batch.
+        """Encode images that `decoding` decodes, in one batch.
 
         Args:
-            pixels: at least one picture.
-            batch: the number of rows of the batch. Copies of the last picture fill the rows that are left. By default
-                there are as many rows as pictures. If they do not fit into the memory of the device, the batch is
+            pixels: at least one image.
+            batch: the number of rows of the batch. Copies of the last image fill the rows that are left. By default
+                there are as many rows as images. If they do not fit into the memory of the device, the batch is
                 encoded in halves, in quarters, and so on. Then features may differ in the last bits.
 
         Returns:
             float32 (len(pixels), D), unit rows.
 
         Raises:
-            Exception: the exception of the first picture that could not be decoded.
+            Exception: the exception of the first image that could not be decoded.
         """
         import torch
         from open_clip import get_input_dtype
 
-        with self.encoding_pictures():
+        with self.encoding_images():
             rows = [future.result() for future in pixels]
             rows += rows[-1:] * (batch - len(rows))
             stacked = torch.stack(rows)
@@ -220,7 +220,7 @@ class Clip:
 
 @lru_cache(1)
 def _decoders(process: int) -> ThreadPoolExecutor:
-    """Return the threads that decode pictures for all CLIPs of a process. Decoding needs no lock of Python.
+    """Return the threads that decode images for all CLIPs of a process. Decoding needs no lock of Python.
 
     A forked process has another number, and so threads of its own.
     """

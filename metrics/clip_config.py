@@ -76,7 +76,7 @@ def check_config(config: Any, where: str) -> None:
             if key in _NAMES and value is not None and not isinstance(value, str):
                 refuse(name, "which is not a name")
             if key == "timm_model_name" and ":" in str(value):  # "SOURCE:…": timm would read arguments from there, too
-                refuse(f"{name}={value[:80]!r}", "and a picture tower must have a name that timm lists")
+                refuse(f"{name}={value[:80]!r}", "and an image tower must have a name that timm lists")
 
 
 def refuse_code(config: dict[str, Any]) -> dict[str, bool]:

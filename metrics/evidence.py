@@ -1,4 +1,4 @@
-"""How certain a score or a difference is: over pictures, over seeds, over data sets.
+"""How certain a score or a difference is: over images, over seeds, over data sets.
 
 Only `sampling.py` decides which units are independent. A number over several seeds and data sets is a sum of weighted
 means. Its variance is the sum of the variances due to units and of those due to seeds; what seeds and units do jointly
@@ -133,7 +133,7 @@ def _p(mean: float, variance: Variance) -> float:
 def spread(searches: Sequence[Sequence[UnitResults]], added: int = 2) -> Spread:
     """Return the spread of a sum of weighted means.
 
-    Two draws of the typical size, one of each sign, are added to every part's sum of squares. Otherwise a few pictures
+    Two draws of the typical size, one of each sign, are added to every part's sum of squares. Otherwise a few images
     that agree would count as certainty. Bonett & Price (2012) add pairs to a paired difference of proportions in the
     same way.
 
@@ -223,14 +223,14 @@ def score_interval(contributions: ArrayLike, sampling: Sampling, bounds: tuple[f
 def accuracy_interval(part: UnitResults) -> Interval:
     """Return the 95 % interval of an accuracy averaged over seeds: Wilson's (1927) for the effective sample size.
 
-    The effective sample size is p(1-p)/variance. Variants of one picture make the interval wider (Korn & Graubard
-    1998). The interval is never narrower than for independent pictures, whatever the differences between classes. With
-    one seed the interval covers the choice of pictures alone. If no variance can be estimated, because all pictures are
+    The effective sample size is p(1-p)/variance. Variants of one image make the interval wider (Korn & Graubard
+    1998). The interval is never narrower than for independent images, whatever the differences between classes. With
+    one seed the interval covers the choice of images alone. If no variance can be estimated, because all images are
     right equally often, the sample size is the number of draws.
     """
     averaged = part.values.mean(axis=0)
     p, draws = float(averaged.mean()), part.sampling.size
-    units = Variance(float(averaged.var()) / len(averaged), 1e9)  # the variance for independent pictures
+    units = Variance(float(averaged.var()) / len(averaged), 1e9)  # the variance for independent images
     if draws < len(averaged):
         clustered = replace(part.sampling, classes=None).these(averaged)
         if not math.isfinite(clustered.value):
@@ -246,7 +246,7 @@ def accuracy_interval(part: UnitResults) -> Interval:
 def class_mean_interval(contributions: ArrayLike, sampling: Sampling) -> tuple[float, Interval]:
     """Return the mean over classes that weigh the same, with Wilson's 95 % interval for the effective sample size.
 
-    If the pictures of no class differ, the variance is 0. The sample size is then C² / Σ(1/n_c), for C classes with n_c
+    If the images of no class differ, the variance is 0. The sample size is then C² / Σ(1/n_c), for C classes with n_c
     draws each.
 
     Args:

@@ -1,4 +1,4 @@
-"""Stores that keep features of pictures and class embeddings, so that nothing is encoded twice."""
+"""Stores that keep features of images and class embeddings, so that nothing is encoded twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ipo_prompts.metrics.arrays import Floats, batches
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import cache_dir
-from ipo_prompts.metrics.pictures import CHUNK, Picture, in_threads, to_picture
+from ipo_prompts.metrics.images import CHUNK, LazyImage, in_threads, to_image
 from ipo_prompts.metrics.template import written
 
 WAIT = 60
@@ -45,22 +45,22 @@ IN_FILE = 2**27
 Progress = Callable[[int, int], None]
 
 
-def contents(pictures: Sequence[Picture]) -> list[str]:
-    """Return the content of each picture (`Picture.key`): the SHA-256 of its bytes, and how they are read.
+def contents(images: Sequence[LazyImage]) -> list[str]:
+    """Return the content of each image (`LazyImage.key`): the SHA-256 of its bytes, and how they are read.
 
-    A picture is read if it was not read before.
+    An image is read if it was not read before.
 
     Raises:
-        InputError: a picture cannot be read; the message names it.
+        InputError: an image cannot be read; the message names it.
     """
-    in_threads(Picture.content, [picture for picture in pictures if picture.known is None])
-    return [picture.key(picture.content()) for picture in pictures]
+    in_threads(LazyImage.content, [image for image in images if image.known is None])
+    return [image.key(image.content()) for image in images]
 
 
 class FeatureStore:
-    """The features of pictures that one CLIP has encoded, in a SQLite file: (CLIP, content) → feature.
+    """The features of images that one CLIP has encoded, in a SQLite file: (CLIP, content) → feature.
 
-    A feature depends on the picture's bytes, how they are read, the picture transform and the weights; the content and
+    A feature depends on the image's bytes, how they are read, the image transform and the weights; the content and
     the CLIP's fingerprint stand for all four. Features are kept to the last bit. Several processes may use the file at
     once, and a killed process leaves it whole. A damaged file, and a feature whose checksum is wrong, are made again
     with a warning. A file that this user may not write is only read.
@@ -71,41 +71,41 @@ class FeatureStore:
 
     Attributes:
         path: the path of the file, which is made when first used.
-        encoded: the number of pictures that this object had to encode; the others came from the file.
+        encoded: the number of images that this object had to encode; the others came from the file.
         read_only: whether the file, when last used, could be read but not written.
     """
 
     def __init__(self, clip: Clip, folder: Path | None = None) -> None:
         self.clip = clip
-        self.path = (folder or cache_dir() / "features") / "pictures.sqlite"
+        self.path = (folder or cache_dir() / "features") / "images.sqlite"
         self.encoded = 0
         self.read_only = False
         self._said: set[str] = set()
 
-    def encode(self, pictures: Sequence[Any], progress: Progress | None = None) -> Floats:
-        """Return the features of `pictures`; encode the pictures whose features are not in the store.
+    def encode(self, images: Sequence[Any], progress: Progress | None = None) -> Floats:
+        """Return the features of `images`; encode the images whose features are not in the store.
 
-        The pictures have any form that `to_picture` takes.
+        The images have any form that `to_image` takes.
 
         A batch of another size uses other kernels, whose sums differ in the last bits. So every batch has `Clip.batch`
-        rows, and the last batch is padded. Then, on one type of device, the feature of a picture has the same bits in
-        every list of pictures, and also after a run that was killed half-way.
+        rows, and the last batch is padded. Then, on one type of device, the feature of an image has the same bits in
+        every list of images, and also after a run that was killed half-way.
 
-        If the file is damaged, it is removed, and all pictures are encoded again.
+        If the file is damaged, it is removed, and all images are encoded again.
 
         Returns:
-            float32 (len(pictures), D), unit rows. From `IN_FILE` bytes on they lie in an unnamed file that is mapped
+            float32 (len(images), D), unit rows. From `IN_FILE` bytes on they lie in an unnamed file that is mapped
             into memory; it goes with the array.
 
         Raises:
-            InputError: a picture cannot be decoded, the disk is full, or the folder cannot be written; the message
-                names the picture or the folder.
+            InputError: an image cannot be decoded, the disk is full, or the folder cannot be written; the message
+                names the image or the folder.
         """
-        pictures = list(map(to_picture, pictures))
+        images = list(map(to_image, images))
         try:
             try:
                 with closing(self._open()) as database:
-                    return self._encode(database, pictures, progress)
+                    return self._encode(database, images, progress)
             except sqlite3.DatabaseError as error:
                 # An OperationalError is about the disk or a lock, unless the file has another table of the same name.
                 if self.read_only or (isinstance(error, sqlite3.OperationalError) and "column" not in str(error)):
@@ -114,42 +114,42 @@ class FeatureStore:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
             with closing(self._open()) as database:
-                return self._encode(database, pictures, progress)
+                return self._encode(database, images, progress)
         except (sqlite3.Error, OSError) as error:
             raise InputError(
                 f"cannot use the feature store {self.path} ({error}); make room, or point IPO_CACHE_DIR to a folder "
                 "that can be written."
             ) from error
 
-    def views(self, pictures: Sequence[Any]) -> Floats:
-        """Return the features of V further views of each picture, see `pictures.VIEWS`: float32 (n, V, D), unit rows.
+    def views(self, images: Sequence[Any]) -> Floats:
+        """Return the features of V further views of each image, see `images.VIEWS`: float32 (n, V, D), unit rows.
 
         Raises:
             InputError: see `encode`.
         """
-        every = [view for picture in pictures for view in to_picture(picture).views()]
-        return self.encode(every).reshape(len(pictures), -1, self.clip.width)
+        every = [view for image in images for view in to_image(image).views()]
+        return self.encode(every).reshape(len(images), -1, self.clip.width)
 
-    def _encode(self, database: sqlite3.Connection, pictures: Sequence[Picture], progress: Progress | None) -> Floats:
-        rows = self._empty(len(pictures))
-        for start in range(0, len(pictures), CHUNK):
-            some = pictures[start : start + CHUNK]
+    def _encode(self, database: sqlite3.Connection, images: Sequence[LazyImage], progress: Progress | None) -> Floats:
+        rows = self._empty(len(images))
+        for start in range(0, len(images), CHUNK):
+            some = images[start : start + CHUNK]
             keys = contents(some)
             there = self._get(database, keys)
-            lacking = {key: picture for key, picture in zip(keys, some, strict=True) if key not in there}
+            lacking = {key: image for key, image in zip(keys, some, strict=True) if key not in there}
             groups = list(batches(list(lacking), self.clip.batch))
             made = self.clip.encode_batches([lacking[key] for key in group] for group in groups)
             for group, fresh in zip(groups, made, strict=True):
                 there |= self._put(database, dict(zip(group, fresh, strict=True)))
                 if progress:
-                    progress(start + sum(key in there for key in keys), len(pictures))
+                    progress(start + sum(key in there for key in keys), len(images))
             if progress and not groups:
-                progress(start + len(keys), len(pictures))
+                progress(start + len(keys), len(images))
             rows[start : start + len(keys)] = [there[key] for key in keys]
         return rows
 
     def _empty(self, count: int) -> Floats:
-        """Return an array for the features of `count` pictures."""
+        """Return an array for the features of `count` images."""
         rows, size = (count, self.clip.width), 4 * count * self.clip.width
         if size < IN_FILE:
             return np.empty(rows, np.float32)
@@ -289,7 +289,7 @@ def as_features(given: Any, width: int, what: str) -> Floats:
     if rows.ndim != 2 or rows.shape[1] != width:
         raise InputError(
             f"{what} has the shape {rows.shape}, and features of this CLIP are (n, {width}); give features of that "
-            "shape, or pictures as paths or PIL images."
+            "shape, or images as paths or PIL images."
         )
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     usable = np.isfinite(lengths) & (lengths > 0)

@@ -1,6 +1,6 @@
-"""The reward for retrieval: whether a caption, put into a template, finds its picture among many.
+"""The reward for retrieval: whether a caption, put into a template, finds its image among many.
 
-The direction is text → picture. For picture → text, use `ClipReward` with captions as classes.
+The direction is text → image. For image → text, use `ClipReward` with captions as classes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore, contents
-from ipo_prompts.metrics.pictures import to_picture
+from ipo_prompts.metrics.images import to_image
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of, indices
 from ipo_prompts.metrics.template import refuse_synonyms
 
@@ -30,14 +30,14 @@ LOGITS = 2**26
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures to search in, and the captions to search with.
+    """Images to search in, and the captions to search with.
 
     Attributes:
-        features: the features of the pictures, float32 (n, D), unit rows. A picture with several captions is in here
+        features: the features of the images, float32 (n, D), unit rows. An image with several captions is in here
             once.
         classes: the queries, which are the distinct captions, as indices into the reward's `class_names`: int64 (q,).
             They fill the slot, see `EmbeddingReward.names_in`.
-        matches: the pairs of a query and a right picture, as row numbers of `classes` and `features`: int64 (m, 2),
+        matches: the pairs of a query and a right image, as row numbers of `classes` and `features`: int64 (m, 2),
             sorted.
         labels: the caption of each example that the gallery was made from, as an index into `class_names`, int64.
         groups: a name for each query, length q, equal for queries that are not independent; None if all are.
@@ -54,21 +54,21 @@ class Gallery:
 
 
 class RetrievalReward(EmbeddingReward):
-    """Scores templates by recall@k: the share of captions that have a right picture among their first k pictures.
+    """Scores templates by recall@k: the share of captions that have a right image among their first k images.
 
     The slot of the template holds the caption (`a negative of <CLASS>`). The unit of a score is a query: a distinct
-    caption. If a caption has several right pictures, one of them among the first k is enough. If a picture has several
-    captions, it is in the gallery once. A wrong picture that ties with the best right picture is ranked before it. The
-    loss of a query comes from a softmax over the gallery: minus the log of the total probability of its right pictures.
+    caption. If a caption has several right images, one of them among the first k is enough. If an image has several
+    captions, it is in the gallery once. A wrong image that ties with the best right image is ranked before it. The
+    loss of a query comes from a softmax over the gallery: minus the log of the total probability of its right images.
 
-    The queries of one gallery are not quite independent, because they compete for the same pictures. Standard errors
+    The queries of one gallery are not quite independent, because they compete for the same images. Standard errors
     treat the queries as a sample and the gallery as fixed.
 
     Args:
         clip: the encoder.
         captions: all captions of the examples; repetitions count once.
-        k: how many pictures count, from the first, at least 1.
-        store: the store of picture features; None for the store in the user's cache.
+        k: how many images count, from the first, at least 1.
+        store: the store of image features; None for the store in the user's cache.
         also_fit: captions that are only used later. Templates must be short enough for them too.
 
     Raises:
@@ -76,12 +76,12 @@ class RetrievalReward(EmbeddingReward):
 
     Example:
         >>> reward = RetrievalReward(clip, ["a cat on a mat", "two dogs"], k=1)  # doctest: +SKIP
-        >>> gallery = reward.examples([dspy.Example(image=picture, caption="two dogs"), ...])  # doctest: +SKIP
+        >>> gallery = reward.examples([dspy.Example(image=image, caption="two dogs"), ...])  # doctest: +SKIP
         >>> reward.score(["a sketch of <CLASS>"], gallery)[0].value  # doctest: +SKIP
         0.5
     """
 
-    keeps_pictures = True
+    keeps_images = True
 
     def __init__(
         self,
@@ -102,25 +102,25 @@ class RetrievalReward(EmbeddingReward):
         """Make a gallery from examples. The group of a query is the group of the first example with its caption.
 
         Args:
-            examples: the examples. Each has an `image` (see `to_picture`) and a `caption`, and a `group` if some are
+            examples: the examples. Each has an `image` (see `to_image`) and a `caption`, and a `group` if some are
                 not independent.
 
         Raises:
-            InputError: an example lacks a field or has an unknown caption. Or there are at most k different pictures,
-                so that every caption would have a right picture among the first k.
+            InputError: an example lacks a field or has an unknown caption. Or there are at most k different images,
+                so that every caption would have a right image among the first k.
         """
         check_fields(examples, image="an image", caption="a caption")
         labels = np.asarray(
             indices([example.caption for example in examples], self.class_names, "caption", "captions"), dtype=np.int64
         )
-        pictures = [to_picture(example.image) for example in examples]
-        # A picture with five captions is one picture, even if its copies are in files of different names.
-        _, first, place = np.unique(contents(pictures), return_index=True, return_inverse=True)
+        images = [to_image(example.image) for example in examples]
+        # An image with five captions is one image, even if its copies are in files of different names.
+        _, first, place = np.unique(contents(images), return_index=True, return_inverse=True)
         if len(first) <= self.k:
             raise InputError(
-                f"recall@{self.k} over {len(first)} different pictures is always 1; give more pictures or a smaller k."
+                f"recall@{self.k} over {len(first)} different images is always 1; give more images or a smaller k."
             )
-        features = self.store.encode([pictures[i] for i in first])
+        features = self.store.encode([images[i] for i in first])
         queries, asked, query = np.unique(labels, return_index=True, return_inverse=True)
         matches = np.unique(np.stack([query, place], axis=1), axis=0)
         groups = groups_of(examples)

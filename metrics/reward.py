@@ -1,6 +1,6 @@
-"""Rewards score templates on pictures.
+"""Rewards score templates on images.
 
-This file has the interface of every reward, `Reward`. It also has the base class of rewards that compare pictures with
+This file has the interface of every reward, `Reward`. It also has the base class of rewards that compare images with
 class embeddings, `EmbeddingReward`. A subclass overrides one method, the hook `judge_embeddings`, which takes class
 embeddings and returns the contribution of each unit. All scores come from this hook: those of scored and proposed
 templates, and of baselines. See `retrieval.py` and `ipo docs own-reward` for other kinds of task.
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """The score of a template on n units. A unit is a picture to classify, a query of a retrieval, a scene to segment.
+    """The score of a template on n units. A unit is an image to classify, a query of a retrieval, a scene to segment.
 
     Attributes:
         template: the template.
         value: the number to maximise, on the reward's scale. For classification it is the accuracy: the share of
-            pictures whose true class has the highest logit; ties go to the lowest label.
+            images whose true class has the highest logit; ties go to the lowest label.
         loss: the number that breaks ties and is shown beside the value; lower is better. For classification it is the
             mean cross-entropy in nats.
         hits: the contribution of each unit, (n,). The mean of the contributions is the value, so two templates can be
@@ -44,7 +44,7 @@ class Score:
             contribution may lie outside the scale.
         losses: the loss of each unit, float64 (n,).
         predictions: the predicted class of each unit, int64 (n,), as an index into the classes of the units. For a
-            query it is the index of the first picture. Empty if a unit has no single answer.
+            query it is the index of the first image. Empty if a unit has no single answer.
         places: the place of each unit's true class if all classes are ordered by logit, float64 (n,). Place 1 has the
             highest logit. None for a measure other than accuracy.
     """
@@ -137,7 +137,7 @@ class Units(Protocol):
 
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
-        """The class of each example's picture, for describers; None if a picture has no single class."""
+        """The class of each example's image, for describers; None if an image has no single class."""
         ...
 
 
@@ -160,7 +160,7 @@ class Reward(Protocol):
     def examples(self, examples: Sequence[Any], /) -> Units:
         """Check DSPy examples, and encode them once for any number of `score` calls.
 
-        The `image` of an example is a `Picture`.
+        The `image` of an example is a `LazyImage`.
 
         Raises:
             InputError: an example lacks a field; the message names it.
@@ -185,7 +185,7 @@ def scale_of(reward: object) -> Scale:
 
 
 class EmbeddingReward(ABC):
-    """The base class of rewards that compare pictures with class embeddings. Override the hook `judge_embeddings`.
+    """The base class of rewards that compare images with class embeddings. Override the hook `judge_embeddings`.
 
     If a subclass overrides `score` instead, only its `score` is used, for one template after the other. Parts that need
     class embeddings (baselines) are then refused or left out, with a message. See `by_embeddings`.
@@ -193,14 +193,14 @@ class EmbeddingReward(ABC):
     Args:
         clip: the encoder.
         class_names: the classes that compete, in the order of their labels.
-        store: the store of picture features; None for the store in the user's cache.
+        store: the store of image features; None for the store in the user's cache.
         also_fit: the names of classes that are only used later (the new classes). Templates must be short enough for
             these names too.
     """
 
     scale: Scale = FRACTION
-    keeps_pictures: ClassVar[bool] = False
-    """Whether the reward keeps the features of whole pictures in its store."""
+    keeps_images: ClassVar[bool] = False
+    """Whether the reward keeps the features of whole images in its store."""
 
     def __init__(
         self,
@@ -303,8 +303,8 @@ def by_embeddings(reward: object) -> EmbeddingReward | None:
 
     >>> from ipo_prompts.metrics.classification import ClipReward
     >>> class Harsher(ClipReward):
-    ...     def score(self, templates, pictures):
-    ...         return super().score(templates, pictures)
+    ...     def score(self, templates, images):
+    ...         return super().score(templates, images)
     >>> by_embeddings(object.__new__(Harsher)) is None
     True
     """

@@ -1,7 +1,7 @@
 """Which units are independent, and the variances of means. Search, selection, report and tables share these rules.
 
-The classes are given, and pictures were sampled within each class. So the variance of a mean comes from differences
-within classes (stratified sampling; Cochran 1977, 5.3). Variants of one base picture count as one draw.
+The classes are given, and images were sampled within each class. So the variance of a mean comes from differences
+within classes (stratified sampling; Cochran 1977, 5.3). Variants of one base image count as one draw.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from scipy import special
 from ipo_prompts.metrics.arrays import Doubles
 
 Numbers = NDArray[np.int64]
-"""The class or the base picture of each unit, as a number, int64 (n,). The numbers go from 0 without gaps."""
+"""The class or the base image of each unit, as a number, int64 (n,). The numbers go from 0 without gaps."""
 Names = Sequence[Hashable] | NDArray[Any]
-"""The class or the base picture of each unit, by name."""
+"""The class or the base image of each unit, by name."""
 
 
 class Variance(NamedTuple):
@@ -36,9 +36,9 @@ class Sampling:
     """How n units were drawn.
 
     Attributes:
-        n: the number of units: pictures, queries or scenes.
+        n: the number of units: images, queries or scenes.
         classes: the class of each unit, (n,); None if a unit has no single class.
-        draws: the draw of each unit, (n,), equal for variants of one base picture; None if each unit is its own draw.
+        draws: the draw of each unit, (n,), equal for variants of one base image; None if each unit is its own draw.
     """
 
     n: int
@@ -230,5 +230,5 @@ def values_of(data: ArrayLike) -> Doubles:
     """
     values = np.asarray(data, dtype=np.float64)
     if values.ndim != 1 or not len(values):
-        raise ValueError(f"expected one value per picture, at least one; found the shape {values.shape}.")
+        raise ValueError(f"expected one value per image, at least one; found the shape {values.shape}.")
     return values

@@ -14,7 +14,7 @@ class Scale:
     Attributes:
         low, high: the bounds of the value. The contribution of a single unit may lie outside them.
         word: the gain in value that a search which adds words demands for each word with meaning, see
-            `metrics.template.words`. With few pictures a search demands more of fractions, see `Bench.word`.
+            `metrics.template.words`. With few images a search demands more of fractions, see `Bench.word`.
         percent: whether values are shown in percent, like an accuracy; else they are shown as they are.
 
     >>> Scale().told(0.523), Scale(low=float("-inf"), percent=False).told(-1.25)

@@ -35,7 +35,7 @@ BYTES = 1 << 29
 RIDGE = 0.03
 """The penalty of the ridge regression, as a multiple of the mean squared length of a known change."""
 JUDGING = 2_000
-"""A prediction is judged on at most so many pictures: an error of one point at most, below that of a prediction."""
+"""A prediction is judged on at most so many images: an error of one point at most, below that of a prediction."""
 AT_ONCE = 16
 """The number of templates whose class embeddings are predicted at once: few enough for the memory."""
 

@@ -36,7 +36,7 @@ class Verdict(BaseModel):
         p_corrected: the p-value after Holm's correction for `comparisons`; None if there is no test.
         comparisons: the number of comparisons that are corrected together.
         family: the comparisons that are corrected together, in words; the reason if there is no test.
-        covers: what was sampled: pictures of `these classes`, and so on.
+        covers: what was sampled: images of `these classes`, and so on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

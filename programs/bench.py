@@ -90,11 +90,11 @@ class Bench:
     """What a strategy works with.
 
     Attributes:
-        task: one sentence that says what the pictures are.
+        task: one sentence that says what the images are.
         class_names: the class names that fill the slot.
-        descriptions: descriptions of a few pictures.
+        descriptions: descriptions of a few images.
         domain: the domain words, the most promising first.
-        labels: int64, the label of each search picture, a copy; None if the reward has no labels.
+        labels: int64, the label of each train image, a copy; None if the reward has no labels.
         scale: the scale of the reward's values.
         problem: a function that returns why a template cannot be scored, or None.
         step, seed: the number of the step, from 0, and its seed.
@@ -144,9 +144,9 @@ class Bench:
     def word(self) -> float:
         """The price of a word: the gain in value that a search demands for each word with meaning.
 
-        It is `Scale.word`. For fractions it is at least ln n / 2n with n base pictures, as luck raises the score of a
-        longer template more with few pictures. This is the price of a parameter in nats (BIC: Schwarz 1978), here taken
-        as a fraction. It is above half a point with fewer than 650 base pictures: 7.5 points with 20.
+        It is `Scale.word`. For fractions it is at least ln n / 2n with n base images, as luck raises the score of a
+        longer template more with few images. This is the price of a parameter in nats (BIC: Schwarz 1978), here taken
+        as a fraction. It is above half a point with fewer than 650 base images: 7.5 points with 20.
 
         In a trial (125 searches, mostly ten classes) winners had 1.3 instead of 2.3 words with meaning, and the gain
         differed by 0.4 points (95 % interval -0.5 to 1.2) from the gain with half a point for each word.
@@ -160,7 +160,7 @@ class Bench:
         return self.count - len(self.proposed)
 
     def try_(self, templates: Iterable[str], *, promising_only: bool = False) -> list[Tried]:
-        """Score templates on the search units without proposing them, each once in a search.
+        """Score templates on the train units without proposing them, each once in a search.
 
         Templates that cannot be scored are left out. So are templates beyond the setting `scored_templates`.
 
@@ -185,7 +185,7 @@ class Bench:
             self._tries += len(chunk)
             if promising_only and not surrogate:  # nothing is predicted: a part that is spread evenly is scored
                 chunk = [chunk[i] for i in spread(len(chunk), -(-len(chunk) // WITHOUT_SURROGATE))]
-            with self.in_time("scores", kind="search", step=self.step):
+            with self.in_time("scores", kind="train", step=self.step):
                 scores = surrogate.promising(chunk) if surrogate else score_together(self._reward, chunk, self._units)
             made = [Tried(one.template, one.value, one.loss, self.step) for one in scores]
             known.update({one.template: one for one in made})
@@ -201,7 +201,7 @@ class Bench:
         found = []
         for template in templates:
             if self.admits(template, [one.template for one in self.proposed], self.count):
-                with self.in_time("scores", kind="search", step=self.step):
+                with self.in_time("scores", kind="train", step=self.step):
                     (made,) = score(self._reward, [template], self._units)
                 found.append(Proposed.of(made, self.step, self._source))
                 self.proposed.append(found[-1])
@@ -252,7 +252,7 @@ class Bench:
     def end(self) -> Step:
         """End the step: record its scores, and return what happened in it."""
         if self._journal:
-            note_scores(self._journal, "search", self.step, self.proposed, self.refused)
+            note_scores(self._journal, "train", self.step, self.proposed, self.refused)
         tried = len(self.everything.tried) - self._first_try
         best = self.everything.best
         interval = score_interval(best.hits, self._sampling, bounds=(self.scale.low, self.scale.high))
@@ -274,7 +274,7 @@ class Bench:
 
     @cached_property
     def _sampling(self) -> Sampling:
-        """How the search units were drawn."""
+        """How the train units were drawn."""
         return Sampling.of(self.everything.initial.n, self._units.labels, self._units.groups)
 
     @cached_property

@@ -14,14 +14,14 @@ import numpy as np
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.blend import Blend
 from ipo_prompts.metrics.calibration import Head, expected_accuracy, matched_temperature
-from ipo_prompts.metrics.classification import EncodedPictures
+from ipo_prompts.metrics.classification import EncodedImages
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, one_line, printable, several
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import BASELINE, check_template, every_name, problem, too_long
 from ipo_prompts.programs.for_dspy import KeptFeatures, signature_of, template_in
-from ipo_prompts.programs.state import Pictures, State, read_file
+from ipo_prompts.programs.state import Images, State, read_file
 
 
 class Answer(NamedTuple):
@@ -41,7 +41,7 @@ class Prediction(dspy.Prediction):
 
 
 class TemplateClassifier(dspy.Predict):
-    """Classifies a picture by comparing it with one sentence per class.
+    """Classifies an image by comparing it with one sentence per class.
 
     It is a `dspy.Predict` that asks no language model. `signature.instructions` is its template, and DSPy's optimizers
     change the template as they change any instructions (ipo docs dspy). If they assign instructions without
@@ -58,7 +58,7 @@ class TemplateClassifier(dspy.Predict):
         state: all attributes below, as they are saved.
         class_names, labels, template: see above.
         temperature: a number > 0. Logits by words are divided by it before they become probabilities; see `calibrate`.
-        pictures: what labelled pictures add to the logits by words, see `add`. None, the default, means words alone.
+        images: what labelled images add to the logits by text, see `add`. None, the default, means text alone.
 
     Raises:
         InputError: the template has no slot, or does not fit the encoder's context with these classes; or the classes
@@ -105,30 +105,30 @@ class TemplateClassifier(dspy.Predict):
 
     @property
     def temperature(self) -> float:
-        """The number that logits by words are divided by before they become probabilities."""
+        """The number that logits by text are divided by before they become probabilities."""
         return self.state.temperature
 
     @property
-    def pictures(self) -> Pictures | None:
-        """What labelled pictures add to the logits by words; None if words decide alone."""
-        return self.state.pictures
+    def images(self) -> Images | None:
+        """What labelled images add to the logits by text; None if words decide alone."""
+        return self.state.images
 
     def set_template(self, template: str) -> None:
         """Replace the template.
 
-        The temperature becomes 1. Pictures are removed: they were fitted to the former template.
+        The temperature becomes 1. Images are removed: they were fitted to the former template.
 
         Raises:
             InputError: see the class.
         """
         check_template(template, self.class_names, self.clip)
         self._problem = None
-        self.state = self.state.model_copy(update={"template": template, "temperature": 1.0, "pictures": None})
+        self.state = self.state.model_copy(update={"template": template, "temperature": 1.0, "images": None})
 
     def rename(self, class_names: Sequence[str]) -> None:
         """Give the classes other names in prompts, in the same order. Answers keep their labels.
 
-        The temperature becomes 1. Pictures are removed: they were fitted under the former names.
+        The temperature becomes 1. Images are removed: they were fitted under the former names.
 
         Raises:
             InputError: there is not one name for each class, or a name is not usable.
@@ -160,49 +160,49 @@ class TemplateClassifier(dspy.Predict):
         names = several(self.class_names)
         return printable(f"TemplateClassifier({self.template!r}, classes: {names}, CLIP: {self.clip.name})")
 
-    def words_alone(self) -> TemplateClassifier:
-        """Return a copy of the program that decides without labelled pictures, at the temperature of its words."""
-        found = copy(self)  # it shares the features of pictures that are known already
-        found.state = self.state.model_copy(update={"pictures": None})
+    def text_only(self) -> TemplateClassifier:
+        """Return a copy of the program that decides without labelled images, at the temperature of its words."""
+        found = copy(self)  # it shares the features of images that are known already
+        found.state = self.state.model_copy(update={"images": None})
         return found
 
-    def add(self, pictures: Blend) -> None:
-        """Decide with labelled pictures, too; they were fitted to the logits of these words."""
-        rows = (pictures.added.rows / self.clip.logit_scale).astype(np.float32)
-        fitted = Pictures(rows=rows, bias=pictures.added.bias, temperature=pictures.temperature)
-        self.state = self.state.model_copy(update={"pictures": fitted})
+    def add(self, images: Blend) -> None:
+        """Decide with labelled images, too; they were fitted to the logits of these words."""
+        rows = (images.added.rows / self.clip.logit_scale).astype(np.float32)
+        fitted = Images(rows=rows, bias=images.added.bias, temperature=images.temperature)
+        self.state = self.state.model_copy(update={"images": fitted})
 
-    def calibrate(self, pictures: EncodedPictures, hits: float | None = None) -> float:
+    def calibrate(self, images: EncodedImages, hits: float | None = None) -> float:
         """Fit the temperature of the words: the mean confidence becomes the expected accuracy. No label changes.
 
         Args:
-            pictures: labelled pictures, not those of the test.
-            hits: how many of the pictures a program would label rightly that was not chosen on them; None if this one
+            images: labelled images, not those of the test.
+            hits: how many of the images a program would label rightly that was not chosen on them; None if this one
                 was not.
 
         Returns:
             The temperature, see `calibration.matched_temperature`.
         """
-        logits = self.words_alone().logits(pictures.features)
+        logits = self.text_only().logits(images.features)
         if hits is None:
-            hits = float((logits.argmax(axis=1) == pictures.labels).sum())
+            hits = float((logits.argmax(axis=1) == images.labels).sum())
         temperature = matched_temperature(logits, expected_accuracy(hits, *logits.shape))
         self.state = self.state.model_copy(update={"temperature": temperature})
         return temperature
 
     def __call__(self, image: Any, **kwargs: Any) -> dspy.Prediction:
-        """Classify one picture, see `forward`. (`dspy.Predict` takes no positional argument.)"""
+        """Classify one image, see `forward`. (`dspy.Predict` takes no positional argument.)"""
         return super().__call__(image=image, **kwargs)
 
     async def acall(self, image: Any, **kwargs: Any) -> dspy.Prediction:
-        """Classify one picture, see `aforward`."""
+        """Classify one image, see `aforward`."""
         return await super().acall(image=image, **kwargs)
 
     def forward(self, image: Any, **kwargs: Any) -> dspy.Prediction:
-        """Classify one picture.
+        """Classify one image.
 
         Args:
-            image: a picture in any form that `to_picture` takes, such as a path, a PIL image or an array.
+            image: an image in any form that `to_image` takes, such as a path, a PIL image or an array.
             **kwargs: not used; DSPy may give them to any `dspy.Predict`.
 
         Returns:
@@ -242,30 +242,30 @@ class TemplateClassifier(dspy.Predict):
     def _trace(self, **answer: Any) -> None:
         """Add an answer to DSPy's trace, for its optimizers.
 
-        Optimizers show the trace to language models. So the trace does not hold the picture, whose path may name the
+        Optimizers show the trace to language models. So the trace does not hold the image, whose path may name the
         class, and holds no score for each class.
         """
         trace, most = dspy.settings.trace, dspy.settings.max_trace_size
         if trace is not None and most > 0:
             if len(trace) >= most:
                 trace.pop(0)
-            trace.append((self, {"image": "<picture>"}, dspy.Prediction(**answer)))
+            trace.append((self, {"image": "<image>"}, dspy.Prediction(**answer)))
 
     async def aforward(self, image: Any, **kwargs: Any) -> dspy.Prediction:
-        """Classify one picture as `forward` does, in a thread. DSPy's `acall` awaits this method."""
+        """Classify one image as `forward` does, in a thread. DSPy's `acall` awaits this method."""
         # `forward` is taken from the class: DSPy warns when the `forward` of an object is used outside of a call.
         return await asyncio.to_thread(type(self).forward, self, image)
 
-    def probabilities(self, pictures: Sequence[Any]) -> Floats:
-        """Classify many pictures in one batch.
+    def probabilities(self, images: Sequence[Any]) -> Floats:
+        """Classify many images in one batch.
 
         Returns:
-            The probability of each class for each picture: float32 (n, C). Each row sums to 1.
+            The probability of each class for each image: float32 (n, C). Each row sums to 1.
         """
-        return self.head().probabilities(self.clip.encode_pictures(pictures))
+        return self.head().probabilities(self.clip.encode_images(images))
 
     def logits(self, features: Floats) -> Floats:
-        """Return the logits of pictures, float32 (n, C), from their features, float32 (n, D) with unit rows."""
+        """Return the logits of images, float32 (n, C), from their features, float32 (n, D) with unit rows."""
         return self.head().logits(features)
 
     def head(self) -> Head:
@@ -274,7 +274,7 @@ class TemplateClassifier(dspy.Predict):
         Raises:
             InputError: there is no usable template.
         """
-        rows, fitted = self.class_embeddings(), self.pictures
+        rows, fitted = self.class_embeddings(), self.images
         bias = np.full(len(rows), self.clip.logit_bias, dtype=np.float32)
         if fitted:
             rows = rows + fitted.rows.reshape(rows.shape)

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
-from ipo_prompts.metrics.pictures import to_picture
+from ipo_prompts.metrics.images import to_image
 from ipo_prompts.metrics.registry import check_members, own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -29,7 +29,7 @@ from ipo_prompts.programs.strategies.base import Strategy, own_strategy
 
 NOT_HERE = {
     "metric": "IPO takes reward= and no metric=: a metric judges one answer, a reward scores a template on all "
-    "pictures at once; leave it out for accuracy, or write your own as ipo docs own-reward shows.",
+    "images at once; leave it out for accuracy, or write your own as ipo docs own-reward shows.",
     "lm_api_base": "IPO takes an address in the model: lm=dspy.LM('PROVIDER/NAME', api_base='http://HOST/v1').",
 }
 """Arguments that IPO does not take, and what to write."""
@@ -122,8 +122,8 @@ def as_settings(taker: type, given: SearchSettings | None, changes: dict[str, An
 # The examples of `compile`. Two examples are the same if their contents are. No example may stand in both sets.
 
 
-def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:
-    """Return copies of examples, with each `image` as a `Picture`. Examples without an image are returned unchanged.
+def with_images(given: Sequence[Any]) -> list[dspy.Example]:
+    """Return copies of examples, with each `image` as a `LazyImage`. Examples without an image are returned unchanged.
 
     Raises:
         InputError: something is no `dspy.Example`, or an image is of an unknown kind.
@@ -131,13 +131,13 @@ def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:
     other = next((example for example in given if not isinstance(example, dspy.Example)), None)
     if other is not None:
         raise InputError(f"trainset and valset hold dspy.Example(image=…, label=…), not {kind(other)}.")
-    return [e.copy(image=to_picture(e.image)) if "image" in e else e for e in given]
+    return [e.copy(image=to_image(e.image)) if "image" in e else e for e in given]
 
 
 def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]) -> None:
     """Refuse examples that stand in both sets: examples that were searched on cannot measure what the search gained.
 
-    Two examples with an `image` are the same if their pictures are the same. Two examples without an `image` are the
+    Two examples with an `image` are the same if their images are the same. Two examples without an `image` are the
     same if all their fields are the same.
 
     Raises:
@@ -147,24 +147,24 @@ def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]
     both = sum(identity in searched for identity in _identities(valset))
     if both:
         raise InputError(
-            f"{both} of the {len(valset)} examples in valset stand in trainset too; give each picture to one of the "
-            "two sets, as pictures that were searched on cannot measure the gain, or leave valset= out."
+            f"{both} of the {len(valset)} examples in valset stand in trainset too; give each image to one of the "
+            "two sets, as images that were searched on cannot measure the gain, or leave valset= out."
         )
 
 
 def examples_digest(examples: Sequence[dspy.Example]) -> str:
     """Return the SHA-256 of the contents of examples, in their order. It is the same in every process."""
     held = partial(_held, opaque=lambda value: type(value).__name__)
-    texts = [f"{_picture(example)} {held(example)}" for example in examples]
+    texts = [f"{_image(example)} {held(example)}" for example in examples]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def _identities(examples: Sequence[dspy.Example]) -> list[str]:
-    return [_picture(example) or _held(example, opaque=id) for example in examples]
+    return [_image(example) or _held(example, opaque=id) for example in examples]
 
 
-def _picture(example: dspy.Example) -> str | None:
-    """Return the digest of an example's picture; None for an example without a picture."""
+def _image(example: dspy.Example) -> str | None:
+    """Return the digest of an example's image; None for an example without an image."""
     return example.image.content() if "image" in example else None
 
 

@@ -1,4 +1,4 @@
-"""Describe the search pictures once, with a multimodal model or any other describer, and record the descriptions."""
+"""Describe the train images once, with a multimodal model or any other describer, and record the descriptions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean, reason
 from ipo_prompts.metrics.files import read_text
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.programs.journal import Journal
 from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.lm.replies import whole_characters
@@ -27,10 +27,10 @@ from ipo_prompts.programs.trust import OWN_DESCRIPTIONS
 from ipo_prompts.signatures.propose import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
 
 SIDE = 512
-"""The most pixels of the longer side of a picture that is sent. More pixels cost tokens and do not improve captions."""
+"""The most pixels of the longer side of an image that is sent. More pixels cost tokens and do not improve captions."""
 SMALLEST_SIDE = 224
-"""The least pixels of the longer side of a picture that is sent. Smaller pictures are enlarged: several vision models
-refuse tiny pictures."""
+"""The least pixels of the longer side of an image that is sent. Smaller images are enlarged: several vision models
+refuse tiny images."""
 THREADS = 4
 MOST_CHARACTERS = 5000
 """The most characters of all descriptions together in a question to the optimizer."""
@@ -38,8 +38,8 @@ FEWEST_CHARACTERS = 100
 """The least characters of a description that is cut."""
 
 
-class PictureQuestion(NamedTuple):
-    """The question that is asked about each picture, and the greatest length of an answer."""
+class ImageQuestion(NamedTuple):
+    """The question that is asked about each image, and the greatest length of an answer."""
 
     signature: type[dspy.Signature]
     max_tokens: int
@@ -47,38 +47,38 @@ class PictureQuestion(NamedTuple):
 
 
 QUESTIONS = {
-    "default": PictureQuestion(DescribeImage, 200, 400),
-    "paper": PictureQuestion(DescribeAsInThePaper, 500, 2000),
-    "code": PictureQuestion(DescribeAsInTheCode, 500, 2000),
+    "default": ImageQuestion(DescribeImage, 200, 400),
+    "paper": ImageQuestion(DescribeAsInThePaper, 500, 2000),
+    "code": ImageQuestion(DescribeAsInTheCode, 500, 2000),
 }
-"""The questions by name. `default` asks for one or two sentences on the kind of picture. The published questions, those
+"""The questions by name. `default` asks for one or two sentences on the kind of image. The published questions, those
 of the paper and of its code, ask for details."""
 
 
 class ImageDescriber(dspy.Module):
-    """Describes pictures one by one with a multimodal language model, as the paper does for its captions.
+    """Describes images one by one with a multimodal language model, as the paper does for its captions.
 
-    A picture is sent as an RGB PNG whose longer side has 224 to 512 pixels. The model never sees the classes. If a
-    picture cannot be described, it is left out and its name is returned. If no picture can be described, this is an
-    error. Four pictures are sent at the same time. If a server refuses a picture because requests come too fast, the
-    picture is sent again later, alone.
+    An image is sent as an RGB PNG whose longer side has 224 to 512 pixels. The model never sees the classes. If an
+    image cannot be described, it is left out and its name is returned. If no image can be described, this is an
+    error. Four images are sent at the same time. If a server refuses an image because requests come too fast, the
+    image is sent again later, alone.
 
     Args:
         lm: the model to ask; None uses the model of `dspy.context`.
-        limit: the most pictures to describe; they are spread evenly over the given pictures. None describes all.
+        limit: the most images to describe; they are spread evenly over the given images. None describes all.
         question: a key of `QUESTIONS`: our question (`default`), the paper's, or the one of the paper's code.
 
     Raises:
         InputError: `question` is not a key of `QUESTIONS`.
         BudgetReached: a limit would be passed; raised by a call, see `forward`.
-        dspy.LMError: the model described none of the pictures; raised by a call.
+        dspy.LMError: the model described none of the images; raised by a call.
 
     Example:
         >>> from pathlib import Path
         >>> from PIL import Image
         >>> Image.new("RGB", (48, 48), "navy").save("night.png")
         >>> describer = ImageDescriber(dspy.LM("openai/gpt-4o-mini"))
-        >>> told = describer(pictures=[Picture.from_path(Path("night.png"))], task="pictures of pets")
+        >>> told = describer(images=[LazyImage.from_path(Path("night.png"))], task="pictures of pets")
         >>> len(told.descriptions), told.failed
         (1, [])
     """
@@ -97,35 +97,35 @@ class ImageDescriber(dspy.Module):
 
     def forward(
         self,
-        pictures: Sequence[Picture],
+        images: Sequence[LazyImage],
         task: str,
         labels: Sequence[int] = (),
         class_names: Sequence[str] = (),
         given_up: Collection[str] = (),
     ) -> dspy.Prediction:
-        """Return descriptions of pictures. The model never sees the classes.
+        """Return descriptions of images. The model never sees the classes.
 
         Args:
-            pictures: the pictures to describe.
-            task: a sentence that says what the pictures are classified into; the published questions do not contain it.
+            images: the images to describe.
+            task: a sentence that says what the images are classified into; the published questions do not contain it.
             labels: not used; other describers need them.
             class_names: not used, as `labels`.
-            given_up: the names of pictures that failed in an earlier session of the run. These pictures are left out.
+            given_up: the names of images that failed in an earlier session of the run. These images are left out.
 
         Returns:
-            A prediction with two lists. `descriptions` holds one line for each picture, in the order of the pictures.
-            `failed` holds (picture name, reason) for each picture that failed.
+            A prediction with two lists. `descriptions` holds one line for each image, in the order of the images.
+            `failed` holds (image name, reason) for each image that failed.
 
         Raises:
             BudgetReached: a limit would be passed. The descriptions that were paid for are in the journal.
         """
-        if self._limit is not None and len(pictures) > self._limit:
-            pictures = [pictures[i * len(pictures) // self._limit] for i in range(self._limit)]
-        pictures = [picture for picture in pictures if picture.name not in given_up]
+        if self._limit is not None and len(images) > self._limit:
+            images = [images[i * len(images) // self._limit] for i in range(self._limit)]
+        images = [image for image in images if image.name not in given_up]
         told = {"task": task} if "task" in self._question.signature.input_fields else {}
-        asked = [{"image": dspy.Image(data_uri(picture)), **told} for picture in pictures]
+        asked = [{"image": dspy.Image(data_uri(image)), **told} for image in images]
         with dspy.context(adapter=dspy.settings.adapter or dspy.ChatAdapter()):
-            # timeout=0: DSPy would ask slow models a second time for the same picture.
+            # timeout=0: DSPy would ask slow models a second time for the same image.
             parallel = dspy.Parallel(num_threads=THREADS, disable_progress_bar=True, timeout=0)
             found = parallel([(self._answer, inputs) for inputs in asked])
             for place, (_, cause) in enumerate(found):
@@ -140,8 +140,8 @@ class ImageDescriber(dspy.Module):
         if causes and len(causes) == len(found):
             raise causes[0]
         failed = [
-            (picture.name, redact(f"{type(cause).__name__}: {reason(cause)}"))
-            for picture, (_, cause) in zip(pictures, found, strict=True)
+            (image.name, redact(f"{type(cause).__name__}: {reason(cause)}"))
+            for image, (_, cause) in zip(images, found, strict=True)
             if cause
         ]
         longest = self._question.max_characters
@@ -153,33 +153,33 @@ class ImageDescriber(dspy.Module):
         return dspy.Prediction(descriptions=descriptions, failed=failed)
 
     def _answer(self, **inputs: Any) -> tuple[Any, BaseException | None]:
-        """Return the answer about one picture, and None; or None, and the error that came instead."""
+        """Return the answer about one image, and None; or None, and the error that came instead."""
         try:
             return self.describe(**inputs), None
         except Exception as error:
             return None, explain(error)
 
 
-def data_uri(picture: Picture) -> str:
-    """Return a picture as the data URI of an RGB PNG. Its longer side has 224 to 512 pixels.
+def data_uri(image: LazyImage) -> str:
+    """Return an image as the data URI of an RGB PNG. Its longer side has 224 to 512 pixels.
 
     Raises:
-        InputError: the picture cannot be decoded.
+        InputError: the image cannot be decoded.
     """
-    image = picture.image()
-    longest = max(image.size)
+    rgb = image.rgb()
+    longest = max(rgb.size)
     target = min(max(longest, SMALLEST_SIDE), SIDE)
     buffer = io.BytesIO()
-    image.resize([max(1, round(side * target / longest)) for side in image.size]).save(buffer, format="PNG")
+    rgb.resize([max(1, round(side * target / longest)) for side in rgb.size]).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-# Describe the search pictures once. The descriptions, and the names of pictures that failed, are recorded before use.
+# Describe the train images once. The descriptions, and the names of images that failed, are recorded before use.
 
 logger = logging.getLogger(__name__)
 
 CONTRACT = (
-    "a describer is called with pictures=, labels=, class_names= and task=, and returns "
+    "a describer is called with images=, labels=, class_names= and task=, and returns "
     "dspy.Prediction(descriptions=[…]), a list of texts; ipo docs dspy has an example."
 )
 
@@ -203,20 +203,20 @@ def given_descriptions(describer: str) -> list[str] | None:
 
 def describe(
     describer: Any,
-    pictures: Sequence[Picture],
+    images: Sequence[LazyImage],
     labels: npt.NDArray[np.int64] | None,
     class_names: Sequence[str],
     task: str,
     journal: Journal | None,
 ) -> list[str]:
-    """Describe pictures in one call of a describer; record the descriptions and return them.
+    """Describe images in one call of a describer; record the descriptions and return them.
 
     Args:
         describer: an `ImageDescriber`, or anything else that is called as `CONTRACT` says.
-        pictures: the search pictures.
-        labels: int64 (n,), the class of each picture; None if the reward has no labels.
+        images: the train images.
+        labels: int64 (n,), the class of each image; None if the reward has no labels.
         class_names: the names of the classes, in label order.
-        task: one sentence that says what the pictures are.
+        task: one sentence that says what the images are.
         journal: the journal into which the descriptions are written.
 
     Returns:
@@ -226,12 +226,12 @@ def describe(
         InputError: the describer takes other arguments, or returns something else, than `CONTRACT` says.
         BudgetReached, dspy.LMError: see `ImageDescriber`.
     """
-    # When a run resumes, pictures that could not be described are not tried again. A further description would change
+    # When a run resumes, images that could not be described are not tried again. A further description would change
     # the questions to the optimizer, and all questions would have to be asked again.
     earlier = journal.find("descriptions") if journal else None
     given_up = [list(pair) for pair in earlier["failed"]] if earlier else []
     question: dict[str, Any] = {
-        "pictures": list(pictures),
+        "images": list(images),
         "labels": None if labels is None else labels.tolist(),
         "class_names": list(class_names),
         "task": task,
@@ -242,7 +242,7 @@ def describe(
     _check_returned(described, describer)
     failed = [*given_up, *(list(pair) for pair in described.get("failed", ()))]
     for name, why in failed:
-        logger.warning("the picture %s was not described: %s", name, why)
+        logger.warning("the image %s was not described: %s", name, why)
     descriptions = cut(described.descriptions)
     if journal:
         journal.note("descriptions", descriptions=descriptions, failed=failed)
@@ -253,7 +253,7 @@ def cut(descriptions: Sequence[str]) -> list[str]:
     """Cut descriptions so that all together, one a line, have at most `MOST_CHARACTERS`.
 
     Longer descriptions are cut to the same number of characters, but not below `FEWEST_CHARACTERS`. Instead, some are
-    left out, evenly over the order of the pictures, and so over the classes.
+    left out, evenly over the order of the images, and so over the classes.
 
     >>> [len(text) for text in cut(["A red bus." * 900, "A red bus."])]
     [2499, 10]

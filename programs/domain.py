@@ -160,14 +160,14 @@ def _singulars(token: str) -> list[str]:
 
 
 def ask_for_domain(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int) -> tuple[DomainWord, ...]:
-    """Ask a language model once what all classes are and what all pictures are. At most `SHOWN` names are sent.
+    """Ask a language model once what all classes are and what all images are. At most `SHOWN` names are sent.
 
     The words may name classes, and a word may come twice: `domain_of` leaves such words out. If a limit of the run is
     reached, or the answer cannot be read, no words are returned.
 
     Args:
         lm: the language model, which records its questions.
-        task: one sentence on what the pictures are.
+        task: one sentence on what the images are.
         class_names: the classes.
         seed: the seed of the question.
 
@@ -184,7 +184,7 @@ def ask_for_domain(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int
             answer = ask_lm(ProposeDomain, _question(task, class_names), seed)
         except (dspy.AdapterParseError, BudgetReached):
             return ()
-    return tuple(_in_turn(_read(answer.kinds, "thing"), _read(answer.pictures, "picture")))
+    return tuple(_in_turn(_read(answer.kinds, "thing"), _read(answer.pictures, "image")))
 
 
 def forecast_domain(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:

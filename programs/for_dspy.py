@@ -10,14 +10,14 @@ import dspy
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.pictures import to_picture
+from ipo_prompts.metrics.images import to_image
 from ipo_prompts.metrics.template import BASELINE, MAX_CHARACTERS, SLOT, normalise
 
 FIELDS = dspy.Signature("image: dspy.Image -> label: str")
 """The inputs and outputs of a classifier."""
 TEMPLATE = (
-    f"a template for CLIP, which compares a picture with one sentence per class: a line of at most {MAX_CHARACTERS} "
-    f"characters that says how such pictures look, with {SLOT} where the name of the class goes, as in `{BASELINE}` It "
+    f"a template for CLIP, which compares an image with one sentence per class: a line of at most {MAX_CHARACTERS} "
+    f"characters that says how such images look, with {SLOT} where the name of the class goes, as in `{BASELINE}` It "
     f"gives no orders and names no class. Write {SLOT} as it stands here, and nothing beside the line"
 )
 NOTE = f"The instruction is no text for a language model, but {TEMPLATE}."
@@ -41,7 +41,7 @@ def template_in(instructions: str) -> str:
 
     If no line has a slot, return all lines, which are no usable template.
 
-    >>> template_in("Classify the picture.\\n- **a blurry photo of a [class]**\\nThink step by step.")
+    >>> template_in("Classify the image.\\n- **a blurry photo of a [class]**\\nThink step by step.")
     'a blurry photo of a <CLASS>'
     """
     lines = [normalise(line) for line in instructions.splitlines()]
@@ -75,9 +75,9 @@ def with_feedback(
     """Return a `score`, the `clip_accuracy`, and a sentence on the answer as `feedback`: a metric for `dspy.GEPA`."""
     score = clip_accuracy(gold, pred)
     if score:
-        feedback = f"A picture of {gold.label} was recognised."
+        feedback = f"An image of {gold.label} was recognised."
     elif pred.label is not None:
-        feedback = f"A picture of {gold.label} was taken for {pred.label}."
+        feedback = f"An image of {gold.label} was taken for {pred.label}."
     else:
         # In a larger program only the classifier's own answer says why.
         answers = [pred, *(answer for _, _, answer in pred_trace or ())]
@@ -86,14 +86,14 @@ def with_feedback(
     return dspy.Prediction(score=score, feedback=feedback)
 
 
-# Each picture is encoded once for all templates.
+# Each image is encoded once for all templates.
 
 MOST = 65_536
-"""The most pictures whose features are stored: 200 MB if features have 768 numbers."""
+"""The most images whose features are stored: 200 MB if features have 768 numbers."""
 
 
 class KeptFeatures:
-    """A store of the features of pictures, by the digest of their bytes: a new template only has to encode texts.
+    """A store of the features of images, by the digest of their bytes: a new template only has to encode texts.
 
     The copies of a program share one store.
 
@@ -111,16 +111,16 @@ class KeptFeatures:
         return self
 
     def of(self, image: Any) -> Floats:
-        """Return the features of one picture in any form: float32 (1, D), a unit row.
+        """Return the features of one image in any form: float32 (1, D), a unit row.
 
         Raises:
-            InputError: the image has no usable form, see `to_picture`; or it cannot be decoded.
+            InputError: the image has no usable form, see `to_image`; or it cannot be decoded.
         """
-        picture = to_picture(image)
-        key = picture.key(picture.content())
+        given = to_image(image)
+        key = given.key(given.content())
         found = self._known.get(key)
         if found is None:
-            found = self.clip.encode_pictures([picture])
+            found = self.clip.encode_images([given])
             with self.lock:
                 if len(self._known) >= MOST:
                     self._known.pop(next(iter(self._known)))

@@ -12,7 +12,7 @@ from ipo_prompts.metrics.template import key
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A template that was scored on the search units without being proposed.
+    """A template that was scored on the train units without being proposed.
 
     It keeps two numbers and not the values of the units, because those of thousands of templates would fill the memory.
 
@@ -34,7 +34,7 @@ class Tried:
 
 @dataclass(frozen=True, repr=False)
 class Proposed(Score):
-    """A proposed template with its score on the search units. Only a proposed template can win.
+    """A proposed template with its score on the train units. Only a proposed template can win.
 
     Attributes:
         step: the step that proposed the template; -1 for the initial template.

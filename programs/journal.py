@@ -59,11 +59,11 @@ class Journal:
 
     Example:
         >>> journal = Journal(Path("runs/pets"))
-        >>> _ = journal.append("scores", kind="search", step=0)
+        >>> _ = journal.append("scores", kind="train", step=0)
         >>> journal.close()
         >>> again = Journal(Path("runs/pets"))
         >>> again.find("scores", step=0)["kind"]
-        'search'
+        'train'
         >>> again.close()
     """
 

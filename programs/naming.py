@@ -1,17 +1,17 @@
-"""Search for class names: learn from few labelled pictures which of several names a CLIP reads best.
+"""Search for class names: learn from few labelled images which of several names a CLIP reads best.
 
 The classes choose their names one after the other, in two rounds. Each class takes the name with the lowest loss over
-all pictures; a name other than the given one costs one nat. The logits are first divided by a temperature, which is
+all images; a name other than the given one costs one nat. The logits are first divided by a temperature, which is
 fitted under the given names. Without the temperature a vaguer name, which makes a CLIP less sure of everything, lowers
 the loss under any labels: a gate that used such a loss opened on shuffled labels.
 
-Nothing is renamed unless held-back pictures open a gate. Names are chosen on each half of the pictures and measured on
+Nothing is renamed unless held-back images open a gate. Names are chosen on each half of the images and measured on
 the other half. There the loss has to fall by more than two standard errors, and the hits have to rise: at 1.2 errors a
 run took three wrong names and lost 15 points, and all runs that gained had at least 2.5.
 
 Behind the gate each name speaks for itself, so that a harmful name does not come in with others that gain. A name stays
-only if a half chose it, too, and if on the other half the loss of the pictures of all classes is higher with the typed
-name in its place and all other names as they are. In a trial (two CLIPs, clean pictures and two changed sets, 10 and 68
+only if a half chose it, too, and if on the other half the loss of the images of all classes is higher with the typed
+name in its place and all other names as they are. In a trial (two CLIPs, clean images and two changed sets, 10 and 68
 classes, three and six labels) this took back a quarter of the names, and the gain of names changed by -0.1 points on
 average, at worst -0.2 (10 classes, demo CLIP). Classes that lost all hits by a name were 4 instead of 7. Asking for a
 fall of one nat took back more, but cost up to 0.9 points with synonyms.
@@ -19,7 +19,7 @@ fall of one nat took back more, but cost up to 0.9 points with synonyms.
 Names are searched after the template, around the chosen template. The reason is an experiment: names that are found
 around the initial template fit the chosen template less, because words and names stand in one sentence. The numbers in
 the table are gains in points. "Other names" are plurals, synonyms or hyponyms in all classes. The rows with 68 classes
-are two sets of the suite (noise+negative, dark+blur), with six pictures of each class. The rows with 10 classes are
+are two sets of the suite (noise+negative, dark+blur), with six images of each class. The rows with 10 classes are
 these two sets and gray+faded, with three draws of each.
 
     names searched              after the template   before it     before and after
@@ -43,7 +43,7 @@ from scipy import special
 
 from ipo_prompts.metrics.arrays import Doubles, Floats, batches
 from ipo_prompts.metrics.calibration import best_temperature
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, together
+from ipo_prompts.metrics.classification import ClipReward, EncodedImages, together
 from ipo_prompts.metrics.reward import Reward, class_embeddings
 from ipo_prompts.metrics.sampling import Numbers, Sampling
 from ipo_prompts.metrics.template import as_read, too_long
@@ -53,12 +53,12 @@ if TYPE_CHECKING:
     import dspy
 
 PRICE = 1.0
-"""The price of a name other than the given name, in nats. It is added to the sum of the losses of all pictures."""
+"""The price of a name other than the given name, in nats. It is added to the sum of the losses of all images."""
 ROUNDS = 2
 ERRORS = 2.0
 """The number of standard errors by which the held-back loss has to fall."""
 FEWEST = 2
-"""A class with fewer base pictures than this keeps its name."""
+"""A class with fewer base images than this keeps its name."""
 HIGHEST = 500.0
 """The most by which a logit may exceed the highest logit under the given names. Above it, exp would overflow."""
 TINY = 1e-300
@@ -113,9 +113,9 @@ def search_names(
     Args:
         reward: the reward of the search, see `running.check_naming`.
         template: the chosen template.
-        parts: the search pictures, and the selection pictures if there are some.
+        parts: the train images, and the validation images if there are some.
         lm: the language model that is also asked for names; with None, no language model is asked.
-        task: one sentence on what the pictures are.
+        task: one sentence on what the images are.
         seed: the seed of the search.
         typed: label → the class's name as it was typed, which is a candidate, too.
         kept: the labels of the classes whose names are not searched.
@@ -155,23 +155,23 @@ def _listed(
     return texts, [[label, *(row[name] for name in own)] for label, own in enumerate(lists)]
 
 
-def _labelled(reward: ClipReward, parts: Sequence[Any]) -> EncodedPictures:
-    """Return the pictures of all parts as one set. Features are multiplied by the CLIP's logit scale.
+def _labelled(reward: ClipReward, parts: Sequence[Any]) -> EncodedImages:
+    """Return the images of all parts as one set. Features are multiplied by the CLIP's logit scale.
 
-    Base pictures of different parts count as different.
+    Base images of different parts count as different.
     """
-    units = [cast("EncodedPictures", part) for part in parts]
+    units = [cast("EncodedImages", part) for part in parts]
     every = together(units)
     draws = (f"{place}|{name}" for place, part in enumerate(units) for name in part.groups or range(len(part)))
     features = (np.float32(reward.clip.logit_scale) * every.features).astype(np.float32)
-    return EncodedPictures(features, every.labels, tuple(draws))
+    return EncodedImages(features, every.labels, tuple(draws))
 
 
 # The decision: which text each class has, and whether any class is renamed.
 
 
 class Held(NamedTuple):
-    """The gain of chosen names over the given names, measured on pictures that had no part in the choice.
+    """The gain of chosen names over the given names, measured on images that had no part in the choice.
 
     Attributes:
         hits: the mean gain in hits, a fraction.
@@ -197,50 +197,50 @@ class Found:
 
     Attributes:
         chosen: int64 (C,), the row of the text that each class takes; the given name's row if a class keeps its name.
-        held: the gain on held-back pictures of names that are chosen like these, before each speaks for itself.
+        held: the gain on held-back images of names that are chosen like these, before each speaks for itself.
     """
 
     chosen: Numbers
     held: Held
 
 
-def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: EncodedPictures, seed: int = 0) -> Found:
+def find_names(texts: Floats, candidates: Sequence[Sequence[int]], images: EncodedImages, seed: int = 0) -> Found:
     """Choose a text for each class.
 
     Args:
         texts: float32 (T, D), the embeddings of all texts, unit rows.
         candidates: for each of C classes, the rows of its names in `texts`, the given name first.
-        pictures: labelled pictures of any of the classes.
+        images: labelled images of any of the classes.
         seed: the seed of the order in which classes choose.
     """
-    open_to = _free(candidates, pictures)
+    open_to = _free(candidates, images)
     given = np.array([own[0] for own in open_to], dtype=np.int64)
-    held, chosen, rises = held_back_gain(texts, open_to, pictures, seed)
+    held, chosen, rises = held_back_gain(texts, open_to, images, seed)
     if not held.opens:
         return Found(given, held)
-    found = choose_names(texts, open_to, pictures, seed)[0]
+    found = choose_names(texts, open_to, images, seed)[0]
     speaks = (rises * (chosen == found)).sum(axis=0) > 0
     left = np.stack([given, np.where(speaks, found, given)], axis=1).tolist()
-    return Found(choose_names(texts, left, pictures, seed)[0], held)  # again, as a name may need one that did not stay
+    return Found(choose_names(texts, left, images, seed)[0], held)  # again, as a name may need one that did not stay
 
 
-def _free(candidates: Sequence[Sequence[int]], pictures: EncodedPictures) -> list[Sequence[int]]:
-    """Return the candidates. A class with fewer than `FEWEST` base pictures has only its given name."""
-    many = Counter(label for label, _ in {*zip(pictures.labels.tolist(), pictures.groups or (), strict=True)})
+def _free(candidates: Sequence[Sequence[int]], images: EncodedImages) -> list[Sequence[int]]:
+    """Return the candidates. A class with fewer than `FEWEST` base images has only its given name."""
+    many = Counter(label for label, _ in {*zip(images.labels.tolist(), images.groups or (), strict=True)})
     return [own if many[label] >= FEWEST else own[:1] for label, own in enumerate(candidates)]
 
 
-def _halves(pictures: EncodedPictures) -> Numbers:
-    """Return the half, 0 or 1, of each picture: (n,). Base pictures are dealt into the halves, class after class."""
-    class_of = dict(zip(pictures.groups or (), pictures.labels.tolist(), strict=True))
+def _halves(images: EncodedImages) -> Numbers:
+    """Return the half, 0 or 1, of each image: (n,). Base images are dealt into the halves, class after class."""
+    class_of = dict(zip(images.groups or (), images.labels.tolist(), strict=True))
     half = {draw: place % 2 for place, draw in enumerate(sorted(class_of, key=lambda draw: class_of[draw]))}
-    return np.array([half[draw] for draw in pictures.groups or ()], dtype=np.int64)
+    return np.array([half[draw] for draw in images.groups or ()], dtype=np.int64)
 
 
 def held_back_gain(
-    texts: Floats, candidates: Sequence[Sequence[int]], pictures: EncodedPictures, seed: int
+    texts: Floats, candidates: Sequence[Sequence[int]], images: EncodedImages, seed: int
 ) -> tuple[Held, Numbers, Doubles]:
-    """Return the gain of names that are chosen on one half of the pictures and measured on the other half.
+    """Return the gain of names that are chosen on one half of the images and measured on the other half.
 
     Each half chooses once. The temperature is fitted on the half that chooses.
 
@@ -248,63 +248,63 @@ def held_back_gain(
         The gain; the rows that each half chose, int64 (2, C); and the rises of `_judged` on the other half, (2, C).
     """
     given = np.array([own[0] for own in candidates], dtype=np.int64)
-    halves, all_found, rises = _halves(pictures), np.stack([given, given]), np.zeros((2, len(given)))
+    halves, all_found, rises = _halves(images), np.stack([given, given]), np.zeros((2, len(given)))
     hits, losses = np.zeros((2, len(halves)))
     for half in (0, 1):
         chose, other = (np.flatnonzero(halves == one).tolist() for one in (half, 1 - half))
         if len(chose) and len(other):
-            found, temperature = choose_names(texts, candidates, pictures.part(chose), seed)
+            found, temperature = choose_names(texts, candidates, images.part(chose), seed)
             all_found[half] = found
             for rows in batches(other, BLOCK):
-                judged = _judged(texts[given], texts[found], pictures.part(rows), temperature)
+                judged = _judged(texts[given], texts[found], images.part(rows), temperature)
                 hits[rows], losses[rows], risen = judged
                 rises[half] += risen
-    sampling = Sampling.of(len(hits), pictures.labels.tolist(), pictures.groups)
+    sampling = Sampling.of(len(hits), images.labels.tolist(), images.groups)
     errors = [math.sqrt(sampling.these(gained).value) for gained in (hits, losses)]
     return Held(float(hits.mean()), errors[0], float(losses.mean()), errors[1]), all_found, rises
 
 
 def _judged(
-    given: Floats, found: Floats, pictures: EncodedPictures, temperature: float
+    given: Floats, found: Floats, images: EncodedImages, temperature: float
 ) -> tuple[Doubles, Doubles, Doubles]:
     """Compare the found names of C classes with their given names; both float32 (C, D).
 
     Returns:
-        Two gains of each picture, (n,): in hits, and the fall of its loss. And for each class the rise of the summed
+        Two gains of each image, (n,): in hits, and the fall of its loss. And for each class the rise of the summed
         loss if this class alone takes its given name again, (C,).
     """
-    before, after = ((pictures.features @ names.T).astype(np.float64) / temperature for names in (given, found))
-    hits = [(logits.argmax(axis=1) == pictures.labels).astype(np.float64) for logits in (before, after)]
-    own = (after - before)[np.arange(len(pictures)), pictures.labels]
+    before, after = ((images.features @ names.T).astype(np.float64) / temperature for names in (given, found))
+    hits = [(logits.argmax(axis=1) == images.labels).astype(np.float64) for logits in (before, after)]
+    own = (after - before)[np.arange(len(images)), images.labels]
     sums = special.logsumexp(after, axis=1, keepdims=True)
     losses = special.logsumexp(before, axis=1) - sums[:, 0] + own
     without = 1 - np.exp(after - sums) + np.exp(np.minimum(before - sums, HIGHEST))
-    rises = np.log(np.maximum(without, TINY)).sum(axis=0) + np.bincount(pictures.labels, own, len(given))
+    rises = np.log(np.maximum(without, TINY)).sum(axis=0) + np.bincount(images.labels, own, len(given))
     return hits[1] - hits[0], losses, rises
 
 
 def choose_names(
-    texts: Floats, candidates: Sequence[Sequence[int]], pictures: EncodedPictures, seed: int
+    texts: Floats, candidates: Sequence[Sequence[int]], images: EncodedImages, seed: int
 ) -> tuple[Numbers, float]:
     """Choose a text for each class, without a gate.
 
-    For each picture the sum of exp(logit) over the classes is stored. To try a text for a class, the class's term in
-    the sum is replaced, so the work grows as pictures times texts. A class does not take a text of another class.
+    For each image the sum of exp(logit) over the classes is stored. To try a text for a class, the class's term in
+    the sum is replaced, so the work grows as images times texts. A class does not take a text of another class.
 
     Returns:
         The row of each class's text, int64 (C,), and the temperature.
     """
     chosen = np.array([own[0] for own in candidates], dtype=np.int64)
-    logits = pictures.features @ texts[chosen].T
-    temperature = best_temperature(logits, pictures.labels)
+    logits = images.features @ texts[chosen].T
+    temperature = best_temperature(logits, images.labels)
     highest = logits.max(axis=1).astype(np.float64) / temperature
     del logits  # with a thousand classes the logits fill memory
-    own = [np.flatnonzero(pictures.labels == label) for label in range(len(candidates))]
+    own = [np.flatnonzero(images.labels == label) for label in range(len(candidates))]
     order = np.random.default_rng(seed)
 
     def scaled(rows: Numbers | Sequence[int]) -> Doubles:
         """Return logits minus the highest logit: float64 (n, len(rows))."""
-        logits: Doubles = (pictures.features @ texts[np.asarray(rows)].T).astype(np.float64) / temperature
+        logits: Doubles = (images.features @ texts[np.asarray(rows)].T).astype(np.float64) / temperature
         return np.asarray(np.minimum(logits - highest[:, None], HIGHEST))
 
     for _ in range(ROUNDS):

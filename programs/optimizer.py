@@ -12,7 +12,7 @@ from typing import Any, cast
 import dspy
 from dspy.teleprompt import Teleprompter
 
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, measure_of
+from ipo_prompts.metrics.classification import ClipReward, EncodedImages, measure_of
 from ipo_prompts.metrics.errors import InputError, one_line, printable
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.template import written
@@ -29,12 +29,12 @@ from ipo_prompts.programs.compiling import (
     compiled,
     examples_digest,
     kind,
-    with_pictures,
+    with_images,
 )
 from ipo_prompts.programs.describe import describe
 from ipo_prompts.programs.journal import Journal, begin
 from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in
-from ipo_prompts.programs.running import allowed_head, blend_in, check_naming, ledger_of, run
+from ipo_prompts.programs.running import allowed_classifier, blend_in, check_naming, ledger_of, run
 from ipo_prompts.programs.search_settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -59,7 +59,7 @@ class IPO(Teleprompter):
             object of the class, without arguments.
         describer: an `ImageDescriber` or a callable of your own (ipo docs dspy). None describes nothing: the language
             model is shown the phrases that score best.
-        task: one sentence on what the pictures are, shown to the language models.
+        task: one sentence on what the images are, shown to the language models.
         log_dir: the folder of journal and replies. A `compile` that was killed, or stopped by a limit, resumes from
             them if it is given the same arguments (and a larger limit). Other arguments are refused.
         on_step: a function that is called with the `Step` after each step.
@@ -75,14 +75,14 @@ class IPO(Teleprompter):
     Example:
         >>> from ipo_prompts import draw, load_clip, load_data
         >>> clip = load_clip("embedded")
-        >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
+        >>> data = draw(load_data("embedded", seed=0), shots=1, val_shots=1, seed=0)
         >>> student = TemplateClassifier(clip, data.class_names)
         >>> lm = dspy.LM("openai/gpt-4o-mini", temperature=1.0)
         >>> ipo = IPO(lm=lm, task="pictures of things", steps=1)
-        >>> best = ipo.compile(student, trainset=data.examples("search"), valset=data.examples("selection"))
+        >>> best = ipo.compile(student, trainset=data.examples("train"), valset=data.examples("val"))
         >>> best.template in [candidate["program"].template for candidate in best.candidate_programs]
         True
-        >>> best.trial_logs[0]["scored"][0]["n"] == len(data.search)
+        >>> best.trial_logs[0]["scored"][0]["n"] == len(data.train)
         True
         >>> student.template
         'a photo of a <CLASS>.'
@@ -131,7 +131,7 @@ class IPO(Teleprompter):
             student: a `TemplateClassifier`, or a program that holds one; it is copied, never changed. The search starts
                 from its template, unless an `initial_template` was given.
             trainset: examples as the reward takes them: for `ClipReward` with `image` and `label` (a class name), and
-                `group` if pictures are variants.
+                `group` if images are variants.
             teacher: not used; part of DSPy's contract.
             valset: held-back examples of the same form; none of them stands in `trainset`.
             **kwargs: not used; part of DSPy's contract.
@@ -159,8 +159,8 @@ class IPO(Teleprompter):
         strategy = self._strategy(model)
         forecast_of(strategy, Expected(settings, self.task))  # refuses settings that the strategy cannot work with
         check_naming(settings, reward, classifier.class_names)
-        head = allowed_head(settings, reward, classifier)
-        searched, others = with_pictures(trainset), with_pictures(valset or ())
+        deciding = allowed_classifier(settings, reward, classifier)
+        searched, others = with_images(trainset), with_images(valset or ())
         if not searched:
             raise InputError("there are no examples to search on.")
         check_apart(searched, others)
@@ -180,13 +180,13 @@ class IPO(Teleprompter):
             lm = model.connect(ledger, "optimizer", 1.0, 1024) if model else None
 
             def described() -> list[str]:
-                pictures = [example.image for example in searched if "image" in example]
-                progress.info("describing the search pictures with %s", kind(self.describer))
+                images = [example.image for example in searched if "image" in example]
+                progress.info("describing the train images with %s", kind(self.describer))
                 # The describer's own models first: the model that is connected first names the role in `usage`.
                 describer = asking(self.describer, lambda own: Backend.of(own).connect(ledger, "describer", None, None))
                 asked = model and model.connect(ledger, "describer", None, None)
                 with dspy.context(lm=asked or dspy.settings.lm):
-                    return describe(describer, pictures, units.labels, reward.class_names, self.task, journal)
+                    return describe(describer, images, units.labels, reward.class_names, self.task, journal)
 
             parts = [units] if held_back is None else [units, held_back]
             found = run(
@@ -208,13 +208,13 @@ class IPO(Teleprompter):
             "The search ended: %s. Chosen: %s%s", found.result.ended, printable(choice.template), why and f" ({why})"
         )
         made = compiled(program, found, scale_of(reward))
-        if head != "words":
+        if deciding != "text":
             every = [*searched, *others]
             see = None
             if not any("features" in example for example in every):
                 see = partial(cast("ClipReward", reward).store.views, [example.image for example in every])
-            encoded = [cast("EncodedPictures", part) for part in parts]
-            blend_in(classifier_in(made)[1], encoded, see, gate=head == "auto")
+            encoded = [cast("EncodedImages", part) for part in parts]
+            blend_in(classifier_in(made)[1], encoded, see, gate=deciding == "auto")
         return made
 
     def _backend(self) -> Backend | None:
@@ -263,7 +263,7 @@ class IPO(Teleprompter):
         """Return all that identifies a search except its examples, as plain JSON."""
         named = self.strategy if isinstance(self.strategy, (dict, list)) else code_of(strategy)
         return {
-            **settings.model_dump(mode="json", exclude={*LIMITS, "head"}),
+            **settings.model_dump(mode="json", exclude={*LIMITS, "classifier"}),
             "strategy": named,
             "reward": code_of(reward),
             "classes": written(reward.class_names),

@@ -3,7 +3,7 @@
 WordNet gives the singular of a name and the synonyms of its four most usual meanings, but no persons and no parts of
 the body. It also gives the name with the word for its kind ("crane bird"), and two words for each hypernym (a more
 general meaning, such as "feline" for "cat"). If WordNet lacks a name, its last words and its first
-words are looked up. Candidates are guesses: the pictures decide which candidate is right.
+words are looked up. Candidates are guesses: the images decide which candidate is right.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def ask_for_names(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int)
 
     Args:
         lm: the language model, which records its questions.
-        task: one sentence on what the pictures are.
+        task: one sentence on what the images are.
         class_names: the classes.
         seed: the seed of the questions.
 

@@ -1,6 +1,6 @@
 """The vocabulary: phrases from which templates are composed without a language model.
 
-Its phrases (`phrases.yaml`) say how pictures can look ("a line drawing of a <CLASS>.").
+Its phrases (`phrases.yaml`) say how images can look ("a line drawing of a <CLASS>.").
 
 Templates are also taken apart into parts. `a dark, blurry photo of a <CLASS>, upside down, in fog.` has the *kind*
 "photo", the *qualities* "dark" and "blurry", and the *details* "upside down" and "in fog". Parts of different templates
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Phrase:
-    """A phrase that says how a picture can look.
+    """A phrase that says how an image can look.
 
     Attributes:
         text: the words.
@@ -51,7 +51,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A vocabulary: phrases that say how pictures can look."""
+    """A vocabulary: phrases that say how images can look."""
 
     phrases: tuple[Phrase, ...]
 
@@ -97,7 +97,7 @@ _NO_KIND = re.compile(
     r"kind|lot|number|pair|part|piece|pile|row|set|side|sort|stack|surface|top|type|variety)s?",
     re.I,
 )
-"""Words for a part or an amount of a thing, which are no kind of picture: "a pile of a <CLASS>"."""
+"""Words for a part or an amount of a thing, which are no kind of image: "a pile of a <CLASS>"."""
 _KIND = re.compile(r"(?:an?|the|one|this) (?P<kind>[\w ,'-]+) of(?: (?P<near>[\w ,'-]+))?", re.I)
 _NEAR = re.compile(
     r"(?P<before>((?:an?|the|one|some) )?([\w-]+ )?"
@@ -132,7 +132,7 @@ class Wording:
     """A template that is taken apart into its parts.
 
     Attributes:
-        kind: the kind of picture ("photo", "line drawing"); empty if the template names none.
+        kind: the kind of image ("photo", "line drawing"); empty if the template names none.
         qualities: the words before the kind.
         details: the words after the class, separated by commas.
         before: the first words before the class, after the kind: an article, nothing, or a doing ("a person doing").
@@ -228,9 +228,9 @@ class Wording:
 
     def __str__(self) -> str:
         """Return the template."""
-        picture = " ".join(filter(None, [", ".join(self.qualities), self.kind]))
+        image = " ".join(filter(None, [", ".join(self.qualities), self.kind]))
         around = " ".join(filter(None, [self.before, ", ".join(self.near), SLOT, self.behind]))
-        start = f"{self._article(picture)} {picture} of {around}" if picture else around
+        start = f"{self._article(image)} {image} of {around}" if image else around
         return f"{', '.join([start, *self.details])}."
 
     @property
@@ -330,8 +330,8 @@ def _english() -> Any:
     return SpellChecker(language="en")
 
 
-# How the pictures look: in the phrases that score best with the initial template. A language model is told this if
-# nobody describes the pictures to it.
+# How the images look: in the phrases that score best with the initial template. A language model is told this if
+# nobody describes the images to it.
 
 PHRASES = 6
 """The number of phrases that a language model is told."""
@@ -388,12 +388,12 @@ def groups_of(phrases: tuple[Phrase, ...]) -> Mapping[WordingPart, str]:
     return found
 
 
-# Domain words say what all classes of a data set are ("flower"), or what all its pictures are ("satellite"). On
+# Domain words say what all classes of a data set are ("flower"), or what all its images are ("satellite"). On
 # published data sets such words gain most: `a photo of a <CLASS>, a type of flower.` Each word is tried in one form,
 # and the words that do best in all their forms. `domain.py` finds the words.
 
-WordKind = Literal["thing", "place", "doing", "picture"]
-Source = Literal["names", "said", "pictures", "language model"]
+WordKind = Literal["thing", "place", "doing", "image"]
+Source = Literal["names", "said", "images", "language model"]
 
 DOING: Final = "a person doing"
 """The form in which a doing is said without its word: "a photo of a person doing <CLASS>."."""
@@ -406,8 +406,8 @@ class DomainWord(NamedTuple):
 
     Attributes:
         text: the word or the few words, in lower case and in the singular: "flower", "household item".
-        kind: what the word says: what all classes are (a thing, a place, a doing), or what all pictures are.
-        source: where the word comes from; "pictures" stands only in results of older versions.
+        kind: what the word says: what all classes are (a thing, a place, a doing), or what all images are.
+        source: where the word comes from; "images" stands only in results of older versions.
     """
 
     text: str
@@ -428,13 +428,13 @@ def forms(word: DomainWord) -> tuple[WordingPart, ...]:
         WordingPart("quality", text),
         WordingPart("noun", text),
     )
-    if word.kind == "picture":
+    if word.kind == "image":
         return (WordingPart("quality", text), WordingPart("noun", text), WordingPart("kind", text))
     return (WordingPart("doing", DOING), *of) if word.kind == "doing" else of
 
 
 def domain_in_words(known: Sequence[DomainWord]) -> str:
-    """Say what all classes may be called, and what the pictures may be, with the source of the first words.
+    """Say what all classes may be called, and what the images may be, with the source of the first words.
 
     >>> domain_in_words([DomainWord("flower", "thing", "names"), DomainWord("plant", "thing", "names")])
     'together the classes might be called: flower, plant'
@@ -442,8 +442,8 @@ def domain_in_words(known: Sequence[DomainWord]) -> str:
     'no word is known for what all classes are'
     """
     parts = []
-    for what, of_pictures in (("together the classes", False), ("the pictures", True)):
-        texts = [word.text for word in known if (word.kind == "picture") == of_pictures]
+    for what, of_images in (("together the classes", False), ("the images", True)):
+        texts = [word.text for word in known if (word.kind == "image") == of_images]
         more = f" and {len(texts) - TOLD} more" if len(texts) > TOLD else ""
         parts += [f"{what} might be called: {', '.join(texts[:TOLD])}{more}"] if texts else []
     return "; ".join(parts) or "no word is known for what all classes are"

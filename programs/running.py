@@ -13,7 +13,7 @@ import dspy
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.blend import Blend, Labelled, blend
-from ipo_prompts.metrics.classification import EncodedPictures, scores_accuracy, together
+from ipo_prompts.metrics.classification import EncodedImages, scores_accuracy, together
 from ipo_prompts.metrics.clock import Clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Units
@@ -30,7 +30,7 @@ from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Strategy, room_for_words
 
 MOST_VIEWED = 10_000
-"""With more labelled pictures than this, no further views of them are encoded: they would cost more than the search."""
+"""With more labelled images than this, no further views of them are encoded: they would cost more than the search."""
 
 
 def ledger_of(settings: SearchSettings, journal: Journal | None) -> Ledger:
@@ -135,7 +135,7 @@ def run(
 
 
 def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
-    """Refuse a search for names if the reward does not classify pictures by the names of the program.
+    """Refuse a search for names if the reward does not classify images by the names of the program.
 
     Args:
         settings, reward: the settings and the reward of the search.
@@ -147,12 +147,12 @@ def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence
     others = class_names is not None and tuple(class_names) != tuple(reward.class_names)
     if settings.names == "search" and (others or not scores_accuracy(reward)):
         raise InputError(
-            f"names=search is for the accuracy of pictures with one label each, and not for {type(reward).__name__}; "
+            f"names=search is for the accuracy of images with one label each, and not for {type(reward).__name__}; "
             "leave it out."
         )
 
 
-# What labelled pictures of search and selection give a program: temperatures, and pictures beside its words.
+# What labelled images of train and validation give a program: temperatures, and images beside its words.
 
 
 def calibrate_words(
@@ -160,12 +160,12 @@ def calibrate_words(
     initial: TemplateClassifier,
     gain: float | None,
     named: NamesChosen | None,
-    parts: Sequence[EncodedPictures],
+    parts: Sequence[EncodedImages],
 ) -> None:
-    """Fit the temperature of words that were chosen on the same pictures.
+    """Fit the temperature of words that were chosen on the same images.
 
-    On these pictures their own accuracy is too high. That of the initial template is not, as nothing chose it, and the
-    gains of template and names are measured on pictures left out of their choice. So the sum is the accuracy to expect.
+    On these images their own accuracy is too high. That of the initial template is not, as nothing chose it, and the
+    gains of template and names are measured on images left out of their choice. So the sum is the accuracy to expect.
     It is at least that of the initial template, and at most that of the chosen words.
 
     Args:
@@ -173,56 +173,57 @@ def calibrate_words(
         initial: the program with the initial template, and with the class names before a search for names.
         gain: the gain of the template in accuracy, see `selection.Choice`; None if it is not known.
         named: the outcome of a search for names.
-        parts: the labelled pictures of search and selection.
+        parts: the labelled images of train and validation.
     """
     gained = (gain or 0.0) + (named.found.held.hits if named and named.renamed else 0.0)
-    pictures = together(parts)
+    images = together(parts)
     before, now = (
-        float((one.logits(pictures.features).argmax(axis=1) == pictures.labels).sum())
-        for one in (initial, program.words_alone())
+        float((one.logits(images.features).argmax(axis=1) == images.labels).sum())
+        for one in (initial, program.text_only())
     )
-    program.calibrate(pictures, before + min(max(gained * len(pictures), 0.0), max(now - before, 0.0)))
+    program.calibrate(images, before + min(max(gained * len(images), 0.0), max(now - before, 0.0)))
 
 
 def blend_in(
-    program: TemplateClassifier, parts: Sequence[EncodedPictures], see: Callable[[], Floats] | None, *, gate: bool
+    program: TemplateClassifier, parts: Sequence[EncodedImages], see: Callable[[], Floats] | None, *, gate: bool
 ) -> Blend:
-    """Add labelled pictures to a program, if they have a weight; else words decide alone.
+    """Add labelled images to a program, if they have a weight; else words decide alone.
 
     Args:
         program: the program with the chosen template; it is changed.
-        parts: the labelled pictures of search and selection.
-        see: a function that returns the features of V further views of each picture, float32 (n, V, D), in the order
-            of the parts. It is called only if pictures may be added. Views teach if the loss of left-out pictures is
-            lower with them. None if only features are known. More than `MOST_VIEWED` pictures teach without views.
-        gate: whether the pictures have to pass the gate, see `metrics/blend.py`.
+        parts: the labelled images of train and validation.
+        see: a function that returns the features of V further views of each image, float32 (n, V, D), in the order
+            of the parts. It is called only if images may be added. Views teach if the loss of left-out images is
+            lower with them. None if only features are known. More than `MOST_VIEWED` images teach without views.
+        gate: whether the images have to pass the gate, see `metrics/blend.py`.
 
     Returns:
         The blend, whether it was added or not.
     """
-    every, words = together(parts), program.words_alone().logits
+    every, words = together(parts), program.text_only().logits
     apart = [part.groups or [f"{number} {i}" for i in range(len(part))] for number, part in enumerate(parts)]
     groups = [group for of_part in apart for group in of_part]
-    pictures = Labelled(every.features, every.labels, len(program.class_names), groups)
-    found = blend(words, pictures, gate=gate)
-    # Without a loss, the gate is closed, or no picture can be left out to judge the views.
+    images = Labelled(every.features, every.labels, len(program.class_names), groups)
+    found = blend(words, images, gate=gate)
+    # Without a loss, the gate is closed, or no image can be left out to judge the views.
     if see and found.loss and len(groups) <= MOST_VIEWED:
-        found = min(found, blend(words, replace(pictures, views=see())), key=lambda one: one.loss)
+        found = min(found, blend(words, replace(images, views=see())), key=lambda one: one.loss)
     if found.weight:
         program.add(found)
     return found
 
 
-def allowed_head(settings: SearchSettings, reward: Reward, student: TemplateClassifier) -> str:
-    """Return the head to use: words, unless the reward is the accuracy of the student's classes.
+def allowed_classifier(settings: SearchSettings, reward: Reward, student: TemplateClassifier) -> str:
+    """Return the classifier to use: text, unless the reward is the accuracy of the student's classes.
 
     Raises:
-        InputError: the settings ask for `"blend"` with another reward.
+        InputError: the settings ask for `"text+images"` with another reward.
     """
     if scores_accuracy(reward) and tuple(reward.class_names) == tuple(student.class_names):
-        return settings.head
-    if settings.head == "blend":
+        return settings.classifier
+    if settings.classifier == "text+images":
         raise InputError(
-            f"head='blend' is for the accuracy of labelled pictures, and not for {type(reward).__name__}; leave it out."
+            "classifier='text+images' is for the accuracy of labelled images, and not for "
+            f"{type(reward).__name__}; leave it out."
         )
-    return "words"
+    return "text"

@@ -47,7 +47,7 @@ def note_scores(
 ) -> None:
     """Write the scores of the proposed templates of a step, and the refused templates, as one event.
 
-    `kind` is `search` or `selection`.
+    `kind` is `train` or `val`.
     """
     journal.note(
         "scores",

@@ -1,7 +1,7 @@
 """A search: ask a strategy for templates until it ends; then choose the winner.
 
 A strategy (`strategies/`) tries and proposes templates on a bench (`bench.py`), which scores them by a reward
-(`metrics/reward.py`). This module knows nothing of the command line, of folders or of test pictures.
+(`metrics/reward.py`). This module knows nothing of the command line, of folders or of test images.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ class SearchResult:
         steps: all steps; the first holds the initial template.
         choice: the winner, and how it was chosen.
         history: every scored template.
-        descriptions: the descriptions of the pictures, as the strategy received them.
+        descriptions: the descriptions of the images, as the strategy received them.
         ended: why the search ended, in words.
         reached: the limit that stopped the search, or None. A stopped search can be resumed under a larger limit.
         domain: the domain words that the strategy knew.
         written: how many templates of a language model could be used; None if it was asked for none.
-        finalists: the scores on the selection units: of the initial template, then of the others, the best first on the
-            search units; empty if no selection units were scored.
+        finalists: the scores on the validation units: of the initial template, then of the others, the best first on
+            the train units; empty if no validation units were scored.
 
     Example:
         >>> from ipo_prompts import ClipReward, draw, load_clip, load_data
         >>> from ipo_prompts.programs.strategies.base import GivenTemplates
-        >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=0, seed=0)
+        >>> data = draw(load_data("embedded", seed=0), shots=1, val_shots=0, seed=0)
         >>> reward = ClipReward(load_clip("embedded"), data.class_names)
         >>> mine = GivenTemplates(["a negative of a <CLASS>.", "a <CLASS>."])
-        >>> found = search(SearchSettings(), reward, mine, reward.examples(data.examples("search")))
+        >>> found = search(SearchSettings(), reward, mine, reward.examples(data.examples("train")))
         >>> found.proposed, found.ended, found.choice.how
-        (2, 'the list of templates is used up', 'search pictures, which also shaped the candidates')
+        (2, 'the list of templates is used up', 'train images, which also shaped the candidates')
     """
 
     steps: tuple[Step, ...]
@@ -95,8 +95,8 @@ def search(
     settings: SearchSettings,
     reward: Reward,
     strategy: Strategy,
-    search_units: Units,
-    selection_units: Units | None = None,
+    train_units: Units,
+    val_units: Units | None = None,
     *,
     journal: Journal | None = None,
     task: str = "pictures to be classified",
@@ -111,12 +111,12 @@ def search(
         settings: how long to search, where to start, and how to choose the winner.
         reward: the reward, which scores templates on units. The units come from its method `examples`.
         strategy: the strategy, which finds new templates; made for this search alone.
-        search_units: the units on which templates are scored during the search.
-        selection_units: held-back units that help to choose the winner and measure the gain of choosing; see
-            `selection.py`. None chooses on the search units and measures nothing.
+        train_units: the units on which templates are scored during the search.
+        val_units: held-back units that help to choose the winner and measure the gain of choosing; see
+            `selection.py`. None chooses on the train units and measures nothing.
         journal: the journal into which the scores of each step are written. None writes nothing.
-        task: one sentence on what the pictures are.
-        describe: a function that returns descriptions of a few pictures. It may ask a language model.
+        task: one sentence on what the images are.
+        describe: a function that returns descriptions of a few images. It may ask a language model.
         find_domain: a function that returns the domain words. It may ask a language model.
         ledger: the costs of language models, and the limits of the search. None sets no limit.
         on_step: a function that is called with each step when it is done.
@@ -142,11 +142,11 @@ def search(
     def held_back_scores(templates: Sequence[str], units: Units) -> list[Score]:
         finalists.extend(score(reward, templates, units))
         if journal:
-            note_scores(journal, "selection", settings.steps, finalists)
+            note_scores(journal, "val", settings.steps, finalists)
         return finalists
 
     with one_for_numpy():
-        bench = Bench(settings, reward, search_units, task, journal, ledger, shows_history=knows_history(strategy))
+        bench = Bench(settings, reward, train_units, task, journal, ledger, shows_history=knows_history(strategy))
         try:
             end_step()
             if describe:
@@ -168,7 +168,7 @@ def search(
             logger.warning(told, ended, len(bench.everything), extra={"progress": True})
         finally:
             close(strategy)
-        choice = choose_winner(settings.selection, bench.everything, search_units, selection_units, held_back_scores)
+        choice = choose_winner(settings.selection, bench.everything, train_units, val_units, held_back_scores)
     found = bench.everything, bench.descriptions, ended, reached, bench.domain, bench.written
     return SearchResult(tuple(steps), choice, *found, tuple(finalists))
 

@@ -21,7 +21,7 @@ class SearchSettings(BaseModel):
 
     These are the settings of every strategy. All that searches takes its defaults from here: `ipo optimize`,
     `ipo.optimize`, `IPO` and `IPOClassifier`. `IPO` gets class names, and not labels that could be read otherwise. So
-    `auto` and `cleaned` leave them as they are, like the names that a person wrote for a run.
+    `auto` and `normalised` leave them as they are, like the names that a person wrote for a run.
 
     Example:
         >>> SearchSettings(steps=3).patience
@@ -35,25 +35,25 @@ class SearchSettings(BaseModel):
     initial_template: str = Field(
         BASELINE, description="the template that the search starts from; the winner is compared with it"
     )
-    selection: Literal["held-back", "search"] = Field(
-        "held-back",
-        description="held-back: choose the winner on search and selection pictures; search: take the best template on "
-        "the search pictures",
+    selection: Literal["validation", "train"] = Field(
+        "validation",
+        description="validation: choose the winner on train and validation images; train: take the best template on "
+        "the train images",
     )
     patience: int | None = Field(12, ge=1, description="stop after this many steps without a better template")
     scored_templates: int = Field(
         5000, ge=0, description="how many templates a strategy may score without proposing them"
     )
-    seed: int = Field(0, ge=0, description="seed of the draw of pictures and of the language model")
-    head: Literal["auto", "words", "blend"] = Field(
+    seed: int = Field(0, ge=0, description="seed of the draw of images and of the language model")
+    classifier: Literal["auto", "text", "text+images"] = Field(
         "auto",
-        description="words: the program classifies with the template; blend: with the template and the labelled search "
-        "and selection pictures; auto: with the pictures if they tell left-out pictures apart",
+        description="text: classify by the template; text+images: with the template and the labelled train "
+        "and validation images; auto: with the images if they tell left-out images apart",
     )
-    names: Literal["auto", "search", "cleaned", "as-is"] = Field(
+    names: Literal["auto", "search", "normalised", "as-is"] = Field(
         "auto",
-        description="cleaned: read labels of folders, tables and hf: data as captions write names; search: also try "
-        "other names, from WordNet and lm, in the chosen template, and take them if pictures that did not choose them "
+        description="normalised: read labels of folders, tables and hf: data as captions write names; search: also try "
+        "other names, from WordNet and lm, in the chosen template, and take them if images that did not choose them "
         "show a clear gain; auto: search for such labels, as-is for all other names",
     )
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
@@ -69,7 +69,7 @@ class SearchSettings(BaseModel):
         return template
 
 
-_PUBLISHED = {"steps": 100, "selection": "search", "patience": None, "names": "as-is", "head": "words"}
+_PUBLISHED = {"steps": 100, "selection": "train", "patience": None, "names": "as-is", "classifier": "text"}
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         **_PUBLISHED,
@@ -90,8 +90,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """The settings of the two published searches (Du, Sun and Snoek, NeurIPS 2024): `paper` for the search in the article,
-`code` for the search in its public code. One thing differs from the code: here scores come from all pictures, without
-random crops and dropped batches. The presets do not choose pictures or models."""
+`code` for the search in its public code. One thing differs from the code: here scores come from all images, without
+random crops and dropped batches. The presets do not choose images or models."""
 
 
 def preset(name: str) -> dict[str, Any]:

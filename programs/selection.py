@@ -1,25 +1,25 @@
-"""Choose the winner: the best template on search and selection pictures together, if its gain is more than luck.
+"""Choose the winner: the best template on train and validation images together, if its gain is more than luck.
 
-The highest of many scores on a few dozen pictures is too high. So two questions are kept apart. Which template is best?
-All pictures help to answer this, so the winner is chosen on search and selection units together. How much does the
-choice gain? Only pictures that had no part in the choice can tell. So the reported gain is the gain of the procedure:
-each fold of the selection units measures the template that the procedure chooses without that fold (cross-fitting).
+The highest of many scores on a few dozen images is too high. So two questions are kept apart. Which template is best?
+All images help to answer this, so the winner is chosen on train and validation units together. How much does the
+choice gain? Only images that had no part in the choice can tell. So the reported gain is the gain of the procedure:
+each fold of the validation units measures the template that the procedure chooses without that fold (cross-fitting).
 
 The initial template stays unless a gain is larger than luck makes the largest of all gains. Suppose that no candidate
-differs from the initial template. Then the gain of each base picture could as well be a loss, for all candidates alike.
-So the signs of base pictures are flipped at random, many times, and each time the largest gain of all candidates is
+differs from the initial template. Then the gain of each base image could as well be a loss, for all candidates alike.
+So the signs of base images are flipped at random, many times, and each time the largest gain of all candidates is
 noted, in units of its own spread (max-T: Westfall & Young 1993). The winner replaces the initial template if at most
-one in ten of these largest gains reaches the largest real gain. So fewer than four base pictures never replace it. The
-share is no p-value, since the search has shaped the candidates on most of these pictures; it is shown nowhere.
+one in ten of these largest gains reaches the largest real gain. So fewer than four base images never replace it. The
+share is no p-value, since the search has shaped the candidates on most of these images; it is shown nowhere.
 
 This rule was compared with the rule before it, by which a gain shrunk towards the mean gain had to exceed one standard
 error. In a trial (125 searches, demo CLIP and a control CLIP, mostly ten classes) the mean gain was the same with right
 labels (0.0 points, 95 % interval -0.5 to 0.5). With shuffled labels the initial template stayed in 95 % of searches on
-embedded pictures instead of 38 %, and in 65 % instead of 30 % on a small badly named set.
+embedded images instead of 38 %, and in 65 % instead of 30 % on a small badly named set.
 
-For accuracy, templates are not compared by their hits. For each picture the classes are ordered by their logits, and
+For accuracy, templates are not compared by their hits. For each image the classes are ordered by their logits, and
 the right class has a place in this order. Templates are compared by the mean of minus the logarithm of the place. A
-place tells a right class that came second from a right class that came last, which a hit does not; so few pictures say
+place tells a right class that came second from a right class that came last, which a hit does not; so few images say
 more. And places do not depend on how sure a CLIP is: a template that only makes it less sure of everything gains
 nothing. Compared by a loss, such a template would gain.
 
@@ -45,18 +45,18 @@ from ipo_prompts.metrics.template import words
 from ipo_prompts.programs.history import History
 
 FOLDS = 5
-"""The number of folds of the selection units. Each fold measures the template that is chosen without this fold."""
+"""The number of folds of the validation units. Each fold measures the template that is chosen without this fold."""
 FLIPS = 999
-"""How many times the signs are flipped. All signs are held at once: 16,000 pictures take a quarter of a gigabyte."""
+"""How many times the signs are flipped. All signs are held at once: 16,000 images take a quarter of a gigabyte."""
 LUCK = 0.1
 """The largest share of flips whose largest gain may reach the largest real gain."""
 ROUNDING = 1e-9
 AS_GOOD = 0.5
 """The number of standard errors by which a shorter candidate may be worse than the best."""
 
-BEST_SEARCHED = "search pictures, the highest score"
-SEARCHED = "search pictures, which also shaped the candidates"
-POOLED = "search and selection pictures, the first of which also shaped the candidates"
+BEST_SEARCHED = "train images, the highest score"
+SEARCHED = "train images, which also shaped the candidates"
+POOLED = "train and validation images, the first of which also shaped the candidates"
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Choice:
     Attributes:
         template: the winner.
         kept_initial: whether the initial template was kept, because no candidate was convincing.
-        gain: the gain of the procedure over the initial template, a fraction: each fold of the selection units measures
-            the choice made without that fold. It is not the gain of the winner. None without selection units.
+        gain: the gain of the procedure over the initial template, a fraction: each fold of the validation units
+            measures the choice made without that fold. It is not the gain of the winner. None without validation units.
         standard_error: the standard error of the gain, for the given classes; None if the units do not determine it.
-        how: the pictures on which the template was chosen; one of the three constants above.
+        how: the images on which the template was chosen; one of the three constants above.
     """
 
     template: str
@@ -101,7 +101,7 @@ class ScoreTable:
             place; the hits if there are no places.
         words: (1 + T,), the length of each template: its words with meaning (`metrics.template.words`).
         classes: the class of each unit; None for each unit if units do not have one class each.
-        draws: the draw of each unit, equal for variants of one base picture.
+        draws: the draw of each unit, equal for variants of one base image.
     """
 
     hits: Doubles
@@ -146,30 +146,30 @@ class ScoreTable:
 def choose_winner(
     how: str,
     history: History,
-    search_units: Units,
+    train_units: Units,
     held_back: Units | None,
     score: Callable[[Sequence[str], Units], list[Score]],
 ) -> Choice:
     """Choose among all templates of a search.
 
     Args:
-        how: `search` takes the best template on the search units, as the paper does. `held-back` uses the rule that the
+        how: `train` takes the best template on the train units, as the paper does. `validation` uses the rule that the
             head of this file describes.
-        history: the proposed templates, with their scores on the search units.
-        search_units: the units on which these templates were scored.
-        held_back: the selection units. Without them the search units choose, and no gain is reported.
-        score: a function that scores templates on the selection units.
+        history: the proposed templates, with their scores on the train units.
+        train_units: the units on which these templates were scored.
+        held_back: the validation units. Without them the train units choose, and no gain is reported.
+        score: a function that scores templates on the validation units.
     """
     initial, best = history.initial, history.best
-    if how == "search":
+    if how == "train":
         return Choice(best.template, best is initial, None, None, BEST_SEARCHED)
     entries = [initial, *(entry for entry in history.ranked() if entry is not initial)]
-    searched = ScoreTable.of("search", entries, search_units)
+    searched = ScoreTable.of("train", entries, train_units)
     if held_back is None:
         winner = choose(searched)
         return Choice(entries[winner].template, winner == 0, None, None, SEARCHED)
     scores = score([entry.template for entry in entries], held_back)
-    selection = ScoreTable.of("selection", scores, held_back)
+    selection = ScoreTable.of("val", scores, held_back)
     winner = choose(searched.pooled(selection))
     return Choice(entries[winner].template, winner == 0, *cross_fitted(searched, selection), POOLED)
 
@@ -179,7 +179,7 @@ def choose(table: ScoreTable) -> int:
     if not beats_luck(table):
         return 0
     values, losses = table.evidence[1:].mean(axis=1), table.losses[1:].mean(axis=1)
-    best = int(np.lexsort((losses, -values))[0])  # of equal rows the first: it is better on the search units
+    best = int(np.lexsort((losses, -values))[0])  # of equal rows the first: it is better on the train units
     return shortest(table, best + 1)
 
 
@@ -214,16 +214,16 @@ def shortest(table: ScoreTable, best: int) -> int:
 
 
 def cross_fitted(searched: ScoreTable, selection: ScoreTable) -> tuple[float, float | None]:
-    """Return the gain of the procedure over the initial template on the selection units, and its standard error."""
+    """Return the gain of the procedure over the initial template on the validation units, and its standard error."""
     gained = chosen_without(searched, selection) - selection.hits[0]
     error = math.sqrt(selection.sampling.these(gained).value)
     return float(gained.mean()), error if 0 < error < math.inf else None
 
 
 def chosen_without(searched: ScoreTable, selection: ScoreTable) -> Doubles:
-    """Return the hit of each selection unit under a template that was chosen without that unit: float64 (n,).
+    """Return the hit of each validation unit under a template that was chosen without that unit: float64 (n,).
 
-    Each fold measures the template that the same rule chooses on the search units and the other folds.
+    Each fold measures the template that the same rule chooses on the train units and the other folds.
     """
     fold = folds(selection)
     found = np.zeros(len(fold))

@@ -66,13 +66,13 @@ class ClipUsed(BaseModel, frozen=True, from_attributes=True):
     precision: Precision
 
 
-class Pictures(BaseModel, frozen=True):
-    """What labelled pictures add to the logits by words, see `metrics/blend.py`.
+class Images(BaseModel, frozen=True):
+    """What labelled images add to the logits by text, see `metrics/blend.py`.
 
     Attributes:
         rows: the numbers added to the class embeddings, float32 (C, D); flat after reading from JSON.
         bias: the number added to the logit of each class, float32 (C,).
-        temperature: the temperature of words and pictures together.
+        temperature: the temperature of words and images together.
     """
 
     rows: Numbers
@@ -87,8 +87,8 @@ class State(BaseModel, frozen=True):
         class_names: the class names as prompts have them, in label order.
         labels: the labels with which the program answers: folders and labels of tables as typed.
         template: the template, or the assigned text that is none.
-        temperature: logits by words are divided by it before they become probabilities.
-        pictures: what labelled pictures add; None if words decide alone.
+        temperature: logits by text are divided by it before they become probabilities.
+        images: what labelled images add; None if words decide alone.
     """
 
     format: Literal[3] = FORMAT
@@ -97,7 +97,7 @@ class State(BaseModel, frozen=True):
     labels: tuple[str, ...]
     template: str
     temperature: Temperature = 1.0
-    pictures: Pictures | None = None
+    images: Images | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> State:
@@ -149,7 +149,7 @@ class State(BaseModel, frozen=True):
         if self.clip.fingerprint != clip.fingerprint:
             raise InputError(
                 f"this program was optimised for the CLIP {self.clip.name} and the loaded CLIP is {clip.name} "
-                "with other weights or another picture transform; load the same CLIP, or optimise again."
+                "with other weights or another image transform; load the same CLIP, or optimise again."
             )
         if self.labels != labels:
             raise InputError(
@@ -157,10 +157,10 @@ class State(BaseModel, frozen=True):
                 f"({several(labels)}); load it into one of the same classes in the same order, or optimise again."
             )
         check_template(self.template, self.class_names, clip)
-        classes, fitted = len(self.labels), self.pictures
+        classes, fitted = len(self.labels), self.images
         if fitted and (fitted.rows.size, fitted.bias.size) != (classes * clip.width, classes):
             raise InputError(
-                f"the part of the pictures in a saved program must be {clip.width} numbers and a bias for each of "
+                f"the part of the images in a saved program must be {clip.width} numbers and a bias for each of "
                 f"{classes} classes, and this one is not; optimise again."
             )
 

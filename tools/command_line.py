@@ -17,7 +17,7 @@ from ipo_prompts.experiments.run.files import build
 HEAD = """# Command line
 
 Results go to stdout, progress and messages to stderr.
-[Exit codes](../how-to/install.md#exit-codes) say how a command ended.
+[Exit codes](results-files.md#exit-codes) say how a command ended.
 
 `-h` or `--help` works after every command; `ipo optimize --help-all` also lists rare settings. `ipo --version` prints
 the version. After `ipo --install-completion` the Tab key completes commands and flags in your shell.

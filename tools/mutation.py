@@ -92,7 +92,7 @@ GUARDS = {
     ),
     "metrics/evidence.py": EVIDENCE,
     "metrics/verdict.py": (*EVIDENCE, "tests/metrics/test_over_classes.py", "tests/experiments/run/test_steps.py"),
-    "experiments/run/sealed.py": ("tests/experiments/run/test_steps.py",),
+    "experiments/run/final_test.py": ("tests/experiments/run/test_steps.py",),
 }
 """Core file → the tests that guard it, with the file's own tests first."""
 PRELOADED = ("numpy", "torch", "dspy", "open_clip", "scipy.stats", "scipy.optimize", "hypothesis")

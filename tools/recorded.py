@@ -4,7 +4,7 @@
 
 A recorded run is repeated with its own `config.yaml`, and the replies in its `replies.jsonl` are taken in order, also
 where questions are worded otherwise today; then the files in its folder are replaced. No model is asked and nothing is
-paid. Facts of the recording stay: replies, times, the machine, the versions of libraries. Pictures become one pixel, as
+paid. Facts of the recording stay: replies, times, the machine, the versions of libraries. Images become one pixel, as
 nobody views them. A second time changes nothing.
 
 Without a folder, all runs in `tests/recorded/` are made again.
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", type=Path, help="recorded runs; all of tests/recorded/ if none is given")
     folders = parser.parse_args().folders or sorted(RECORDED.iterdir())
     with tempfile.TemporaryDirectory() as scratch:
-        os.environ["IPO_CACHE_DIR"] = str(Path(scratch) / "cache")  # pictures are encoded once for all runs
+        os.environ["IPO_CACHE_DIR"] = str(Path(scratch) / "cache")  # images are encoded once for all runs
         for folder in folders:
             os.environ["XDG_STATE_HOME"] = str(Path(scratch) / "state" / folder.absolute().name)  # no earlier tests
             remake(folder, Path(scratch) / folder.absolute().name)

@@ -1,4 +1,4 @@
-"""Make the picture in the README: the beginning of the page of a run, as a browser shows it.
+"""Make the image in the README: the beginning of the page of a run, as a browser shows it.
 
 python -m tools.screenshot runs/RUN
 """
@@ -11,15 +11,15 @@ from pathlib import Path
 
 from PIL import Image
 
-PICTURE = Path(__file__).parents[1] / "docs" / "images" / "report.png"
+IMAGE = Path(__file__).parents[1] / "docs" / "images" / "report.png"
 
 
 def main(run: Path) -> None:
-    """Write the picture, with 128 colours."""
+    """Write the image, with 128 colours."""
     page = (run / "report.html").absolute().as_uri()
-    look = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,1150", f"--screenshot={PICTURE}"]
+    look = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,1150", f"--screenshot={IMAGE}"]
     subprocess.run(["chromium", *look, page], check=True)
-    Image.open(PICTURE).convert("RGB").quantize(128).save(PICTURE, optimize=True)
+    Image.open(IMAGE).convert("RGB").quantize(128).save(IMAGE, optimize=True)
 
 
 if __name__ == "__main__":

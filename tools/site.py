@@ -33,7 +33,7 @@ BESIDE = {
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "SECURITY.md": "project/security.md",
-    "benchmarks/README.md": "evidence/benchmarks.md",
+    "benchmarks/README.md": "project/lab.md",
     "docs/tutorial/notebook.ipynb": NOTEBOOK,
 }
 """File of the checkout → its page on the site, for pages that are no Markdown files of docs/."""
@@ -81,9 +81,7 @@ def _rewritten(file: Path, text: str, places: dict[Path, str]) -> str:
         part = _LINK.sub(lambda link: link[1] + _moved(link[2], file, places), parts[index])
         part = part.replace("\\<", "&lt;")
         part = re.sub(r"`([^`\n]*\\\|[^`\n]*)`", _code_in_table, part)
-        part = re.sub(
-            r"(?<=\)\]\()[^)\s]*images/report\.png(?=\))", report, part
-        )  # the picture leads to a whole report
+        part = re.sub(r"(?<=\)\]\()[^)\s]*images/report\.png(?=\))", report, part)  # the image leads to a whole report
         parts[index] = re.sub(r"^([^\s|>#*-].*\n)(?=- |1\. )", r"\1\n", part, flags=re.M)  # a list has a line before it
     return "".join(parts)
 

@@ -1,12 +1,12 @@
-"""The sets of transformed pictures that methods are compared on: a suite in two halves, and the sets of claims.
+"""The sets of transformed images that methods are compared on: a suite in two halves, and the sets of claims.
 
 `python -m benchmarks sets suite` prints the specs of the sets of a half, for a grid.
 
 The spec `python:benchmarks.lab.bed:shifted:OP+OP` names a set like `embedded:OP+OP`, but its transformations may be
-untaught, too. Before the transformations, `held-back/` chooses other base pictures, and `food/` the classes of one
+untaught, too. Before the transformations, `held-back/` chooses other base images, and `food/` the classes of one
 domain. After them, `@7` sets a seed. Classes have their right names. At the end, `:right` or `:plurals` makes them
 labels, such as names of folders, which are read as captions write names; `:shuffled` also shuffles the labels of all
-pictures but the test pictures.
+images but the test images.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from ipo_prompts.experiments.embedded.shifts import (
     transformations_of,
 )
 from ipo_prompts.metrics.errors import InputError, did_you_mean
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 
 HELD_BACK: Final = "held-back"
-"""The name of other clean pictures, of drawings that no CLIP of ours was trained on.
+"""The name of other clean images, of drawings that no CLIP of ours was trained on.
 
-It names the folder of the pictures, and with `.json` the table of the pictures.
+It names the folder of the images, and with `.json` the table of the images.
 """
 DOMAINS: Final = {
     "animal": ("cat", "dog", "horse", "rabbit", "pig", "mouse", "cow", "fish", "monkey", "turtle", "chicken"),
@@ -71,14 +71,14 @@ CLAIMS: Final = ("claims-taught", "claims-untaught", "claims-clean")
 
 @dataclass(frozen=True)
 class ShiftedSet:
-    """A set of rendered pictures.
+    """A set of rendered images.
 
     Attributes:
-        transformations: the transformations that are applied to the clean pictures, in the order of `ALL`; empty for
-            clean pictures.
-        base: the clean pictures that are transformed: "" for the pictures that ship with IPO, one of `DOMAINS` for
+        transformations: the transformations that are applied to the clean images, in the order of `ALL`; empty for
+            clean images.
+        base: the clean images that are transformed: "" for the images that ship with IPO, one of `DOMAINS` for
             those of its classes, or `HELD_BACK`.
-        seed: the seed of the random numbers in transformations. A seed above 0 also decides which pictures belong to
+        seed: the seed of the random numbers in transformations. A seed above 0 also decides which images belong to
             which part.
         kind: the kind of names of labels, see `bad_names.called`; `shuffled` for right names and shuffled labels.
             Empty if the right names are given.
@@ -119,14 +119,14 @@ def set_of(name: str) -> ShiftedSet:
 
 
 def shifted(name: str) -> Gathered:
-    """Return the pictures of a set. Each picture is rendered when it is read.
+    """Return the images of a set. Each image is rendered when it is read.
 
     Raises:
         InputError: see `set_of`.
     """
     of = set_of(name)
     held_back = of.base == HELD_BACK
-    clean = Path(__file__).with_name(HELD_BACK) if held_back else embedded.PICTURES_DIR / embedded.CLEAN_DOMAIN
+    clean = Path(__file__).with_name(HELD_BACK) if held_back else embedded.IMAGES_DIR / embedded.CLEAN_DOMAIN
     file = clean.with_suffix(".json") if held_back else embedded.SPLIT_FILE
     table = json.loads(file.read_text(encoding="utf-8"))
     if of.seed:
@@ -135,8 +135,8 @@ def shifted(name: str) -> Gathered:
     rows = []
     for part in PARTS:
         for path, _, class_name, base in (row for row in table[part] if row[2] in classes):
-            render = partial(_rendered, Picture.from_path(clean / path), path, of)
-            rows.append(Row(Picture(f"{path} of {of.spec}", render), class_name, path, part, base))
+            render = partial(_rendered, LazyImage.from_path(clean / path), path, of)
+            rows.append(Row(LazyImage(f"{path} of {of.spec}", render), class_name, path, part, base))
     if of.kind == "shuffled":
         learnt = [row for row in rows if row.split != "test"]
         labels = [row.label for row in learnt]
@@ -150,12 +150,12 @@ def shifted(name: str) -> Gathered:
     return Gathered(of.spec, f"the set {name}", rows, None if of.kind else classes)
 
 
-def _rendered(clean: Picture, path: str, of: ShiftedSet) -> bytes:
+def _rendered(clean: LazyImage, path: str, of: ShiftedSet) -> bytes:
     return rendered(clean, of.transformations, seed_of(path, of.seed), {**PIXELWISE, **UNTAUGHT})
 
 
 def _draw_parts(table: dict[str, Any], seed: int) -> None:
-    """Reassign the pictures to the parts of `table` at random. Each part keeps its number of pictures of each class."""
+    """Reassign the images to the parts of `table` at random. Each part keeps its number of images of each class."""
     by_class: dict[str, list[Any]] = defaultdict(list)
     for row in (row for part in PARTS for row in table[part]):
         by_class[row[2]].append(row)
@@ -174,9 +174,9 @@ def suite(half: str) -> list[str]:
 
 
 def claims(kind: str) -> list[ShiftedSet]:
-    """Return the six sets of one of `CLAIMS`. Each set has its own seed; every second set has held-back base pictures.
+    """Return the six sets of one of `CLAIMS`. Each set has its own seed; every second set has held-back base images.
 
-    A set combines a move (a transformation that moves the picture) with a transformation that changes pixels. Taught
+    A set combines a move (a transformation that moves the image) with a transformation that changes pixels. Taught
     transformations: the four moves are taken in turn. Each move is combined with the first pixel transformation that
     the held-out half of the suite combines it with and that no earlier set has. Untaught transformations: the first
     move is combined with the first pixel transformation, the second with the second, and so on. So these six sets share

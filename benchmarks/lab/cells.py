@@ -89,10 +89,10 @@ def short(clip: str) -> str:
 
 
 def string_of(hits: Any, before: Any = None) -> str:
-    """Return a character for each picture: 1 for a hit, else 0; given other hits, + where one is gained, - where lost.
+    """Return a character for each image: 1 for a hit, else 0; given other hits, + where one is gained, - where lost.
 
     Args:
-        hits: 0 or 1 for each picture, (n,).
+        hits: 0 or 1 for each image, (n,).
         before: the same of the other hits.
     """
     if before is None:

@@ -50,9 +50,9 @@ class CoOp(Method):
 
     label = "CoOp (learned context)"
     same_labels = False
-    """Whether to train on the selection pictures, too. The published rows do not: they have nothing to choose."""
+    """Whether to train on the validation images, too. The published rows do not: they have nothing to choose."""
     unlike = (
-        "a picture is encoded once, with the clean transform that all methods see, where the published runs crop and "
+        "an image is encoded once, with the clean transform that all methods see, where the published runs crop and "
         "flip it at random in every epoch; arithmetic is in 32 bits, where theirs is in 16"
     )
 
@@ -60,7 +60,7 @@ class CoOp(Method):
         self._epochs = epochs
 
     def labelled_per_class(self, config: RunConfig) -> int:
-        """Return how many pictures of each class CoOp is trained on."""
+        """Return how many images of each class CoOp is trained on."""
         return super().labelled_per_class(config) if self.same_labels else config.shots
 
     def fit(self, lesson: Prepared) -> LearnedContext:
@@ -71,7 +71,7 @@ class CoOp(Method):
         """
         tower = ContextTower(lesson.clip)
         drawn = lesson.plan.drawn
-        items = (*drawn.search, *drawn.selection) if self.same_labels else drawn.search
+        items = (*drawn.train, *drawn.val) if self.same_labels else drawn.train
         # Use one thread: the rounding of a sum depends on how threads split it, and training amplifies roundings.
         with computing_with(1):
             return LearnedContext(tower, self._learn(tower, lesson, items))
@@ -81,8 +81,8 @@ class CoOp(Method):
         from torch.nn.functional import cross_entropy
 
         config, tokens = lesson.config, tower.tokens(lesson.reward.class_names)
-        features = lesson.store.encode([item.picture for item in items])
-        pictures = torch.from_numpy(features).to(tokens.device)
+        features = lesson.store.encode([item.image for item in items])
+        images = torch.from_numpy(features).to(tokens.device)
         labels = torch.tensor([item.label for item in items], device=tokens.device)
         shots = self.labelled_per_class(config)
         epochs = _published_epochs(config.data, shots) if self._epochs is None else self._epochs
@@ -93,7 +93,7 @@ class CoOp(Method):
             optimizer.param_groups[0]["lr"] = rate
             order = torch.randperm(len(labels), generator=shuffle).to(tokens.device)
             for batch in torch.split(order, BATCH)[: batches_of_an_epoch(len(labels))]:
-                logits = lesson.clip.logit_scale * pictures[batch] @ tower.encode(context, tokens).T
+                logits = lesson.clip.logit_scale * images[batch] @ tower.encode(context, tokens).T
                 optimizer.zero_grad()
                 cross_entropy(logits, labels[batch]).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
@@ -103,7 +103,7 @@ class CoOp(Method):
 class SameLabels(CoOp):
     """CoOp that sees as many labels as IPO."""
 
-    label = "CoOp trained on the selection pictures, too"
+    label = "CoOp trained on the validation images, too"
     same_labels = True
 
 
@@ -142,13 +142,13 @@ def learning_rates(epochs: int) -> Iterator[float]:
         yield RATE * (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2 if epoch else WARM_UP_RATE
 
 
-def batches_of_an_epoch(pictures: int) -> int:
+def batches_of_an_epoch(images: int) -> int:
     """Return the number of steps of an epoch. As in Dassl, an incomplete batch is used only if it is the only batch.
 
-    >>> [batches_of_an_epoch(pictures) for pictures in (5, 32, 63, 64)]
+    >>> [batches_of_an_epoch(images) for images in (5, 32, 63, 64)]
     [1, 1, 1, 2]
     """
-    return max(1, pictures // BATCH)
+    return max(1, images // BATCH)
 
 
 def _published_epochs(data: str, shots: int) -> int:

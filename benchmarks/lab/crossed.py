@@ -1,4 +1,4 @@
-"""The confidence interval of a mean over values that share factors, as sets of pictures share transformations."""
+"""The confidence interval of a mean over values that share factors, as sets of images share transformations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def crossed_interval(
     Args:
         values: float (n,), n of at least 2.
         factors: for each factor, the level of each value: n names.
-        shared: variances of other things that the values have in common, such as pictures.
+        shared: variances of other things that the values have in common, such as images.
 
     """
     data = values_of(values)

@@ -1,9 +1,9 @@
 """The gains of rows of raw cells, with intervals that allow for what sets share: the tables of pages.
 
-Sets such as `embedded:upside-down+blur` share transformations, base pictures and seeds, so that they are no independent
+Sets such as `embedded:upside-down+blur` share transformations, base images and seeds, so that they are no independent
 sample. The 95 % interval of a mean over sets adds the variance of each shared thing, with a quantile of its own: see
-`crossed_interval`. The four test pictures of a class
-are of the same few drawings in all sets, so that base pictures are a class of drawings.
+`crossed_interval`. The four test images of a class
+are of the same few drawings in all sets, so that base images are a class of drawings.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CELLS = Path(__file__).parents[2] / "docs/evidence/cells"
 class Row:
     """A row: accuracy in percent; gain over the baseline template in points, with interval.
 
-    `cells`: set and seed → the test, picture by picture; none where several CLIPs are together.
+    `cells`: set and seed → the test, image by image; none where several CLIPs are together.
     """
 
     accuracy: float
@@ -73,10 +73,8 @@ def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: 
         mean, low, high = gains.loc[row, ["value", "low", "high"]]
         each = _gains(scores[row], scores["baseline"])
         if len(each) > 1:
-            ends = crossed_interval(
-                list(each.values()), shared(list(each)), [_pictures(scores[row], scores["baseline"])]
-            )
-            # Sets that agree by chance prove no more than their pictures do.
+            ends = crossed_interval(list(each.values()), shared(list(each)), [_images(scores[row], scores["baseline"])])
+            # Sets that agree by chance prove no more than their images do.
             low, high = min(low, ends.low), max(high, ends.high)
         return f"{mean:+.1f} [{low:.1f}, {high:.1f}]"
 
@@ -112,7 +110,7 @@ def together(ours: Sequence[Row], theirs: Sequence[Row]) -> str:
     clips, sets = values.shape
     names = list(gains[0]) * clips
     factors = [*shared(names), names, np.repeat(range(clips), sets).tolist()]
-    low, high = crossed_interval(values.ravel(), factors, [_pictures(*joint)])
+    low, high = crossed_interval(values.ravel(), factors, [_images(*joint)])
     return f"{values.mean():+.1f} [{low:.1f}, {high:.1f}]"
 
 
@@ -124,7 +122,7 @@ def _gains(ours: Any, theirs: Any) -> dict[str, Any]:
     return {name: np.mean(values) for name, values in each.items()}
 
 
-def _pictures(ours: Any, theirs: Any) -> Variance:
+def _images(ours: Any, theirs: Any) -> Variance:
     """Return the variance that shared drawings add to the mean over sets, in points²."""
     own = 0.0
     sums: dict[Any, float] = defaultdict(float)

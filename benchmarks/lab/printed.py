@@ -25,7 +25,7 @@ from ipo_prompts.experiments.run.files import Content, read_settings, read_words
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.classification import BLOCK, ClipReward, EncodedPictures, logits_of
+from ipo_prompts.metrics.classification import BLOCK, ClipReward, EncodedImages, logits_of
 from ipo_prompts.metrics.clip import Clip, check_name, load_clip
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
@@ -35,7 +35,7 @@ from ipo_prompts.metrics.template import problem
 KEYS = ("table", "data", "clip", "precision")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 POINTS = 0.15
-"""Two numbers agree when they differ by at most one picture or this many points, whichever is more.
+"""Two numbers agree when they differ by at most one image or this many points, whichever is more.
 
 Other machines and other rounding change numbers by about this much. Where the paper prints a template twice, its two
 numbers differ by up to 0.06 points.
@@ -44,7 +44,7 @@ ROUNDING = 0.005
 """The largest rounding error of a number that is printed with two decimals."""
 
 Hits = dict[str, tuple[int, int] | str]
-"""Template → the numbers of right pictures of the base and the new classes, or why it cannot be measured."""
+"""Template → the numbers of right images of the base and the new classes, or why it cannot be measured."""
 
 
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -145,7 +145,7 @@ def measured(words: Sequence[str], ui: Ui) -> tuple[pd.DataFrame, dict[str, str]
             try:
                 if spec not in absent:
                     hits = measure(
-                        encoder, halves, [row.template for row in table.rows], ui.pictures(f"{spec} in {precision}")
+                        encoder, halves, [row.template for row in table.rows], ui.images(f"{spec} in {precision}")
                     )
                     sizes = (len(halves.test), len(halves.new_test))
                     frames.append(beside_print(table, data.split, sizes, precision, hits))
@@ -178,19 +178,19 @@ def listed(value: Any) -> list[str]:
 
 
 def halves_of(data: DataSet) -> Draw:
-    """Return the test pictures of the base classes and of the new classes; no picture is opened.
+    """Return the test images of the base classes and of the new classes; no image is opened.
 
     Raises:
         InputError: there are too few classes to divide into halves.
     """
-    return draw(data, shots=1, selection_shots=0, seed=SPLIT_SEED, classes="base")
+    return draw(data, shots=1, val_shots=0, seed=SPLIT_SEED, classes="base")
 
 
 def measure(clip: Clip, halves: Draw, templates: Sequence[str], progress: Progress | None = None) -> Hits:
-    """Encode the test pictures once, and count for each template the pictures that are classified correctly.
+    """Encode the test images once, and count for each template the images that are classified correctly.
 
     Raises:
-        InputError: a picture cannot be decoded; the message names it.
+        InputError: an image cannot be decoded; the message names it.
     """
     store = FeatureStore(clip)
     names = (halves.class_names, halves.new_class_names)
@@ -199,14 +199,14 @@ def measure(clip: Clip, halves: Draw, templates: Sequence[str], progress: Progre
     wanted = [template for template in dict.fromkeys(templates) if template not in refused]
     counts = []
     for reward, items in zip(rewards, (halves.test, halves.new_test), strict=True):
-        pictures = reward.encode([item.picture for item in items], [item.label for item in items], progress=progress)
+        images = reward.encode([item.image for item in items], [item.label for item in items], progress=progress)
         classes = reward.texts.encode(wanted, reward.class_names)
-        counts.append([count_right(clip, one, pictures) for one in classes])
+        counts.append([count_right(clip, one, images) for one in classes])
     return {**dict(zip(wanted, zip(*counts, strict=True), strict=True)), **refused}
 
 
-def count_right(clip: Clip, classes: Floats, pictures: EncodedPictures) -> int:
-    """Return the number of pictures whose own class has the highest logit. Of equal logits, the lowest label wins.
+def count_right(clip: Clip, classes: Floats, images: EncodedImages) -> int:
+    """Return the number of images whose own class has the highest logit. Of equal logits, the lowest label wins.
 
     With a CLIP in half precision, features and logits are rounded to half precision at each step, as in CoOp's
     zero-shot classifier (github.com/KaiyangZhou/CoOp, trainers/zsclip.py). Logits near 20 then lie 1/64 apart, and some
@@ -214,15 +214,15 @@ def count_right(clip: Clip, classes: Floats, pictures: EncodedPictures) -> int:
     """
     right = 0
     logits: npt.NDArray[np.floating[Any]]
-    for start in range(0, len(pictures), BLOCK):
+    for start in range(0, len(images), BLOCK):
         block = slice(start, start + BLOCK)
         if clip.precision == "fp16":
-            scaled = np.float16(clip.logit_scale) * pictures.features[block].astype(np.float16)
+            scaled = np.float16(clip.logit_scale) * images.features[block].astype(np.float16)
             products = scaled.astype(np.float32) @ classes.astype(np.float16).astype(np.float32).T
             logits = products.astype(np.float16)  # a bias is equal for all classes, so it changes no order
         else:
-            logits = logits_of(clip, pictures.features[block], classes)
-        right += int((logits.argmax(axis=1) == pictures.labels[block]).sum())
+            logits = logits_of(clip, images.features[block], classes)
+        right += int((logits.argmax(axis=1) == images.labels[block]).sum())
     return right
 
 
@@ -232,7 +232,7 @@ def beside_print(table: TemplateTable, split: str, sizes: tuple[int, int], preci
     Args:
         table: the printed rows.
         split: see `DataSet.split`.
-        sizes: the numbers of test pictures of the base and of the new classes.
+        sizes: the numbers of test images of the base and of the new classes.
         precision: the precision of the CLIP.
         hits: see `measure`.
 

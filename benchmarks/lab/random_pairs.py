@@ -17,7 +17,7 @@ MANY = 1_400
 It is about the sum of the vocabulary's single phrases (some 300), CLIP's 80 templates, and 1,000 random pairs.
 """
 NOUN, BEFORE, AFTER = "a PHRASE of a <CLASS>.", "a PHRASE picture of a <CLASS>.", "a picture of a <CLASS>, PHRASE."
-"""The three forms of the vocabulary's phrases: a kind of picture, an adjective, and a phrase after the class name."""
+"""The three forms of the vocabulary's phrases: a kind of image, an adjective, and a phrase after the class name."""
 
 
 class RandomPairs(Method):
@@ -60,7 +60,7 @@ def pairs_of(phrases: Sequence[Phrase], seed: int) -> list[str]:
 
 
 def one_template(first: Phrase, second: Phrase) -> str | None:
-    """Return a readable template of two phrases; None if both are kinds of picture, since a template can have only one.
+    """Return a readable template of two phrases; None if both are kinds of image, since a template can have only one.
 
     >>> one_template(Phrase("x-ray image", "imaging", NOUN), Phrase("blurry", "focus", BEFORE))
     'a blurry x-ray image of a <CLASS>.'
@@ -70,5 +70,5 @@ def one_template(first: Phrase, second: Phrase) -> str | None:
     nouns, adjectives, tails = ([one.text for one in (first, second) if one.form == f] for f in (NOUN, BEFORE, AFTER))
     if len(nouns) > 1:
         return None
-    picture = " ".join(filter(None, [", ".join(adjectives), *(nouns or ["picture"])]))
-    return Phrase(picture, "", f"a PHRASE of a <CLASS>{''.join(f', {tail}' for tail in tails)}.").template
+    image = " ".join(filter(None, [", ".join(adjectives), *(nouns or ["image"])]))
+    return Phrase(image, "", f"a PHRASE of a <CLASS>{''.join(f', {tail}' for tail in tails)}.").template

@@ -1,7 +1,7 @@
-"""Transformations of pictures that no CLIP of ours was taught: no training caption names them.
+"""Transformations of images that no CLIP of ours was taught: no training caption names them.
 
-The first six move parts of the picture. The others lay something over the picture or change its tones. Like the
-transformations that ship with IPO, they take a whole picture, and they draw random numbers from the picture's own
+The first six move parts of the image. The others lay something over the image or change its tones. Like the
+transformations that ship with IPO, they take a whole image, and they draw random numbers from the image's own
 generator.
 """
 
@@ -19,7 +19,7 @@ _Grid = npt.NDArray[np.float64]
 
 
 def _read_at(image: Image, down: _Grid, across: _Grid) -> Image:
-    """Return the picture whose pixels are read from `image` at the places `down` and `across`.
+    """Return the image whose pixels are read from `image` at the places `down` and `across`.
 
     The places are (side, side), in pixels from the centre.
     """
@@ -33,7 +33,7 @@ def _grid(image: Image) -> tuple[_Grid, _Grid, _Grid]:
     """Return three distances of each pixel from the centre, each (side, side).
 
     The first is downwards and the second is to the right, both in pixels. The third is the whole distance, in half
-    sides of the picture.
+    sides of the image.
     """
     line = np.arange(len(image)) - (len(image) - 1) / 2
     down, across = np.meshgrid(line, line, indexing="ij")
@@ -41,7 +41,7 @@ def _grid(image: Image) -> tuple[_Grid, _Grid, _Grid]:
 
 
 def _swirl(image: Image, rng: np.random.Generator) -> Image:
-    """Turn the picture about its centre; places nearer to the centre are turned further."""
+    """Turn the image about its centre; places nearer to the centre are turned further."""
     down, across, far = _grid(image)
     turn = rng.choice([-1, 1]) * rng.uniform(1.0, 1.4) * np.maximum(0, 1 - far)
     cos, sin = np.cos(turn), np.sin(turn)
@@ -56,7 +56,7 @@ def _ripple(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _bulge(image: Image, rng: np.random.Generator) -> Image:
-    """Show the picture as through a ball of glass: the middle swells, and the rest is pressed to the edge."""
+    """Show the image as through a ball of glass: the middle swells, and the rest is pressed to the edge."""
     down, across, far = _grid(image)
     pull = np.minimum(1, far) ** rng.uniform(0.9, 1.2)
     return _read_at(image, down * pull, across * pull)
@@ -69,13 +69,13 @@ def _slant(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _mirror(image: Image, rng: np.random.Generator) -> Image:
-    """Keep one half of the picture, and replace the other half by its mirror image."""
+    """Keep one half of the image, and replace the other half by its mirror image."""
     half = image[:, : len(image) // 2] if rng.random() < 0.5 else image[:, : len(image) // 2 - 1 : -1]
     return np.concatenate([half, half[:, ::-1]], axis=1)
 
 
 def _tiles(image: Image, rng: np.random.Generator) -> Image:
-    """Cut the picture into nine tiles, and swap two pairs of tiles."""
+    """Cut the image into nine tiles, and swap two pairs of tiles."""
     side, moved = len(image) // 3, image.copy()
     tiles = [(slice(y * side, (y + 1) * side), slice(x * side, (x + 1) * side)) for y in range(3) for x in range(3)]
     one, two, three, four = (tiles[i] for i in rng.choice(9, 4, replace=False))
@@ -85,14 +85,14 @@ def _tiles(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _stripes(image: Image, rng: np.random.Generator) -> Image:
-    """Lay half transparent bars of one colour over two ninths of the picture."""
+    """Lay half transparent bars of one colour over two ninths of the image."""
     striped, bars = image.copy(), (np.arange(len(image)) + rng.integers(9)) % 9 < 2
     striped[bars] = 0.5 * image[bars] + 0.5 * rng.uniform(0.3, 0.9, 3)
     return striped
 
 
 def _halftone(image: Image, rng: np.random.Generator) -> Image:
-    """Show the picture as rows of dark points on white; the darker a place is, the larger its points are."""
+    """Show the image as rows of dark points on white; the darker a place is, the larger its points are."""
     brightness = image.mean(2)
     phase = 2 * np.pi * (np.arange(len(image)) / 4 + rng.random())
     screen = 0.5 + 0.25 * (np.cos(phase)[:, None] + np.cos(phase)[None, :])
@@ -106,20 +106,20 @@ def _posterise(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _vignette(image: Image, rng: np.random.Generator) -> Image:
-    """Darken the picture to black towards its corners, as if it were seen through a hole."""
+    """Darken the image to black towards its corners, as if it were seen through a hole."""
     hole = rng.uniform(0.6, 0.75)
     shade: Image = np.clip((hole - _grid(image)[2]) / 0.15 + 1, 0, 1)[..., None].astype(np.float32)
     return image * shade
 
 
 def _rings(image: Image, rng: np.random.Generator) -> Image:
-    """Divide the picture into rings about its centre; every second ring is darkened to three quarters."""
+    """Divide the image into rings about its centre; every second ring is darkened to three quarters."""
     shade = 0.875 + 0.125 * np.sign(np.cos(2 * np.pi * (_grid(image)[2] * 3 + rng.random())))
     return image * shade[..., None].astype(np.float32)
 
 
 def _double(image: Image, rng: np.random.Generator) -> Image:
-    """Average the picture with a copy of itself that is moved by a sixth of its side, down or up and left or right."""
+    """Average the image with a copy of itself that is moved by a sixth of its side, down or up and left or right."""
     down, across = (int(one) for one in rng.choice([-8, 8], 2))
     return 0.5 * image + 0.5 * np.roll(image, (down, across), axis=(0, 1))
 

@@ -22,7 +22,7 @@ def test_no_set_that_judges_was_looked_at() -> None:
     seen = {set_of(name).transformations for name in known} - {()}
     sets = [set_of(spec.removeprefix(SHIFTED)) for spec in load_grid(str(GRIDS / "answer.yaml")).data]
     assert Counter(map(situation, sets)) == {
-        **{"clean pictures": 2, "changed pictures": 6, "shuffled": 6},
+        **{"clean images": 2, "corrupted images": 6, "shuffled": 6},
         **dict.fromkeys(KINDS[1:], 1),
     }
     for one in sets:
@@ -53,7 +53,7 @@ def test_what_the_rule_gives_back_is_a_share_of_what_names_cost(
     rule: float, met: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found(name: str, typed: float, by_rule: float) -> Found:
-        accuracy = dict.fromkeys(answer.STEPS, 0.0) | {"as typed": typed, "names by rule": by_rule}
+        accuracy = dict.fromkeys(answer.STEPS, 0.0) | {"as typed": typed, "normalised names": by_rule}
         return Found("clip", set_of(name), accuracy, {})
 
     monkeypatch.setattr(Found, "replaced", False)  # there are no runs

@@ -1,4 +1,4 @@
-"""The sets that claims are made on: transformations that no CLIP was taught, pictures that none has met, own seeds."""
+"""The sets that claims are made on: transformations that no CLIP was taught, images that none has met, own seeds."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_what_is_no_set_is_one_sentence(spec: str, why: str) -> None:
         load_data(f"{SHIFTED}{spec}", seed=0)
 
 
-def test_claims_are_made_on_six_sets_of_a_kind_with_seeds_and_half_of_the_base_pictures_of_their_own() -> None:
+def test_claims_are_made_on_six_sets_of_a_kind_with_seeds_and_half_of_the_base_images_of_their_own() -> None:
     sets = {kind: [set_of(spec.removeprefix(SHIFTED)) for spec in suite(kind)] for kind in CLAIMS}
     assert sets == {kind: claims(kind) for kind in CLAIMS}
     whole = [one for of_kind in sets.values() for one in of_kind]
@@ -88,9 +88,9 @@ def test_no_caption_of_any_recipe_names_an_untaught_transformation() -> None:
 
 
 @pytest.mark.parametrize("name", UNTAUGHT)
-def test_an_untaught_transformation_changes_a_picture_by_its_seed_alone(name: str) -> None:
+def test_an_untaught_transformation_changes_a_image_by_its_seed_alone(name: str) -> None:
     def pixels(spec: str) -> npt.NDArray[np.int64]:
-        return np.stack([np.asarray(item.picture.image(), int) for item in load_data(spec, seed=0).val[:6]])
+        return np.stack([np.asarray(item.image.rgb(), int) for item in load_data(spec, seed=0).val[:6]])
 
     shown = pixels(f"{SHIFTED}{name}@3")
     assert shown.shape == (6, 48, 48, 3) and np.array_equal(shown, pixels(f"{SHIFTED}{name}@3"))
@@ -108,12 +108,12 @@ def test_a_seed_draws_the_parts_and_what_is_random_in_the_transformations() -> N
     again = load_data(f"{SHIFTED}clean@1", seed=5)
     assert [item.group for item in again.test] == [item.group for item in first.test]
     dark = [load_data(f"{SHIFTED}dark@{seed}", seed=0) for seed in (1, 2)]
-    pictures = [{item.group: item.picture.bytes() for item in data.test} for data in dark]
-    both = {*pictures[0]} & {*pictures[1]}
-    assert len(both) > 50 and all(pictures[0][group] != pictures[1][group] for group in both)
+    images = [{item.group: item.image.bytes() for item in data.test} for data in dark]
+    both = {*images[0]} & {*images[1]}
+    assert len(both) > 50 and all(images[0][group] != images[1][group] for group in both)
 
 
-def test_held_back_pictures_are_of_packages_and_drawings_that_no_clip_has_met() -> None:
+def test_held_back_images_are_of_packages_and_drawings_that_no_clip_has_met() -> None:
     data, shipped = load_data(f"{SHIFTED}held-back/clean", seed=0), load_data("embedded:b", seed=0)
     assert {*data.class_names} <= {*shipped.class_names} and len(data.class_names) == 30
     items = [item for part in ("train", "val", "test") for item in data.part(part)]
@@ -122,7 +122,7 @@ def test_held_back_pictures_are_of_packages_and_drawings_that_no_clip_has_met() 
     assert len(families) > 30 and families <= {source.family for source in HELD_BACK}
     assert not {s.family for s in HELD_BACK} & {s.family for s in SOURCES}
     assert not {s.package for s in HELD_BACK} & {s.package for s in SOURCES}
-    assert len({item.group for item in items}) == 300 and len({item.picture.bytes() for item in items}) == 300
+    assert len({item.group for item in items}) == 300 and len({item.image.bytes() for item in items}) == 300
 
 
 def test_drawings_that_look_alike_are_found() -> None:
@@ -131,7 +131,7 @@ def test_drawings_that_look_alike_are_found() -> None:
     assert looks_like(drawings, drawings[:1]).tolist() == [[True], [True], [False]]
 
 
-def test_a_taught_set_without_base_or_seed_has_the_pictures_that_ship() -> None:
+def test_a_taught_set_without_base_or_seed_has_the_images_that_ship() -> None:
     assert ShiftedSet(()).spec == f"{SHIFTED}clean"
     ours, theirs = (load_data(f"{kind}sideways+dark", seed=0).val[:9] for kind in (SHIFTED, "embedded:"))
-    assert [one.picture.bytes() for one in ours] == [one.picture.bytes() for one in theirs]
+    assert [one.image.bytes() for one in ours] == [one.image.bytes() for one in theirs]

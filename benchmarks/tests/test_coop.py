@@ -1,4 +1,4 @@
-"""CoOp, on the real small CLIP and real pictures."""
+"""CoOp, on the real small CLIP and real images."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, lesson: Callable[.
     given = lesson()
     before = encode_templates(clip.model, clip.tokenizer, [BASELINE], NAMES)
     start, end = (CoOp(epochs).fit(given) for epochs in (0, 100))
-    pictures = given.search.units
+    images = given.train.units
     losses = [
-        given.reward.score_embeddings([""], [fitted.class_embeddings(given.reward.class_names)], pictures)[0].loss
+        given.reward.score_embeddings([""], [fitted.class_embeddings(given.reward.class_names)], images)[0].loss
         for fitted in (start, end)
     ]
     assert losses[1] < losses[0] - 0.005
@@ -44,12 +44,12 @@ def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, lesson: Callable[.
 def test_coop_with_the_same_labels_trains_on_what_chooses_the_others_winner(lesson: Callable[..., Prepared]) -> None:
     given = lesson()
     drawn = given.plan.drawn
-    together = replace(drawn, search=(*drawn.search, *drawn.selection), selection=())
+    together = replace(drawn, train=(*drawn.train, *drawn.val), val=())
     pooled = replace(given, plan=replace(given.plan, drawn=together))
     same = SameLabels(3).fit(given).context
     assert same.equal(CoOp(3).fit(pooled).context)
     assert not same.equal(CoOp(3).fit(given).context)
-    shared = build({"shots": 4, "selection_shots": 2}, where="the test")
+    shared = build({"shots": 4, "val_shots": 2}, where="the test")
     assert (CoOp().labelled_per_class(shared), SameLabels().labelled_per_class(shared)) == (4, 6)
 
 

@@ -1,4 +1,4 @@
-"""Counts of right pictures against open_clip used directly, in both precisions."""
+"""Counts of right images against open_clip used directly, in both precisions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from benchmarks.lab.printed import count_right, halves_of, measure
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.classification import ClipReward, EncodedImages
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.template import fill
 
@@ -33,8 +33,8 @@ def test_full_precision_counts_what_the_reward_counts(clip: Clip, cache: Path) -
         ((halves.class_names, halves.test), (halves.new_class_names, halves.new_test))
     ):
         reward = ClipReward(clip, names)
-        pictures = reward.encode([item.picture for item in items], [item.label for item in items])
-        scores = reward.score(TEMPLATES, pictures)
+        images = reward.encode([item.image for item in items], [item.label for item in items])
+        scores = reward.score(TEMPLATES, images)
         assert [found[score.template][place] for score in scores] == [int(score.hits.sum()) for score in scores]
 
 
@@ -48,13 +48,13 @@ def test_half_precision_counts_what_open_clip_does_in_half_precision(half: Clip,
     for place, (names, items) in enumerate(
         ((halves.class_names, halves.test), (halves.new_class_names, halves.new_test))
     ):
-        batch = torch.stack([preprocess(item.picture.image()) for item in items]).half()
+        batch = torch.stack([preprocess(item.image.rgb()) for item in items]).half()
         labels = np.array([item.label for item in items])
         for template in TEMPLATES:
             with torch.inference_mode():
-                pictures = normalize(model.encode_image(batch), dim=-1)
+                images = normalize(model.encode_image(batch), dim=-1)
                 texts = normalize(model.encode_text(tokens([fill(template, name) for name in names])), dim=-1)
-                logits = model.logit_scale.exp().half() * pictures @ texts.T
+                logits = model.logit_scale.exp().half() * images @ texts.T
             right = int((logits.argmax(dim=-1).numpy() == labels).sum())
             assert abs(found[template][place] - right) <= 1  # sums in another order
 
@@ -62,8 +62,8 @@ def test_half_precision_counts_what_open_clip_does_in_half_precision(half: Clip,
 def test_the_precisions_are_two_encoders(half: Clip, clip: Clip) -> None:
     assert (clip.precision, half.precision) == ("fp32", "fp16")
     assert clip.fingerprint != half.fingerprint  # the features of one are never taken for the other's
-    pictures = [item.picture for item in load_data("embedded:a", seed=0).test[:8]]
-    off = np.abs(half.encode_pictures(pictures) - clip.encode_pictures(pictures)).max()
+    images = [item.image for item in load_data("embedded:a", seed=0).test[:8]]
+    off = np.abs(half.encode_images(images) - clip.encode_images(images)).max()
     assert 0 < off < 1e-3
 
 
@@ -71,8 +71,8 @@ def test_logits_of_half_precision_are_rounded_to_it(half: Clip, clip: Clip) -> N
     """Cosines of 0.2501 and 0.25002 are two logits in float32 and one in float16: the lowest label counts."""
     cosines = np.array([[0.25002], [0.2501]])
     classes = np.hstack([cosines, np.sqrt(1 - cosines**2)]).astype(np.float32)
-    picture = EncodedPictures(np.array([[1, 0]], dtype=np.float32), np.array([1]))
-    assert (count_right(clip, classes, picture), count_right(half, classes, picture)) == (1, 0)
+    image = EncodedImages(np.array([[1, 0]], dtype=np.float32), np.array([1]))
+    assert (count_right(clip, classes, image), count_right(half, classes, image)) == (1, 0)
 
 
 def test_a_template_that_does_not_fit_is_refused_and_the_others_are_measured(clip: Clip, cache: Path) -> None:

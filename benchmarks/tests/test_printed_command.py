@@ -1,4 +1,4 @@
-"""`python -m benchmarks paper-templates`, on the embedded pictures and on a root in the CoOp layout."""
+"""`python -m benchmarks paper-templates`, on the embedded images and on a root in the CoOp layout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.lab import printed
 from ipo_prompts.experiments.data.published import ROOT_VARIABLE
 from ipo_prompts.metrics.clip import Clip, load_clip
 from support.coop_root import make_root
-from support.runs import Ended, copy_pictures, ipo
+from support.runs import Ended, copy_images, ipo
 
 ROWS = [
     {"template": "a photo of a <CLASS>.", "base": 49.26, "new": 57.35, "H": 53.0},
@@ -27,7 +27,7 @@ ROWS = [
     {"template": "a photo of <CLASS>.", "base": 47.06, "new": 54.41, "H": 50.47},
     {"template": "the <CLASS>.", "base": 90.0, "new": 90.0, "H": 90.0, "decides": False, "note": "a | [b](c) <img>"},
 ]
-"""What the embedded CLIP gets with the embedded pictures, so that a change of either is noticed here."""
+"""What the embedded CLIP gets with the embedded images, so that a change of either is noticed here."""
 
 Run = Callable[..., Ended]
 load_once = functools.cache(load_clip)
@@ -80,11 +80,11 @@ def test_a_row_that_does_not_agree_is_exit_code_1_and_named(run: Run) -> None:
     assert "| no, new -3.00 " in ended.out
 
 
-def test_each_picture_is_encoded_once_in_each_precision(
+def test_each_image_is_encoded_once_in_each_precision(
     run: Run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(cache / "features")
-    few = [f"folder:{copy_pictures(tmp_path / 'pictures')}"]  # half precision is slow on a processor
+    few = [f"folder:{copy_images(tmp_path / 'images')}"]  # half precision is slow on a processor
     encoded: dict[str, int] = {}
     encode = Clip.encode_pixels
 
@@ -93,7 +93,7 @@ def test_each_picture_is_encoded_once_in_each_precision(
         return encode(self, pixels, batch)
 
     monkeypatch.setattr(Clip, "encode_pixels", counted)
-    assert run("--quiet", data=few).code == 1  # the rows are of other pictures
+    assert run("--quiet", data=few).code == 1  # the rows are of other images
     assert encoded == {"fp32": 18, "fp16": 18}
     assert run("--quiet", "--out=again", data=few).code == 1
     assert encoded == {"fp32": 18, "fp16": 18}
@@ -114,7 +114,7 @@ def test_the_papers_rows_on_a_root_in_the_coop_layout(
 ) -> None:
     monkeypatch.setenv(ROOT_VARIABLE, str(make_root(tmp_path / "root")))
     ended = run("data=eurosat,oxford_flowers", "clip=embedded", rows=None)
-    assert ended.code == 1  # these pictures are others
+    assert ended.code == 1  # these images are others
     answer = ended.out.splitlines()[2]
     assert "eurosat, another split: " in answer and "oxford_flowers" not in answer
     rows = csv.DictReader(Path("runs/paper-templates/table.csv").read_text(encoding="utf-8").splitlines())
@@ -175,10 +175,10 @@ def test_a_data_set_that_was_named_or_nothing_at_all_is_an_error(run: Run) -> No
         assert ended.code == 2 and said in ended.sentence
 
 
-def test_a_picture_that_cannot_be_read_leaves_its_data_set_out(run: Run, tmp_path: Path) -> None:
+def test_a_image_that_cannot_be_read_leaves_its_data_set_out(run: Run, tmp_path: Path) -> None:
     root = make_root(tmp_path / "root")
     broken = next((root / "eurosat" / "2750").glob("*/test_*.jpg"))
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     ended = run("precision=fp32", data=["embedded:a", f"eurosat:{root}"])
     assert ended.code == 0 and broken.name in ended.out
     assert "4 of 4 deciding rows agree" in ended.out

@@ -34,14 +34,14 @@ def compared(*rows: TemplateRow, sizes: tuple[int, int] = (1000, 1000), data: st
         ((1000, 1000), (501, 499), True),  # 0.1 points
         ((1000, 1000), (502, 500), False),  # 0.2 points
         ((1000, 1000), (500, 498), False),
-        ((10_000, 10_000), (5015, 4985), True),  # 0.15 points, fifteen pictures
+        ((10_000, 10_000), (5015, 4985), True),  # 0.15 points, fifteen images
         ((10_000, 10_000), (5016, 5000), False),
-        ((100, 100), (51, 49), True),  # one picture is a point
+        ((100, 100), (51, 49), True),  # one image is a point
         ((100, 100), (52, 50), False),
         ((100, 10_000), (51, 5016), False),  # each half has its own tolerance
     ],
 )
-def test_one_picture_or_015_points_are_agreement(sizes: tuple[int, int], hits: tuple[int, int], agrees: bool) -> None:
+def test_one_image_or_015_points_are_agreement(sizes: tuple[int, int], hits: tuple[int, int], agrees: bool) -> None:
     found = compared(row(50.0, 50.0), sizes=sizes, fp32=hits)
     assert found.agrees.tolist() == [agrees]
     assert answer(found, [])[1] is agrees
@@ -54,7 +54,7 @@ def test_print_is_rounded() -> None:
 
 
 def test_the_difference_that_matters_is_named() -> None:
-    """A point is one picture of a hundred; half a point is fifty of ten thousand."""
+    """A point is one image of a hundred; half a point is fifty of ten thousand."""
     found = compared(row(50, 50), sizes=(100, 10_000), fp32=(51, 5050))
     assert found[["off", "half"]].values.tolist() == [[0.5, "new"]]
 

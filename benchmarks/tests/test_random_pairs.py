@@ -1,4 +1,4 @@
-"""The best of pairs of phrases joined at random, on the real small CLIP and real pictures."""
+"""The best of pairs of phrases joined at random, on the real small CLIP and real images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite that ships is what its rule makes of the CLIP and the pictures that ship."""
+"""The suite that ships is what its rule makes of the CLIP and the images that ship."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from benchmarks.lab.bed import SUITE_FILE, SUITES, suite
 from ipo_prompts.experiments.compare.documents import unpack
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded.shifts import canonical, name_of_set, transformations_of
-from ipo_prompts.experiments.run.prepared import picture_ids
+from ipo_prompts.experiments.run.prepared import image_ids
 from support.pages import DOCS
 from tools.embedded.__main__ import OUT, main
 from tools.embedded.suite import KNOWN, LEAST, PAIRS, RULE, chosen, half, measure
 
 ONE = 1 / 136
-"""A validation picture, which other kernels may see otherwise."""
+"""A validation image, which other kernels may see otherwise."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_the_border_is_outside() -> None:
 def test_the_stage_needs_nothing_but_what_ships(tmp_path, monkeypatch: pytest.MonkeyPatch, shipped: Any) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    for name in ("model", "pictures", "split.json"):
+    for name in ("model", "images", "split.json"):
         (out / name).symlink_to(OUT / name)
     monkeypatch.setattr("benchmarks.lab.bed.SUITE_FILE", out / "suite.json")
     monkeypatch.setattr("tools.embedded.suite.PAIRS", PAIRS[:2])
@@ -85,13 +85,13 @@ def test_the_halves_of_the_suite_are_sets_of_two_and_share_none() -> None:
         assert len(transformations_of(spec.removeprefix("embedded:"))) == 2
 
 
-def test_the_pictures_of_claims_are_those_of_the_recorded_cells_on_any_processor() -> None:
+def test_the_images_of_claims_are_those_of_the_recorded_cells_on_any_processor() -> None:
     _, entries, outcomes = unpack(DOCS / "evidence/cells/claims-embedded.jsonl.gz")
     recorded = {
-        entry.data: outcome.tests["test"].pictures
+        entry.data: outcome.tests["test"].images
         for entry, outcome in zip(entries, outcomes, strict=True)
         if entry.seed == 0 and not isinstance(outcome, str)
     }
     assert len(recorded) == 18
-    for spec, pictures in recorded.items():
-        assert picture_ids(load_data(spec, seed=0).test) == pictures, spec
+    for spec, images in recorded.items():
+        assert image_ids(load_data(spec, seed=0).test) == images, spec

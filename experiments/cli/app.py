@@ -28,8 +28,8 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 INTERRUPTED = 130
 """The exit code of a command that was interrupted."""
 COMMANDS = {
-    "optimize": ("optimize", "Search for a better template, and test it once on test pictures."),
-    "predict": ("predict", "Label pictures with an optimised program."),
+    "optimize": ("optimize", "Search for a better template, and test it once on test images."),
+    "predict": ("predict", "Label images with an optimised program."),
     "evaluate": ("results", "Score templates on a data set, and compare each with the first."),
     "report": ("results", "Make a page that explains a run, or print the tables of a grid."),
     "export": ("results", "Export an optimised program to another tool, and check the export."),
@@ -96,7 +96,7 @@ def _ipo(
         bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Find prompt templates for CLIP that people can read, and test them on pictures that the search never saw."""
+    """Find prompt templates for CLIP that people can read, and test them on images that the search never saw."""
 
 
 def main(arguments: list[str] | None = None, of: typer.Typer = app) -> int:

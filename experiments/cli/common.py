@@ -88,7 +88,7 @@ def look_first(
 
     Args:
         programs: run directories or saved programs, which must exist.
-        what: the word for the files in the message, such as `the picture`.
+        what: the word for the files in the message, such as `the image`.
         files: files or folders to read. At least one of them must exist.
         out: a file or folder to write. Its parent folder need not exist.
 

@@ -48,7 +48,7 @@ def check(
     ] = None,
     words: DataWords = None,
 ) -> int:
-    """Read all pictures; say what a run would use, what is broken or a copy, and which command searches on the rest."""
+    """Read all images; say what a run would use, what is broken or a copy, and which command searches on the rest."""
     from ipo_prompts.experiments.data import draw, load_data, sources
     from ipo_prompts.experiments.data.check import check_data
     from ipo_prompts.experiments.data.dataset import leaving_out, without
@@ -64,14 +64,14 @@ def check(
     report = check_data(data, load_clip(clip) if clip else None, _tell)
     drawn = None
     why = ""
-    advised = many(data, config.shots, config.selection_shots)
-    config = read_about([*(words or []), *advised], "data check", "shots", "selection_shots")
+    advised = many(data, config.shots, config.val_shots)
+    config = read_about([*(words or []), *advised], "data check", "shots", "val_shots")
     if report.without:  # they stand beside those that were typed
         advised += shlex.split(leaving_out([*config.exclude, *report.without]))
     try:
-        drawn = draw(without(data, report.without), config.shots, config.selection_shots, config.seed)
+        drawn = draw(without(data, report.without), config.shots, config.val_shots, config.seed)
         refuse_codes(data)
-        advised += ["verdict=balanced"] if drawn.lopsided else []
+        advised += ["verdict=balanced"] if drawn.imbalanced else []
     except InputError as error:
         why = str(error)
     print(report.text(drawn, why))
@@ -80,9 +80,9 @@ def check(
         last = {word.partition("=")[0]: word for word in [*(words or []), *advised]}
         command = shlex.join(["ipo", "optimize", spec, "--clip", clip, "--lm", "none", *last.values()])
         print(f"{'next' if report.ok else 'when that is mended'}: {command}")
-    return 0 if report.ok and not data.unnamed else 1  # a data set that has only test pictures is sound
+    return 0 if report.ok and not data.unnamed else 1  # a data set that has only test images is sound
 
 
 def _tell(done: int, total: int) -> None:
     if done < total:
-        print(f"{done:,} of {total:,} pictures read", file=sys.stderr)
+        print(f"{done:,} of {total:,} images read", file=sys.stderr)

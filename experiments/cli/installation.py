@@ -188,17 +188,17 @@ def readable(text: str, pages: Collection[str]) -> str:
     """Return a page with commands in place of links to pages, and without what does not ship with the program."""
 
     def told(link: re.Match[str]) -> str:
-        picture, label, target = link.groups()
+        image, label, target = link.groups()
         name = Path(target.partition("#")[0])
         if "://" in target:
             return link[0]
-        if not picture and name.suffix == ".md" and name.stem in pages:
+        if not image and name.suffix == ".md" and name.stem in pages:
             return f"{label} (`ipo docs {name.stem}`)" if label != name.name else f"`ipo docs {name.stem}`"
         return label
 
     parts = re.split(r"(^```.*?^```$)", text, flags=re.M | re.S)
     for index in range(0, len(parts), 2):
-        for _ in range(2):  # a picture may be the label of a link
+        for _ in range(2):  # an image may be the label of a link
             parts[index] = re.sub(r"(!?)\[([^\[\]]*)\]\(([^)\s]+)\)", told, parts[index])
     return "".join(parts)
 

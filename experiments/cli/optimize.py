@@ -71,7 +71,7 @@ def search_template(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Search for a better template, choose the winner with selection pictures, and test it once on test pictures."""
+    """Search for a better template, choose the winner with validation images, and test it once on test images."""
     from ipo_prompts.experiments.run.files import check_writable, default_folder, reserved
     from ipo_prompts.programs.redaction import check_key
     from ipo_prompts.programs.trust import resume_command
@@ -95,7 +95,7 @@ def search_template(
     if not dry_run:
         for name in (config.lm if config.asks_lm else "none", config.describer):
             check_key(name)
-    if not resume:  # a finished run needs no pictures
+    if not resume:  # a finished run needs no images
         from ipo_prompts.experiments.data.load import check_spec
         from ipo_prompts.metrics.clip import check_name
 
@@ -190,11 +190,10 @@ def forecast_text(forecast: dict[str, Any]) -> str:
     ]
     taken = [told(forecast["tested_before"])] if forecast["tested_before"] else []
     taken.append(
-        f"{forecast['pictures']:,} pictures are encoded, the sealed ones included, and at most {forecast['texts']:,} "
-        "texts"
+        f"{forecast['images']:,} images are encoded, the test ones included, and at most {forecast['texts']:,} texts"
     )
     if forecast["views"]:
-        taken[-1] += f"; if pictures help, {forecast['views']:,} further views of them, too"
+        taken[-1] += f"; if images help, {forecast['views']:,} further views of them, too"
     if not lines:
         return "\n".join([*taken, "no language model is asked; it costs nothing."])
     minutes = max(1, round(forecast["seconds"] / 60))

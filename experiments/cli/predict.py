@@ -1,6 +1,6 @@
-"""The command `ipo predict`: label pictures with an optimised program, and write the row of each picture at once.
+"""The command `ipo predict`: label images with an optimised program, and write the row of each image at once.
 
-Sorted rows, and a page, are written when all pictures are labelled.
+Sorted rows, and a page, are written when all images are labelled.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ import typer
 
 from ipo_prompts.experiments.cli.app import drop_output, new_app, note
 from ipo_prompts.experiments.cli.common import Device, Program, examples, look_first
-from ipo_prompts.experiments.data.sources import find_pictures
+from ipo_prompts.experiments.data.sources import find_images
 from ipo_prompts.metrics.errors import InputError, as_cell, printable
 from ipo_prompts.metrics.files import refuse_taken
-from ipo_prompts.metrics.pictures import Picture, thumbnail
+from ipo_prompts.metrics.images import LazyImage, thumbnail
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ EXAMPLES = examples(
     "ipo predict runs/RUN holiday/",
     "ipo predict runs/RUN holiday/ cat.jpg --out predicted.csv",
     "ipo predict runs/RUN holiday/ --top 3",
-    "ipo predict runs/RUN holiday/ --words",
+    "ipo predict runs/RUN holiday/ --text-only",
     "ipo predict runs/RUN holiday/ --sort doubt --out doubtful.html",
     "ipo predict runs/RUN archive/ --out labels.csv --resume",
     "find holiday/ -newer last | ipo predict runs/RUN -",
@@ -57,9 +57,7 @@ app = new_app()
 @app.command(epilog=EXAMPLES)
 def predict(
     program: Program,
-    pictures: Annotated[
-        list[Path], typer.Argument(help="pictures, folders of pictures, or - to read paths from stdin")
-    ],
+    images: Annotated[list[Path], typer.Argument(help="images, folders of images, or - to read paths from stdin")],
     format_: Annotated[
         Literal["table", "csv", "jsonl", "html"] | None,
         typer.Option("--format", help="table, csv, jsonl or html; default: table, or the ending of --out"),
@@ -68,17 +66,15 @@ def predict(
     resume: Annotated[bool, typer.Option("--resume", help="continue the FILE of a call that was stopped")] = False,
     sort: Annotated[Literal["doubt"] | None, typer.Option(help="doubt: the least probable labels first")] = None,
     top: Annotated[int, typer.Option(help="print the K most probable classes", metavar="K", min=1)] = 1,
-    words: Annotated[bool, typer.Option("--words", help="classify without labelled pictures")] = False,
+    text_only: Annotated[bool, typer.Option("--text-only", help="classify without labelled images")] = False,
     template: Annotated[str | None, typer.Option(help="classify with this template instead of the program's")] = None,
     device: Device = "auto",
 ) -> int:
-    """Label pictures with an optimised program."""
-    if STDIN in pictures and sys.stdin is None:
-        raise InputError(
-            "stdin is closed, and - reads the paths of pictures from stdin; open it, or name the pictures."
-        )
-    if pictures == [Path("PICTURES")] and not os.path.exists("PICTURES"):  # noqa: PTH110
-        raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
+    """Label images with an optimised program."""
+    if STDIN in images and sys.stdin is None:
+        raise InputError("stdin is closed, and - reads the paths of images from stdin; open it, or name the images.")
+    if images == [Path("IMAGES")] and not os.path.exists("IMAGES"):  # noqa: PTH110
+        raise InputError("IMAGES stands for images of yours; type the path of their folder in its place.")
     form = format_ or ("table" if out is None else out.suffix.lower().removeprefix("."))
     if out is not None:
         if form not in ("csv", "jsonl", "html"):
@@ -89,22 +85,22 @@ def predict(
         raise InputError("--resume continues the file that --out names; add --out FILE.")
     if resume and (sort or form == "html"):
         raise InputError("--resume continues rows in the order of the images; leave it away, or --sort and html.")
-    look_first([program], "the picture", [] if STDIN in pictures else pictures)
-    bare = [path for path in pictures if next(find_pictures(path), None) is None]
-    if len(bare) == len(pictures):
-        raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
+    look_first([program], "the image", [] if STDIN in images else images)
+    bare = [path for path in images if next(find_images(path), None) is None]
+    if len(bare) == len(images):
+        raise InputError(f"there are no images in {', '.join(map(str, bare))}.")
     from ipo_prompts.programs.classifier import TemplateClassifier
 
     classifier = TemplateClassifier.from_file(program, device=device)
-    if words:
-        classifier = classifier.words_alone()
+    if text_only:
+        classifier = classifier.text_only()
     if template is not None:
-        if classifier.pictures:
-            note("the labelled pictures are left out, because they were fitted to another template.")
+        if classifier.images:
+            note("the labelled images are left out, because they were fitted to another template.")
         classifier.set_template(template)
     _tell_how_sure(program, classifier)
     for path in bare:
-        note(f"there are no pictures in {path}.")
+        note(f"there are no images in {path}.")
     failed = len(bare)
     try:
         with (
@@ -112,13 +108,13 @@ def predict(
             if out is None
             else out.open("a+" if resume else "x", encoding="utf-8", newline="") as stream
         ):
-            files = _files(pictures)
-            if (out or sort) and STDIN not in pictures and sys.stderr.isatty():
+            files = _files(images)
+            if (out or sort) and STDIN not in images and sys.stderr.isatty():
                 from rich.console import Console
                 from rich.progress import track
 
                 count = sum(1 for _ in files)
-                files = iter(track(_files(pictures), "pictures", count, console=Console(stderr=True), transient=True))
+                files = iter(track(_files(images), "images", count, console=Console(stderr=True), transient=True))
             rows = _Rows(form, classifier, min(top, len(set(classifier.labels))), stream)
             begun, size = rows.begin(files, resume)
             labelled = label_files(classifier, chain(begun, files), size)
@@ -138,22 +134,22 @@ def predict(
             f"cannot write {out or 'the labels'}: {error.strerror}; make room, or write them elsewhere."
         ) from error
     gone = any(
-        not os.path.lexists(path) for path in pictures if path != STDIN
+        not os.path.lexists(path) for path in images if path != STDIN
     )  # a path that was mistyped, not a file that is damaged
     return 2 if gone else 1 if failed else 0
 
 
-def _files(pictures: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files of all pictures, each as soon as it is known.
+def _files(images: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files of all images, each as soon as it is known.
 
-    They are the named pictures and the pictures in named folders. For `-`, stdin names pictures or folders, one a line.
+    They are the named images and the images in named folders. For `-`, stdin names images or folders, one a line.
     """
-    if STDIN in pictures and isinstance(sys.stdin, io.TextIOWrapper):
+    if STDIN in images and isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is read as it is on disk
-    for path in pictures:
+    for path in images:
         named = (Path(text) for line in sys.stdin if (text := line.rstrip("\r\n"))) if path == STDIN else [path]
         for one in named:
-            yield from find_pictures(one)
+            yield from find_images(one)
 
 
 def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
@@ -169,26 +165,26 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
         result = load_result(program if os.path.isdir(program) else program.parent)  # noqa: PTH112
     except InputError:
         return  # labels do not need the result
-    rows = [row for row in result.rows_on("test")[:-1] if classifier.pictures or row.what != "pictures"]
+    rows = [row for row in result.rows_on("test")[:-1] if classifier.images or row.what != "images"]
     if rows and result.reward.measure == "accuracy" and classifier.template == result.template:
         low, high = rows[-1].after.ci95
         alike = ", as a mean over classes" if result.gain.over_classes else ""
         note(
-            f"of the {rows[-1].n:,} sealed test pictures of its run this program labelled {rows[-1].after.value:.1%} "
-            f"right{alike} (95 % interval {low:.1%} to {high:.1%}); other pictures may be harder."
+            f"of the {rows[-1].n:,} test images of its run this program labelled {rows[-1].after.value:.1%} "
+            f"right{alike} (95 % interval {low:.1%} to {high:.1%}); other images may be harder."
         )
 
 
 @dataclass
 class _Rows:
-    """Writes the row of each picture as soon as the picture is classified.
+    """Writes the row of each image as soon as the image is classified.
 
     No cell of a CSV can run as a formula: `as_cell` puts `'` before such a label, and `./` before such a path.
 
     Attributes:
         form: the format of the rows: table, csv or jsonl.
         classifier: the program.
-        top: how many labels are named for each picture.
+        top: how many labels are named for each image.
         stream: where the rows are written.
         labelled: how many images were labelled for a page.
         shown: of the first of them the thumbnail, the path and the answers.
@@ -205,10 +201,10 @@ class _Rows:
         """Write the header of a CSV. To resume, cut off a half row, and take the files up to that of the last row.
 
         Files without a row, before the last row, could not be read; they are not tried again. The batch that holds the
-        last row is labelled again: a label may depend, in its last digits, on the pictures that are encoded with it.
+        last row is labelled again: a label may depend, in its last digits, on the images that are encoded with it.
 
         Args:
-            files: the picture files.
+            files: the image files.
             resume: whether the stream may have rows.
 
         Returns:
@@ -221,7 +217,7 @@ class _Rows:
         size = 1
         whole = 0  # bytes of whole lines
         heads = ["label", "probability", "name"]
-        columns = ["picture", *heads, *(f"{head}_{place}" for place in range(2, self.top + 1) for head in heads)]
+        columns = ["image", *heads, *(f"{head}_{place}" for place in range(2, self.top + 1) for head in heads)]
         if self.form == "csv" and isinstance(self.stream, io.TextIOWrapper):
             self.stream.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as on disk
         if resume:
@@ -229,17 +225,17 @@ class _Rows:
             content.seek(0)
             whole = sum(len(line) for line in content if line.endswith(b"\n"))
             self.stream.seek(0)
-            for picture in self._written(columns):
+            for image in self._written(columns):
                 for file in files:
                     if len(begun) == size:
                         begun.clear()
                         size = min(2 * size, self.classifier.clip.batch)
                     begun.append(file)
-                    if self._named(file) == picture:
+                    if self._named(file) == image:
                         break
                 else:
                     raise InputError(
-                        f"{self.stream.name} has other rows than this command writes; give the same pictures, --format "
+                        f"{self.stream.name} has other rows than this command writes; give the same images, --format "
                         "and --top as before, or name another --out."
                     )
             self.stream.truncate(whole)
@@ -248,19 +244,19 @@ class _Rows:
         return begun, size
 
     def _written(self, columns: Sequence[str]) -> Iterator[str | None]:
-        """Yield the picture that each row of the stream names; None for a row that this call would not write."""
+        """Yield the image that each row of the stream names; None for a row that this call would not write."""
         lines = (line for line in self.stream if line.endswith("\n"))
         try:
             if self.form == "csv":
                 table = csv.reader(lines)
                 if next(table, columns) != columns:
                     yield None
-                for picture, *_ in table:
-                    yield picture
+                for image, *_ in table:
+                    yield image
             else:
                 for row in map(json.loads, lines):
-                    picture = row["picture"]
-                    yield picture if "error" in row or len(row.get("top", ["label"])) == self.top else None
+                    image = row["image"]
+                    yield image if "error" in row or len(row.get("top", ["label"])) == self.top else None
         except (LookupError, TypeError, ValueError):
             yield None
 
@@ -268,13 +264,13 @@ class _Rows:
         return as_cell(str(file), "./") if self.form == "csv" else str(file)
 
     def write(self, file: Path, outcome: Floats | InputError) -> None:
-        """Write the row of a picture. A picture that cannot be read has a row only in JSON.
+        """Write the row of an image. An image that cannot be read has a row only in JSON.
 
         A page is written at its end. Of images beyond `MOST_SHOWN`, it has only the number.
         """
         best = [] if isinstance(outcome, InputError) else self.classifier.answers(outcome)[: self.top]
         if self.form == "jsonl":
-            row: dict[str, object] = {"picture": str(file)}
+            row: dict[str, object] = {"image": str(file)}
             if isinstance(outcome, InputError):
                 row["error"] = str(outcome)
             else:
@@ -292,7 +288,7 @@ class _Rows:
         elif best and self.form == "html":
             self.labelled += 1
             if self.labelled <= MOST_SHOWN:
-                self.shown.append((thumbnail(Picture.from_path(file)), str(file), best))
+                self.shown.append((thumbnail(LazyImage.from_path(file)), str(file), best))
         elif best:
             cells = [cell for one in best for cell in (as_cell(one.label), f"{one.probability:.4f}", as_cell(one.name))]
             csv.writer(self.stream).writerow([self._named(file), *cells])
@@ -307,18 +303,18 @@ class _Rows:
 
 
 Row: TypeAlias = "tuple[Path, Floats | InputError]"
-"""A picture file with the probability of each class, float32 (C,), or with the error for which there is none."""
+"""An image file with the probability of each class, float32 (C,), or with the error for which there is none."""
 
 
 def label_files(classifier: TemplateClassifier, files: Iterator[Path], size: int = 1) -> Iterator[Row]:
-    """Label pictures, and yield a row for each, batch by batch, while threads decode the next pictures.
+    """Label images, and yield a row for each, batch by batch, while threads decode the next images.
 
-    The first batch is a single picture, so that its row comes at once. Each later batch is twice as large, up to
-    `Clip.batch`. As many pictures again are decoded ahead, so the memory does not grow with their number.
+    The first batch is a single image, so that its row comes at once. Each later batch is twice as large, up to
+    `Clip.batch`. As many images again are decoded ahead, so the memory does not grow with their number.
 
     Args:
         classifier: the program.
-        files: the picture files.
+        files: the image files.
         size: the size of the first batch.
     """
     head, clip = classifier.head(), classifier.clip
@@ -358,4 +354,4 @@ def _doubtful_first(classifier: TemplateClassifier, labelled: Iterator[Row]) -> 
 
 
 def _open(file: Path) -> Image:
-    return Picture.from_path(file).image()
+    return LazyImage.from_path(file).rgb()

@@ -24,10 +24,10 @@ from ipo_prompts.experiments.cli.common import (
 )
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.dataset import Part
-from ipo_prompts.experiments.data.sources import find_pictures
+from ipo_prompts.experiments.data.sources import find_images
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import refuse_taken
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.metrics.template import read_templates
 
 EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
@@ -55,10 +55,10 @@ def evaluate_templates(
     data: Data = None,
     clip: Clip = None,
     device: Device = "auto",
-    part: Annotated[Part, typer.Option(help="which pictures: train, val or test")] = "val",
+    part: Annotated[Part, typer.Option(help="which images: train, val or test")] = "val",
     as_json: Json = False,
 ) -> int:
-    """Score templates on validation pictures, and compare each with the first. `--part test` is a test as of a run."""
+    """Score templates on validation images, and compare each with the first. `--part test` is a test as of a run."""
     look_first(what="the file of templates", files=[templates_file] if templates_file else [])
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:
@@ -113,13 +113,13 @@ def export_program(
         typer.Option(help="open_clip, head, onnx or program.json", metavar="TARGET"),
     ],
     out: Annotated[Path, typer.Option(help="the new file or folder to write", metavar="PATH")],
-    pictures: Annotated[
+    images: Annotated[
         Path | None,
-        typer.Option(help="pictures to check the export with; default pictures that ship with IPO", metavar="PATH"),
+        typer.Option(help="images to check the export with; default images that ship with IPO", metavar="PATH"),
     ] = None,
 ) -> int:
     """Export an optimised program to another tool, and check the export with that tool's own library."""
-    look_first([program], "the picture", [pictures] if pictures else [], out)
+    look_first([program], "the image", [images] if images else [], out)
     refuse_taken(out)
     from ipo_prompts.experiments.export.base import export
     from ipo_prompts.experiments.export.targets import TARGETS
@@ -128,7 +128,7 @@ def export_program(
     if to not in TARGETS:
         raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
     target = TARGETS[to]
-    compared = _pictures(pictures)
+    compared = _images(images)
     exported = TemplateClassifier.from_file(program)
     told = export(exported, target, out, compared)
     for limit in target.limits(exported, program):
@@ -137,15 +137,15 @@ def export_program(
     return 0
 
 
-def _pictures(folder: Path | None) -> list[Picture]:
-    """Return the pictures of a folder, or one picture file; for None, the search pictures that ship with IPO.
+def _images(folder: Path | None) -> list[LazyImage]:
+    """Return the images of a folder, or one image file; for None, the train images that ship with IPO.
 
-    Test pictures are not used, so that they stay sealed.
+    Test images are not used, so that they stay held out.
     """
     if folder is None:
-        found = [item.picture for item in load_data("embedded", seed=0).train]
+        found = [item.image for item in load_data("embedded", seed=0).train]
     else:
-        found = [Picture.from_path(file) for file in find_pictures(folder)]
+        found = [LazyImage.from_path(file) for file in find_images(folder)]
     if not found:
-        raise InputError(f"there are no pictures in {folder}; name another folder with --pictures, or leave it out.")
+        raise InputError(f"there are no images in {folder}; name another folder with --images, or leave it out.")
     return found

@@ -1,7 +1,7 @@
 """One cell of a grid: a protocol, a data set, a method and a seed. How a cell is run, and its record.
 
 A cell is a run directory. A method that is a run is run as by `ipo optimize`; any other method learns from the same
-pictures and writes its own record under the same name, `result.json`.
+images and writes its own record under the same name, `result.json`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from ipo_prompts.experiments.run.files import (
     holds_run,
     write_bytes,
 )
+from ipo_prompts.experiments.run.final_test import test_in_grid
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import InGrid, Plan, names_of_others
 from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.run.result import RESULT, Budget, RewardNames, RunResult, Tested
-from ipo_prompts.experiments.run.sealed import test_in_grid
 from ipo_prompts.experiments.run.tested_before import check_countable
 from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.clip import Clip
@@ -49,7 +49,7 @@ from ipo_prompts.programs.journal import line_of
 from ipo_prompts.programs.search_settings import LIMITS
 from ipo_prompts.programs.state import ClipUsed
 
-SET_BY_THE_CELL = ("data", "classes", "seed", "preset", "patience", "head", "test")
+SET_BY_THE_CELL = ("data", "classes", "seed", "preset", "patience", "classifier", "test")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Cell:
         protocol: one of `ProtocolName`.
         data: spec of the data set to learn from.
         method: a name in `METHODS`, or a class of the user's own.
-        seed: decides which pictures are drawn, the language model's sampling, and whatever else is random in a method.
+        seed: decides which images are drawn, the language model's sampling, and whatever else is random in a method.
         targets: specs of the data sets to test on, for cross-dataset and domain-generalization; specs of the CLIPs
             to test with, for cross-clip.
         settings: settings of `RunConfig` that all methods share.
@@ -123,8 +123,8 @@ class MethodResult(Content):
         absent: why there is nothing to test, else None.
         templates: the templates; None where what was learnt is no text.
         tests, gaps: see `RunResult`.
-        shown: the score on the search pictures and, if there are any, on the selection pictures.
-        gain_held_back: see `Fitted.gain`.
+        shown: the score on the train images and, if there are any, on the validation images.
+        val_gain: see `Fitted.gain`.
     """
 
     version: Literal[4] = Field(default=4, alias="schema")
@@ -138,7 +138,7 @@ class MethodResult(Content):
     tests: dict[str, Tested] = Field({})
     gaps: dict[str, str] = Field({})
     shown: dict[str, float] = Field({})
-    gain_held_back: float | None = None
+    val_gain: float | None = None
     budget: Budget = Budget()
 
 
@@ -190,7 +190,7 @@ def in_grid(cell: Cell, shared: RunConfig, folder: Path, planned: Plan) -> Plan:
 def _fitted_and_tested(cell: Cell, method: Method, planned: Plan, folder: Path) -> MethodResult:
     assert planned.in_grid
     config, tests = planned.config, [*own_tests(planned), *planned.in_grid.others]
-    # The method cannot reach the test pictures: nothing that it is given contains them.
+    # The method cannot reach the test images: nothing that it is given contains them.
     data, drawn = replace(planned.data, test=()), replace(planned.drawn, test=(), new_test=())
     lesson = prepare(replace(planned, data=data, drawn=drawn, in_grid=None), Ui(0, quiet=True))
     folder.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ def _fitted_and_tested(cell: Cell, method: Method, planned: Plan, folder: Path) 
         clip=ClipUsed.model_validate(lesson.clip),
         seed=cell.seed,
     )
-    parts = {"search": lesson.search, "selection": lesson.selection}
+    parts = {"train": lesson.train, "val": lesson.val}
     try:
         fitted = method.fit(lesson)  # evaluate only after learning
         found = {name: score_of(fitted, lesson.reward, part) for name, part in parts.items() if part}
@@ -220,7 +220,7 @@ def _fitted_and_tested(cell: Cell, method: Method, planned: Plan, folder: Path) 
         "tests": tested,
         "gaps": gaps,
         "shown": {name: round(one.value, 6) for name, one in found.items()},
-        "gain_held_back": fitted.gain,
+        "val_gain": fitted.gain,
         "budget": Budget(scored_only=fitted.scored_only),
     }
     return result.model_copy(update=about)
@@ -260,12 +260,12 @@ def shared_config(cell: Cell) -> RunConfig:
         if key in LIMITS:
             raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
-    own = {"data": cell.data, "classes": classes, "seed": cell.seed, "head": "words"}
+    own = {"data": cell.data, "classes": classes, "seed": cell.seed, "classifier": "text"}
     shared = build({"names": "as-is", **cell.settings, **own}, "the settings of the grid")
     if shared.names in ("auto", "search") and not isinstance(METHODS.find(cell.method), Search):
         raise InputError(
             f"names={shared.names} is settled at the end of a search, and {cell.method} is none; give it to the rows "
-            "of searches alone, in their settings, or write names=cleaned."
+            "of searches alone, in their settings, or write names=normalised."
         )
     return shared
 

@@ -21,7 +21,7 @@ from ipo_prompts.programs.lm.ledger import total_usd
 def check_grid(found: Sequence[Cell]) -> None:
     """Refuse a grid that cannot be run, before its first cell. Names, settings, folders and data sets are checked.
 
-    No picture is opened and no model is loaded.
+    No image is opened and no model is loaded.
 
     Raises:
         InputError: what is wrong, in one sentence; or, with a sentence for each cause, which data sets cannot be used.
@@ -30,7 +30,7 @@ def check_grid(found: Sequence[Cell]) -> None:
     for cell in found:
         shared = shared_config(cell)
         run_config(cell)  # refuses settings that the method lacks
-        kind = (cell.data, cell.targets, shared.clip, shared.shots, shared.selection_shots)  # no seed: all draw alike
+        kind = (cell.data, cell.targets, shared.clip, shared.shots, shared.val_shots)  # no seed: all draw alike
         kinds.setdefault(kind, (cell, shared))
     _check_folders(found)
     for name in sorted({shared.clip for _, shared in kinds.values()}):
@@ -50,7 +50,7 @@ def check_grid(found: Sequence[Cell]) -> None:
 
 def searches(found: Sequence[Cell]) -> dict[str, RunConfig]:
     """Return label of a row → the configuration of the row's search, for the rows that search."""
-    rows = {entry.label: entry for entry in found}  # seeds and pictures do not change the models
+    rows = {entry.label: entry for entry in found}  # seeds and images do not change the models
     return {label: config for label, entry in rows.items() if (config := run_config(entry))}
 
 
@@ -70,7 +70,7 @@ def _check_folders(found: Sequence[Cell]) -> None:
 
 
 def forecast(found: Sequence[Cell]) -> dict[str, Any]:
-    """Forecast the calls, tokens and most cost of all unfinished cells. No picture is opened, nothing is fetched.
+    """Forecast the calls, tokens and most cost of all unfinished cells. No image is opened, nothing is fetched.
 
     Returns:
         - `cells, finished`: the number of all cells, and of those that are finished.
@@ -82,7 +82,7 @@ def forecast(found: Sequence[Cell]) -> dict[str, Any]:
         InputError: there is no such language model.
     """
     left = [entry for entry in found if not (entry.folder / RESULT).is_file()]
-    known: dict[tuple[str, str], dict[str, Any] | None] = {}  # no seed changes the number of pictures
+    known: dict[tuple[str, str], dict[str, Any] | None] = {}  # no seed changes the number of images
     asked: list[dict[str, Any]] = []
     for entry in left:
         kind = (entry.label, entry.data)
@@ -110,7 +110,7 @@ def forecast_text(forecast: dict[str, Any]) -> str:
         lines = [
             f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, at most {forecast['tokens']:,} "
             f"tokens, {at_most(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models "
-            "one after another; encoding pictures and texts comes on top. Nothing was asked yet."
+            "one after another; encoding images and texts comes on top. Nothing was asked yet."
         ]
     if forecast["finished"]:
         lines.append(f"finished already: {forecast['finished']:,} of these cells")

@@ -30,7 +30,7 @@ LONGEST_NAME = 100
 """The most characters of a folder's name; file systems allow 255 bytes."""
 
 
-Ablated = Literal["describer", "history_size", "initial_template", "lm", "search_pictures"]
+Ablated = Literal["describer", "history_size", "initial_template", "lm", "train_images"]
 """The settings that published ablations varied."""
 Settings = Annotated[dict[str, Any], AfterValidator(nested)]
 """Settings of a run; `strategy.name` in a file is read as a mapping within `strategy`."""

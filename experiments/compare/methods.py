@@ -1,6 +1,6 @@
 """Methods under test: IPO's variants, its controls, and the baselines that every claim is compared with.
 
-All methods have one interface: `fit` sees a few pictures and returns a classifier for any classes. To add a method,
+All methods have one interface: `fit` sees a few images and returns a classifier for any classes. To add a method,
 write a file and add a line to `METHODS`. The line names an instance. A method is imported when it is chosen.
 
 The methods that ask a language model have the same budget: the lesson sets their steps, candidates per step and
@@ -13,8 +13,8 @@ If a grid does not, the table says so.
 Methods that try templates without a language model (`best-of-80`, `vocabulary`) propose no templates. Their templates
 are scored only, and each table counts these separately.
 
-Labelled pictures are the other budget, and each table shows their number, too. Methods that choose nothing on selection
-pictures (`ipo-paper`, `ipo-code`) see no selection pictures, as published.
+Labelled images are the other budget, and each table shows their number, too. Methods that choose nothing on validation
+images (`ipo-paper`, `ipo-code`) see no validation images, as published.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ METHODS = Registry(
         "ensemble-80": "text_methods:ENSEMBLE_80",
         "best-of-80": "text_methods:BEST_OF_80",
         "vocabulary": "text_methods:VOCABULARY",
-        "class-mean": "picture_methods:CLASS_MEAN",
-        "gda": "picture_methods:GDA",
-        "gda-text": "picture_methods:GDA_TEXT",
+        "prototype": "image_methods:PROTOTYPE",
+        "gda": "image_methods:GDA",
+        "gda-text": "image_methods:GDA_TEXT",
         "phrases": "text_methods:PHRASES",
         "no-history": "text_methods:NO_HISTORY",
         "history": "text_methods:HISTORY",
         "ipo-paper": "text_methods:IPO_PAPER",
         "ipo-code": "text_methods:IPO_CODE",
         "ipo-default": "text_methods:IPO_DEFAULT",
-        "words": "text_methods:WORDS",
+        "text": "text_methods:TEXT",
         "ipo": "text_methods:IPO",
     },
     default="ipo",
@@ -71,7 +71,7 @@ METHODS = Registry(
 """Name in a grid → the method, in the order of a table."""
 
 Logits = Callable[[Floats], Floats]
-"""Takes features of pictures, float32 (n, D) in unit rows, and returns logits, float32 (n, C)."""
+"""Takes features of images, float32 (n, D) in unit rows, and returns logits, float32 (n, C)."""
 
 
 class Fitted:
@@ -79,7 +79,7 @@ class Fitted:
 
     Attributes:
         templates: the templates; None if the classifier is not made of text.
-        gain: the gain of the choice on held-back pictures, see `Chosen`; None where nothing was chosen or held back.
+        gain: the gain of the choice on held-back images, see `Chosen`; None where nothing was chosen or held back.
         scored_only: how many templates were scored to choose from.
     """
 
@@ -102,7 +102,7 @@ class FittedEmbeddings(Fitted, ABC):
         """
 
     def embeddings_of(self, class_names: Sequence[str]) -> Floats:
-        """Return `class_embeddings`, which are made once: several sets of pictures have the same classes."""
+        """Return `class_embeddings`, which are made once: several sets of images have the same classes."""
         key = tuple(class_names)
         if key not in self._made:
             self._made[key] = self.class_embeddings(class_names)
@@ -115,7 +115,7 @@ class FittedEmbeddings(Fitted, ABC):
 
 @dataclass(frozen=True)
 class FittedLogits(Fitted):
-    """Any other classifier of pictures. No text alone can replace the classifier, so `templates` is None.
+    """Any other classifier of images. No text alone can replace the classifier, so `templates` is None.
 
     Attributes:
         logits: takes class names and returns their classifier; raises `Absent`, with the reason, if there is none.
@@ -127,7 +127,7 @@ class FittedLogits(Fitted):
 class Facts(Content):
     """What a table needs to know about the method of a row, under the settings of the row's cells; see `Method`.
 
-    `shots` are the search pictures of each class; None if they are not known.
+    `shots` are the train images of each class; None if they are not known.
     """
 
     label: str
@@ -147,7 +147,7 @@ class Method(ABC):
         label: the method's name in a sentence.
         depends_on_seed: whether another seed can give another result; else one run stands for all seeds.
         shows: for a control, the claim that is shown if IPO beats it, as a clause: "the history helps". Else empty.
-        uses_labels: whether the method sees as many labelled pictures as a search; else it sees none.
+        uses_labels: whether the method sees as many labelled images as a search; else it sees none.
         unlike: how the method differs from its publication, as a clause for the notes of a table; empty if it does not.
         is_opponent: whether verdicts compare IPO with the method. Variants of IPO, and wordings that only have a row,
             are no opponents.
@@ -163,7 +163,7 @@ class Method(ABC):
     remark: str = ""
 
     def labelled_per_class(self, config: RunConfig) -> int:
-        """Return how many labelled pictures of each class the method sees under the settings of its cells."""
+        """Return how many labelled images of each class the method sees under the settings of its cells."""
         return config.shots + held_back_shots(config) if self.uses_labels else 0
 
     def differs(self, config: RunConfig) -> str:
@@ -180,11 +180,11 @@ class Method(ABC):
 
     @abstractmethod
     def fit(self, lesson: Prepared) -> Fitted:
-        """Learn from the lesson's pictures; the same lesson gives the same result.
+        """Learn from the lesson's images; the same lesson gives the same result.
 
         Args:
             lesson: the settings that all methods share (`config`), the CLIP, the reward with the classes to learn, and
-                the search and selection pictures. The test pictures have been taken out of everything here.
+                the train and validation images. The test images have been taken out of everything here.
 
         Raises:
             Absent: the method does not exist for this data set.
@@ -205,13 +205,13 @@ def own_method(made: Any, what: str) -> Method:
 
 
 def classifying(reward: Reward) -> ClipReward:
-    """Return the reward, after a check that it can score any classifier of pictures with its own measure.
+    """Return the reward, after a check that it can score any classifier of images with its own measure.
 
     Raises:
-        Absent: the reward cannot score any classifier of pictures.
+        Absent: the reward cannot score any classifier of images.
     """
     if not isinstance(reward, ClipReward) or by_embeddings(reward) is None:
-        raise Absent("it classifies pictures, and this reward asks for something else")
+        raise Absent("it classifies images, and this reward asks for something else")
     return reward
 
 

@@ -309,7 +309,7 @@ def _searches(table: Table, scopes: Sequence[Scope]) -> list[Block]:
         line = table.first(scope.name, method)
         if line.seeds:
             record: Record = {"data": scope_name(scope), "method": method}
-            for part in ("search", "selection", "test"):
+            for part in ("train", "val", "test"):
                 value = getattr(line, part)
                 record[part] = EMPTY if value is None else f"{100 * value:.2f}"
             record["optimism"] = EMPTY if line.optimism is None else points(line.optimism)
@@ -371,7 +371,7 @@ def _aligned(lines: Sequence[Line]) -> str:
 
 
 def plain(text: str) -> str:
-    """Return the text as one line that cannot break out of its cell, load a picture, or move a terminal's cursor.
+    """Return the text as one line that cannot break out of its cell, load an image, or move a terminal's cursor.
 
     The text may be unsafe: names come from users and files, and reasons come from errors of servers.
     """

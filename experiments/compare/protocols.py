@@ -1,10 +1,10 @@
-"""The protocols of the field: the classes that a method learns, and the sealed test pictures that it is scored on.
+"""The protocols of the field: the classes that a method learns, and the test images that it is scored on.
 
 - base-to-new: learn the first half of the classes; test each half against its own classes (Zhou et al., 2022).
 - few-shot: learn and test all classes.
 - cross-dataset: learn all classes of one data set; test other data sets with their own classes, nothing adapted.
 - domain-generalization: as cross-dataset, but the other data sets show classes of the source in another style.
-- cross-clip: learn all classes with one CLIP; test the learnt text with other CLIPs on the same pictures.
+- cross-clip: learn all classes with one CLIP; test the learnt text with other CLIPs on the same images.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def other_tests(protocol: str, planned: Plan, targets: Sequence[str], config: Ru
             raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
         for name in targets:
             check_name(name)
-        # the same pictures with each CLIP
+        # the same images with each CLIP
         return [replace(own_tests(planned)[0], name=name, clip=name) for name in targets]
     if protocol in TO_DATA:
         return _of_other_data(protocol, planned.data, targets, config)
@@ -96,10 +96,10 @@ def _of_other_data(protocol: str, source: DataSet, targets: Sequence[str], confi
 
 
 def laid_out(config: RunConfig) -> Plan:
-    """Load and draw the data of a method that is no run. No picture is opened, and no language model is looked for.
+    """Load and draw the data of a method that is no run. No image is opened, and no language model is looked for.
 
     Raises:
-        InputError: the data set is missing, or there are too few classes or pictures.
+        InputError: the data set is missing, or there are too few classes or images.
     """
     source = load_data(config.data, seed=SPLIT_SEED, task=config.task, **config.about_data)
     return Plan(config, source, draw_for(source, config), None, None)

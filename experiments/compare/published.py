@@ -48,7 +48,7 @@ def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> lis
 
     Args:
         protocol: the protocol, as in our cells.
-        shots: search pictures per class; None leaves out methods that need shots.
+        shots: train images per class; None leaves out methods that need shots.
         data: our data sets, under any of their usual names. The published average row is returned only for exactly the
             11 data sets that it averages.
 

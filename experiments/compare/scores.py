@@ -45,7 +45,7 @@ MEAN_WITHOUT_EUROSAT = "mean without EuroSAT"
 MEANS = (MEAN, MEAN_WITHOUT_EUROSAT)
 
 OWN_SIDE = {"base-to-new": "base", "cross-dataset": "source", "domain-generalization": "source"}
-"""Protocol → the name of the side with the test pictures of the classes that were learnt; else `test`."""
+"""Protocol → the name of the side with the test images of the classes that were learnt; else `test`."""
 
 T = TypeVar("T")
 
@@ -159,7 +159,7 @@ class ColumnScore(NamedTuple):
     """The value of a column with its 95 % interval from `low` to `high`; all are fractions.
 
     `sd` is the standard deviation over seeds. It is None for one seed, or where the data sets have different seeds.
-    `n` counts units. `draws` counts independent units: variants of one picture count once.
+    `n` counts units. `draws` counts independent units: variants of one image count once.
     """
 
     value: float

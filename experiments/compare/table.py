@@ -48,7 +48,7 @@ OURS, PUBLISHED = "ours", "published"
 COLUMNS = (
     *("protocol", "data", "split", "method", "over", "origin", "column", "measure", "unit", "seeds"),
     *("labelled_per_class", "value", "low", "high", "sd", "n", "draws", "p", "p_corrected", "comparisons", "outcome"),
-    *("search", "selection", "test", "optimism", *COUNTS, "usd", "gain_held_back", "remark", "verdict", "gap"),
+    *("train", "val", "test", "optimism", *COUNTS, "usd", "val_gain", "remark", "verdict", "gap"),
 )
 """The columns of a table's frame. A line is about a data set or an average (`data`), a method, and a column.
 
@@ -56,20 +56,20 @@ COLUMNS = (
 - `origin`: "ours" or "published".
 - `split`: see `Scope`.
 - `seeds`: the number of seeds, the smallest over the data sets; of a gain, the seeds that both methods have.
-- `labelled_per_class`: the labelled pictures of each class that the method saw; None if not known.
+- `labelled_per_class`: the labelled images of each class that the method saw; None if not known.
 - `value` … `draws`: see `ColumnScore`; `value` is None where the method has no value.
 - `p` … `outcome`: see `Verdict`. A gain is for the classes of a data set as given, or for the data sets as given.
-- `search`, `selection`, `test`: the values of the final templates on pictures of the classes searched on. None where no
-  pictures were drawn. A method that learns nothing from these pictures is scored on them, too.
-- `optimism`: the gain over the reference on the search pictures minus that gain on the test pictures. Both gains are
-  paired, so that easier pictures do not look like over-fitting.
+- `train`, `val`, `test`: the values of the final templates on images of the classes searched on. None where no
+  images were drawn. A method that learns nothing from these images is scored on them, too.
+- `optimism`: the gain over the reference on the train images minus that gain on the test images. Both gains are
+  paired, so that easier images do not look like over-fitting.
 - `proposals` … `usd`: see `Budget`; `usd` is None where a price is unknown.
-- `gain_held_back`: the gain of the chosen template over the search's initial template on held-back pictures.
+- `val_gain`: the gain of the chosen template over the search's initial template on held-back images.
 - `remark`: why cells are missing; of published numbers, their source.
 - `verdict`: the `Verdict` of a gain; else None.
 - `gap`: why the method has no value in this column, though it has values in others; else None.
 
-From `search` to `gain_held_back`, numbers are means per run, over seeds and data sets.
+From `train` to `val_gain`, numbers are means per run, over seeds and data sets.
 """
 
 
@@ -99,7 +99,7 @@ class Table:
     """The numbers of a table, and the runs that the numbers were computed from.
 
     Attributes:
-        measure, unit: the name of the values, and the name of what is scored: accuracy of pictures, mean IoU of scenes.
+        measure, unit: the name of the values, and the name of what is scored: accuracy of images, mean IoU of scenes.
         headline: the column that verdicts are about.
         subject: the row that verdicts are about; empty if the table has none of `SUBJECTS`.
         methods: the labels of the rows, in the order of the table.
@@ -163,10 +163,10 @@ def build_table(
     Args:
         cells: the cells, each once; data sets and seeds may come in any order. At least one cell has scores.
         reference: the method that gains are computed over. Gains over the methods of `REFERENCES` are added.
-        shots: the search pictures per class; published accuracies for them stand beside ours.
+        shots: the train images per class; published accuracies for them stand beside ours.
 
     Raises:
-        InputError: the cells have several measures or units, or cells that are compared differ in pictures or columns.
+        InputError: the cells have several measures or units, or cells that are compared differ in images or columns.
     """
     import pandas
 
@@ -263,7 +263,7 @@ def _check_tested_alike(cells: Sequence[Placed], unit: str) -> None:
     seen: dict[tuple[str, str], tuple[Placed, Any]] = {}
     for cell in cells:
         for side, score in cell.sides.items():
-            tested = score.pictures, len(score.answer), score.labels, score.draws
+            tested = score.images, len(score.answer), score.labels, score.draws
             first, expected = seen.setdefault((cell.data, side), (cell, tested))
             if tested != expected:
                 raise InputError(
@@ -273,7 +273,7 @@ def _check_tested_alike(cells: Sequence[Placed], unit: str) -> None:
 
 
 def _split(sides: Mapping[str, Tested]) -> str:
-    """Return the split of a cell's test pictures. If its sides have different splits, name each "different" side."""
+    """Return the split of a cell's test images. If its sides have different splits, name each "different" side."""
     splits = {side: tested.split for side, tested in sorted(sides.items())}
     different = {side: why for side, split in splits.items() if (why := why_different(split))}
     if not different or len(set(splits.values())) == 1:
@@ -371,11 +371,11 @@ def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -
     searched_on = next(side for side in ("base", "test", "source", *group[0].values) if side in group[0].values)
 
     def looked_better(group: Sequence[Runs]) -> float | None:
-        on_search = _mean_over(group, lambda cell: cell.shown.get("search"))
+        on_search = _mean_over(group, lambda cell: cell.shown.get("train"))
         return None if on_search is None else on_search - fmean(runs.means[searched_on] for runs in group)
 
     pairs = [align(ours, theirs) for ours, theirs in zip(group, groups.get(reference, ()), strict=False)]
-    # Each seed has other search pictures. So the run of a fixed method stands for other seeds on test pictures only.
+    # Each seed has other train images. So the run of a fixed method stands for other seeds on test images only.
     found = [
         pair
         for pair in pairs
@@ -383,12 +383,12 @@ def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -
     ]
     both = [looked_better(one) for one in zip(*found, strict=True)] if len(found) == len(group) else [None]
     return {
-        "search": _mean_over(group, lambda cell: cell.shown.get("search")),
-        "selection": _mean_over(group, lambda cell: cell.shown.get("selection")),
+        "train": _mean_over(group, lambda cell: cell.shown.get("train")),
+        "val": _mean_over(group, lambda cell: cell.shown.get("val")),
         "test": fmean(runs.means[searched_on] for runs in group),
         "optimism": None if None in both else both[0] - both[1],  # type: ignore[operator]
         **{name: _mean_over(group, attrgetter(f"budget.{name}")) for name in (*COUNTS, "usd")},
-        "gain_held_back": _mean_over(group, lambda cell: cell.gain_held_back),
+        "val_gain": _mean_over(group, lambda cell: cell.val_gain),
     }
 
 

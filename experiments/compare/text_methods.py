@@ -20,7 +20,7 @@ from ipo_prompts.programs.strategies.base import GivenTemplates
 
 @dataclass(frozen=True)
 class Fixed(Method):
-    """A method with fixed templates of people. No seed changes the templates, and no picture is used to choose them.
+    """A method with fixed templates of people. No seed changes the templates, and no image is used to choose them.
 
     Attributes:
         label: see `Method`.
@@ -83,8 +83,8 @@ def best_of(lesson: Prepared, pool: Sequence[str], count: int) -> Templates:
     orders them and chooses the winner. The templates that are tried count as scored only.
     """
     settings = lesson.config.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
-    selection = lesson.selection.units if lesson.selection else None
-    found = search(settings, lesson.reward, GivenTemplates(pool), lesson.search.units, selection)
+    selection = lesson.val.units if lesson.val else None
+    found = search(settings, lesson.reward, GivenTemplates(pool), lesson.train.units, selection)
     return Templates(lesson.clip, (found.choice.template,), found.choice.gain, found.proposed)
 
 
@@ -105,7 +105,7 @@ VOCABULARY = BestOf("the best phrase of the vocabulary", single_phrases)
 OTHERWISE = {
     "paper": "language models are asked in our words but for the describer's question",
     "code": "language models are asked in our words, replies may be longer than 40 tokens, and a template is scored on "
-    "all pictures as they are, where the code crops and flips them at random and leaves out the last partial batch",
+    "all images as they are, where the code crops and flips them at random and leaves out the last partial batch",
 }
 """Preset → how a method with this preset differs from its publication under any settings."""
 
@@ -117,7 +117,7 @@ class Search:
     Attributes:
         label, shows, is_opponent: see `Method`.
         settings: the settings of the run besides those of the grid. A `strategy` keeps the settings of the grid that it
-            knows. With head "auto", labelled pictures decide, too, if they help.
+            knows. With head "auto", labelled images decide, too, if they help.
     """
 
     label: str
@@ -137,7 +137,7 @@ class Search:
         """
         # Do not take steps and candidates from the preset: the search would have another budget than other methods.
         same = ("data", "classes", "seed", "names", "steps", "candidates_per_step")
-        own = {**settings, **{key: getattr(shared, key) for key in same}, "patience": None, "head": "words"}
+        own = {**settings, **{key: getattr(shared, key) for key in same}, "patience": None, "classifier": "text"}
         own |= self.settings
         if chosen := self.settings.get("strategy"):
             known = STRATEGIES.find(chosen["name"]).Settings.model_fields
@@ -176,5 +176,5 @@ HISTORY = Search(
 IPO_PAPER = Search("IPO with the paper's settings", {"preset": "paper"}, is_opponent=False)
 IPO_CODE = Search("IPO with the settings of the paper's code", {"preset": "code"}, is_opponent=False)
 IPO_DEFAULT = Search("IPO", {}, is_opponent=False)
-WORDS = Search("IPO's names and template", {"names": "auto"})
-IPO = Search("IPO's answer", {"names": "auto", "head": "auto"}, is_opponent=False)
+TEXT = Search("IPO's names and template", {"names": "auto"})
+IPO = Search("IPO's answer", {"names": "auto", "classifier": "auto"}, is_opponent=False)

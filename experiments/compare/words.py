@@ -83,14 +83,14 @@ def notes(table: Table) -> list[str]:
         (
             True,
             f"Values: {table.measure} in percent, mean over seeds, [95 % interval], ± standard deviation over seeds; n "
-            f"counts {unit}. Intervals cover the choice of test {unit} within these classes (variants of one picture "
+            f"counts {unit}. Intervals cover the choice of test {unit} within these classes (variants of one image "
             "are one draw) and, with two or more seeds, the luck of the search; the classes and data sets are taken as "
             "given.",
         ),
         (
             searched and all(one.ignore_seeds() for one in searched),
             "The seed moved nothing: under every seed, each row ended with the same templates and values. ± 0.00 says "
-            "nothing about other pictures, and one seed shows as much.",
+            "nothing about other images, and one seed shows as much.",
         ),
         (
             MEAN_OF_H in table.columns,
@@ -115,7 +115,7 @@ def notes(table: Table) -> list[str]:
         *((True, note) for note in _missing_sides(table)),
         (
             len([number for number in saw if number]) > 1,
-            "labels/class counts the labelled pictures of each class that a row saw, to search, train or choose with: "
+            "labels/class counts the labelled images of each class that a row saw, to search, train or choose with: "
             f"{by_labels}. Rows with the same number have the same budget; a gain over a row that saw fewer labels may "
             "be due to the labels.",
         ),

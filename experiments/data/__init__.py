@@ -1,7 +1,7 @@
 """Data: sources, parts, few-shot draws and checks.
 
 >>> data = load_data("embedded", seed=0)  # doctest: +SKIP
->>> run = draw(data, shots=4, selection_shots=4, seed=0, classes="base")  # doctest: +SKIP
+>>> run = draw(data, shots=4, val_shots=4, seed=0, classes="base")  # doctest: +SKIP
 """
 
 from ipo_prompts.experiments.data.dataset import DataSet, Item, default_task

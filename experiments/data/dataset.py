@@ -1,4 +1,4 @@
-"""`Gathered`, which a source returns: one row for each picture. `DataSet`, into which `load_data` makes the rows."""
+"""`Gathered`, which a source returns: one row for each image. `DataSet`, into which `load_data` makes the rows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, one_line, several
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.metrics.template import tidy
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 OWN = "own"
 OFFICIAL = "official"
-COUNTED = "official by its counts alone: the list of its pictures is not known here"
+COUNTED = "official by its counts alone: the list of its images is not known here"
 DIFFERENT = "different: "
 """Values of `DataSet.split`. OWN: the parts are those of the source, or were cut by draw.py. OFFICIAL: the parts are a
 benchmark's published split. COUNTED: the parts have the sizes of the published split. DIFFERENT begins the text for any
@@ -38,18 +38,18 @@ def why_different(split: str) -> str | None:
 
 @dataclass(frozen=True)
 class Row:
-    """One picture of a source.
+    """One image of a source.
 
     Attributes:
-        image: the picture; its file is read only when the pixels are needed.
+        image: the image; its file is read only when the pixels are needed.
         label: the name of the class, as the source spells it.
-        key: a name of the picture that is the same on every machine: its relative path, or its row number.
+        key: a name of the image that is the same on every machine: its relative path, or its row number.
         split: the part that the source assigns; None if the source assigns none.
-        group: the name of the base picture; None if the picture is its own base picture.
+        group: the name of the base image; None if the image is its own base image.
         fault: the error that says why there is no file; None if there is one. Reading `image` raises the same error.
     """
 
-    image: Picture
+    image: LazyImage
     label: str
     key: str
     split: Part | None = None
@@ -58,29 +58,29 @@ class Row:
 
     @property
     def base(self) -> str:
-        """The name of the base picture."""
+        """The name of the base image."""
         return self.key if self.group is None else self.group
 
 
 def row_of_file(
     path: Path, label: str, key: str, split: Part | None = None, group: str | None = None, *, said: str = ""
 ) -> Row:
-    """Return the row of a picture file. If the file is missing, the row has a fault, whose text begins with `said`."""
+    """Return the row of an image file. If the file is missing, the row has a fault, whose text begins with `said`."""
     try:
-        return Row(Picture.from_path(path), label, key, split, group)
+        return Row(LazyImage.from_path(path), label, key, split, group)
     except InputError as error:
         fault = InputError(f"{said}{error}")
-        return Row(Picture.absent(path, fault), label, key, split, group, fault)
+        return Row(LazyImage.absent(path, fault), label, key, split, group, fault)
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The pictures of a source. `load_data` checks them, and cuts the parts that the source lacks.
+    """The images of a source. `load_data` checks them, and cuts the parts that the source lacks.
 
     Attributes:
         name: the data set's short name.
         where: the source's name in messages.
-        rows: one row for each picture, in an order that is the same on every machine.
+        rows: one row for each image, in an order that is the same on every machine.
         class_names: the class names in label order; None stands for the sorted labels of the rows.
         stray: the names of files and splits that were left out.
         names: class → its names in prompts; None if the source gives no such names. See names.py.
@@ -96,38 +96,38 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Item:
-    """One picture with its label.
+    """One image with its label.
 
     Attributes:
-        picture: the picture; its file is read only when the pixels are needed.
+        image: the image; its file is read only when the pixels are needed.
         label: the index of the class in the class names.
-        group: the name of the base picture. All variants of a base picture have the same group, and are in one part.
+        group: the name of the base image. All variants of a base image have the same group, and are in one part.
     """
 
-    picture: Picture
+    image: LazyImage
     label: int
     group: str
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Pictures in three parts, with their class names.
+    """Images in three parts, with their class names.
 
-    Search pictures are drawn from `train` and selection pictures from `val`; `test` is opened once, at the end. If
-    `val` is empty, selection pictures come from `train` (see draw.py). A data set for testing has test pictures only.
+    Train images are drawn from `train` and validation images from `val`; `test` is opened once, at the end. If
+    `val` is empty, validation images come from `train` (see draw.py). A data set for testing has test images only.
 
     Attributes:
         name: a short name, without paths of this machine.
         class_names: the class names in label order, as the source or `classes.yaml` spells them (underscores become
             spaces in prompts). A name with synonyms is a `ClassName`.
-        task: a neutral sentence for the language model that says what the pictures are; it names base classes only.
+        task: a neutral sentence for the language model that says what the images are; it names base classes only.
         train: the items of the train part, in the order of the source; the few-shot draw depends on this order.
         val: the items of the val part, in the same way.
         test: the items of the test part, in the same way.
-        variants: whether some base pictures have several variants.
-        stray: the names of files and splits of the source that were left out, because they hold no usable pictures.
-        hand_written: the template that other work on these pictures uses; None if there is none.
-        split: where the parts come from: "official" (a benchmark's published split, compared picture by picture),
+        variants: whether some base images have several variants.
+        stray: the names of files and splits of the source that were left out, because they hold no usable images.
+        hand_written: the template that other work on these images uses; None if there is none.
+        split: where the parts come from: "official" (a benchmark's published split, compared image by image),
             `COUNTED` (only the sizes could be compared), "own" (the source's parts, or parts that draw.py cut), or
             "different: " and the reason why the parts are not the benchmark's published split.
         unnamed: the classes whose only name is a code, such as `class_3`; a search refuses them (names.py).
@@ -155,7 +155,7 @@ class DataSet:
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)
-        return one_line(f"DataSet({self.name!r}, {len(self.class_names)} classes, pictures: {parts})")
+        return one_line(f"DataSet({self.name!r}, {len(self.class_names)} classes, images: {parts})")
 
     @property
     def unread(self) -> tuple[str, ...]:
@@ -201,7 +201,7 @@ def task_of(data: DataSet, class_names: Sequence[str]) -> str:
 
 
 def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
-    """Return the data set without some classes. The pictures of the other classes stay in their parts.
+    """Return the data set without some classes. The images of the other classes stay in their parts.
 
     Args:
         data: the data set.
@@ -243,7 +243,7 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
 
 
 def empty_classes(data: DataSet) -> list[int]:
-    """Return the labels of the classes that no picture shows, sorted."""
+    """Return the labels of the classes that no image shows, sorted."""
     return sorted(set(range(len(data.class_names))) - {item.label for _, item in data.items()})
 
 
@@ -260,13 +260,13 @@ def left_out(data: DataSet) -> str:
 
 
 def lacking(data: DataSet, labels: Sequence[int], where: str, what: str, add: str) -> InputError:
-    """Return the error for classes that have no pictures of some kind; it says how to leave the classes out.
+    """Return the error for classes that have no images of some kind; it says how to leave the classes out.
 
     Args:
         data: the data set.
         labels: the labels of these classes.
         where: the data set's name in the message.
-        what: the words for the pictures that the classes lack.
+        what: the words for the images that the classes lack.
         add: the words for what the user should add.
     """
     names = [data.typed[label] for label in labels]

@@ -1,29 +1,29 @@
-"""Draws the pictures of a run: a few to search, a few to select, and the sealed test pictures.
+"""Draws the images of a run: a few to search, a few to select, and the test images.
 
-Search pictures come from train and selection pictures from val. All test pictures are sealed.
+Train images come from train and validation images from val. All test images are held out.
 
-**The draw** follows the few-shot rule of the benchmark. If pictures have no variants, it draws the same pictures as the
-benchmark. One random stream first draws K base pictures of each class of train, the classes in order of first
-appearance. The same stream then draws the selection pictures of val. The draw takes all classes and is then cut to the
-base classes; the other order would give other pictures. Without a val part (ImageNet), the selection pictures come from
-the train pictures that the search did not draw. If a class has fewer than K pictures, all are taken and no random
-number is used, as in CoOp. But without a val part, one picture is left to select with if the class has two or more.
+**The draw** follows the few-shot rule of the benchmark. If images have no variants, it draws the same images as the
+benchmark. One random stream first draws K base images of each class of train, the classes in order of first
+appearance. The same stream then draws the validation images of val. The draw takes all classes and is then cut to the
+base classes; the other order would give other images. Without a val part (ImageNet), the validation images come from
+the train images that the search did not draw. If a class has fewer than K images, all are taken and no random
+number is used, as in CoOp. But without a val part, one image is left to select with if the class has two or more.
 
-A shot is a base picture with all its variants. Variants are not independent: four variants are one shot seen four
+A shot is a base image with all its variants. Variants are not independent: four variants are one shot seen four
 times. If variants were drawn one by one, a run would report too many shots.
 
-**The parts** of a source without parts are cut class by class. A base picture with all its variants (a group) goes into
+**The parts** of a source without parts are cut class by class. A base image with all its variants (a group) goes into
 one part:
 
 - no split: half of the groups go to test, a fifth to val and the rest (about 30 %) to train; each part gets at least
-  one group. Few-shot search needs few training pictures and a report needs many test pictures. If a class has two
+  one group. Few-shot search needs few training images and a report needs many test images. If a class has two
   groups, one goes to train and one to test. If a class has one group, it goes to train. Such a class is untested, but
   it competes in the test of the other classes.
 - train and test only: a fifth of train becomes val; if a class has one group, it stays in train.
 - train and val only, or a test part without labels: val becomes the test part, as in ImageNet, and a fifth of train
   becomes val.
 
-Groups are sorted by their key, then shuffled by `random.Random(seed)`, the classes in label order. The same pictures
+Groups are sorted by their key, then shuffled by `random.Random(seed)`, the classes in label order. The same images
 and seed give the same parts on every machine. These parts are never the published split of a benchmark.
 """
 
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     import dspy
 
 FRESH = 500
-"""Most base pictures that `fresh` draws, unless there are more classes. Encoding them takes less time than the test."""
+"""Most base images that `fresh` draws, unless there are more classes. Encoding them takes less time than the test."""
 MANY = 16
 """The most shots that few-shot tables have, and that `many` proposes."""
-DRAWN = ("search", "selection", "test")
+DRAWN = ("train", "val", "test")
 """The parts of a draw that can be had as examples."""
 _NAMES: Mapping[Part, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -57,20 +57,20 @@ _NAMES: Mapping[Part, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Draw:
-    """The pictures of one run. Labels count from 0, in the base classes and in the new classes.
+    """The images of one run. Labels count from 0, in the base classes and in the new classes.
 
     Attributes:
-        search: the search pictures, on which the reward scores templates.
-        selection: the selection pictures, held back until the search has ended. Then the winner is chosen by its
-            scores on search and selection pictures (`programs/selection.py`).
-        test: all test pictures of `class_names`.
-        new_test: all test pictures of `new_class_names`; empty unless the classes were cut.
+        train: the train images, on which the reward scores templates.
+        val: the validation images, held back until the search has ended. Then the winner is chosen by its
+            scores on train and validation images (`programs/selection.py`).
+        test: all test images of `class_names`.
+        new_test: all test images of `new_class_names`; empty unless the classes were cut.
         class_names: all classes, or the base classes.
         new_class_names: the new classes; empty unless the classes were cut.
     """
 
-    search: tuple[Item, ...]
-    selection: tuple[Item, ...]
+    train: tuple[Item, ...]
+    val: tuple[Item, ...]
     test: tuple[Item, ...]
     new_test: tuple[Item, ...]
     class_names: tuple[str, ...]
@@ -78,33 +78,33 @@ class Draw:
 
     @property
     def untested(self) -> list[str]:
-        """The classes of the search that have no test picture, quoted. These classes still compete in the test."""
+        """The classes of the search that have no test image, quoted. These classes still compete in the test."""
         tested = {item.label for item in self.test}
         return [repr(str(name)) for label, name in enumerate(self.class_names) if label not in tested]
 
     @property
     def labelled(self) -> float:
-        """How many base pictures the median class has to search and select with."""
-        base = base_pictures((*self.search, *self.selection))
+        """How many base images the median class has to search and select with."""
+        base = base_images((*self.train, *self.val))
         return median(base[label] for label in range(len(self.class_names)))
 
     @property
-    def lopsided(self) -> bool:
-        """Whether the classes of the test pictures are lopsided."""
-        return lopsided(base_pictures(self.test).values())
+    def imbalanced(self) -> bool:
+        """Whether the classes of the test images are imbalanced."""
+        return imbalanced(base_images(self.test).values())
 
     def __repr__(self) -> str:
         new = f", {len(self.new_test)} of {len(self.new_class_names)} new classes" if self.new_class_names else ""
         return (
-            f"Draw({len(self.search)} search, {len(self.selection)} selection and {len(self.test)} test pictures of "
+            f"Draw({len(self.train)} train, {len(self.val)} validation and {len(self.test)} test images of "
             f"{len(self.class_names)} classes{new})"
         )
 
-    def examples(self, part: Literal["search", "selection", "test"]) -> list[dspy.Example]:
+    def examples(self, part: Literal["train", "val", "test"]) -> list[dspy.Example]:
         """Return one part as DSPy examples.
 
         Each example has `image`, `group`, `label`, the class name, and `class_index`, because two classes may share a
-        name (as in ImageNet). `group` has the number of the base picture, not its name: the name is often a path, which
+        name (as in ImageNet). `group` has the number of the base image, not its name: the name is often a path, which
         must not get into prompts that hold examples.
 
         Raises:
@@ -119,7 +119,7 @@ class Draw:
 
         return [
             dspy.Example(
-                image=item.picture,
+                image=item.image,
                 label=self.class_names[item.label],
                 class_index=item.label,
                 group=f"{part} {numbers[item.group]}",
@@ -128,82 +128,80 @@ class Draw:
         ]
 
 
-def many(data: DataSet, shots: int, selection_shots: int) -> list[str]:
-    """Return settings with which a run uses more labelled pictures of the user's data; empty if there are no more.
+def many(data: DataSet, shots: int, val_shots: int) -> list[str]:
+    """Return settings with which a run uses more labelled images of the user's data; empty if there are no more.
 
-    A published split is drawn as in the benchmark, so it has no such settings. A run that holds no selection pictures
+    A published split is drawn as in the benchmark, so it has no such settings. A run that holds no validation images
     back stays so. For the arguments see `draw`.
     """
     found = {"shots": max(shots, _most(data.train))}
-    if selection_shots:
-        found["selection_shots"] = max(selection_shots, _most(data.val))
-    more = data.split == OWN and sum(found.values()) > shots + selection_shots
+    if val_shots:
+        found["val_shots"] = max(val_shots, _most(data.val))
+    more = data.split == OWN and sum(found.values()) > shots + val_shots
     return [f"{key}={value}" for key, value in found.items()] if more else []
 
 
 def _most(items: Iterable[Item]) -> int:
-    """Return how many base pictures the largest class has, at most `MANY`."""
-    return min(MANY, max(base_pictures(items).values(), default=0))
+    """Return how many base images the largest class has, at most `MANY`."""
+    return min(MANY, max(base_images(items).values(), default=0))
 
 
-LOPSIDED = 3
+IMBALANCED = 3
 
 
-def lopsided(sizes: Collection[int]) -> bool:
-    """Whether classes are lopsided: the largest has `LOPSIDED` times the base pictures of the smallest, or more.
+def imbalanced(sizes: Collection[int]) -> bool:
+    """Whether classes are imbalanced: the largest has `IMBALANCED` times the base images of the smallest, or more.
 
-    `sizes` are the numbers of test pictures of the classes that have some. The verdict is about these.
+    `sizes` are the numbers of test images of the classes that have some. The verdict is about these.
     """
-    return max(sizes, default=0) >= LOPSIDED * min(sizes, default=1)
+    return max(sizes, default=0) >= IMBALANCED * min(sizes, default=1)
 
 
-def base_pictures(items: Iterable[Item]) -> Counter[int]:
-    """Return label → number of base pictures."""
+def base_images(items: Iterable[Item]) -> Counter[int]:
+    """Return label → number of base images."""
     return Counter(label for label, _ in {(item.label, item.group) for item in items})
 
 
 def draw(
     data: DataSet,
     shots: int,
-    selection_shots: int,
+    val_shots: int,
     seed: int,
     classes: Literal["all", "base"] = "all",
     at_most: int | None = None,
 ) -> Draw:
-    """Draw the pictures of a run. No picture is opened.
+    """Draw the images of a run. No image is opened.
 
     Args:
         data: the data set to draw from.
-        shots: the number of base pictures of each class to search with, 1 or more; a class may have fewer.
-        selection_shots: the number of base pictures of each class to select with; 0 for none. The benchmark takes
+        shots: the number of base images of each class to search with, 1 or more; a class may have fewer.
+        val_shots: the number of base images of each class to select with; 0 for none. The benchmark takes
             min(shots, 4).
         seed: the seed of the draw.
         classes: "all", or "base" to search on the base classes only (the first half of the labels, rounded up). The
             other classes are then the new classes.
-        at_most: the largest number of base pictures to search with, whatever their classes; None sets no limit.
+        at_most: the largest number of base images to search with, whatever their classes; None sets no limit.
 
     Raises:
-        InputError: a class has no picture to search with; there are too few classes to cut; the data set has test
-            pictures only.
+        InputError: a class has no image to search with; there are too few classes to cut; the data set has test
+            images only.
     """
-    if shots < 1 or selection_shots < 0:
-        raise InputError(f"shots must be at least 1 and selection shots at least 0, not {shots} and {selection_shots}.")
+    if shots < 1 or val_shots < 0:
+        raise InputError(f"shots must be at least 1 and validation shots at least 0, not {shots} and {val_shots}.")
     if not data.train:
-        raise InputError(
-            f"{data.name} has test pictures only, none to search with; search on other data and test here."
-        )
+        raise InputError(f"{data.name} has test images only, none to search with; search on other data and test here.")
     kept = kept_labels(data, classes)
     new = range(len(kept), len(data.class_names))
     if missing := sorted(set(kept) - {item.label for item in data.train}):
-        raise lacking(data, missing, data.name, "picture in train to search with", "one of each")
+        raise lacking(data, missing, data.name, "image in train to search with", "one of each")
     rng = random.Random(seed)
-    search = _sample(data.train, shots, rng, held_back=0 if data.val else min(1, selection_shots))
-    taken = {item.group for item in search}
+    train = _sample(data.train, shots, rng, held_back=0 if data.val else min(1, val_shots))
+    taken = {item.group for item in train}
     rest = data.val or [item for item in data.train if item.group not in taken]
-    selection = _sample(rest, selection_shots, rng)
+    val = _sample(rest, val_shots, rng)
     return Draw(
-        search=_fewer(cut_to(search, kept), at_most, random.Random(f"{seed} at most")),
-        selection=cut_to(selection, kept),
+        train=_fewer(cut_to(train, kept), at_most, random.Random(f"{seed} at most")),
+        val=cut_to(val, kept),
         test=cut_to(data.test, kept),
         new_test=cut_to(data.test, new),
         class_names=tuple(data.class_names[label] for label in kept),
@@ -212,24 +210,24 @@ def draw(
 
 
 def _sample(items: Iterable[Item], shots: int, rng: random.Random, held_back: int = 0) -> list[Item]:
-    """Draw `shots` base pictures of each class, with all variants; the classes are in order of first appearance.
+    """Draw `shots` base images of each class, with all variants; the classes are in order of first appearance.
 
-    If a class has fewer than `shots + held_back` base pictures, all but the last `held_back` are taken, at least one.
+    If a class has fewer than `shots + held_back` base images, all but the last `held_back` are taken, at least one.
     """
     drawn: list[Item] = []
     for groups in _by_class(items).values():
-        pictures = list(groups.values())
-        if len(pictures) >= shots + held_back:
-            chosen = rng.sample(pictures, shots)
+        images = list(groups.values())
+        if len(images) >= shots + held_back:
+            chosen = rng.sample(images, shots)
         else:
-            chosen = pictures[: max(1, len(pictures) - held_back)]
+            chosen = images[: max(1, len(images) - held_back)]
         for variants in chosen:
             drawn.extend(variants)
     return drawn
 
 
 def _by_class(items: Iterable[Item]) -> dict[int, dict[str, list[Item]]]:
-    """Return a table of label → base picture → its variants. All three are in order of first appearance."""
+    """Return a table of label → base image → its variants. All three are in order of first appearance."""
     found: dict[int, dict[str, list[Item]]] = {}
     for item in items:
         found.setdefault(item.label, {}).setdefault(item.group, []).append(item)
@@ -237,7 +235,7 @@ def _by_class(items: Iterable[Item]) -> dict[int, dict[str, list[Item]]]:
 
 
 def _fewer(items: tuple[Item, ...], at_most: int | None, rng: random.Random) -> tuple[Item, ...]:
-    # `rng` is a separate random stream, so methods with and without selection pictures search on the same pictures.
+    # `rng` is a separate random stream, so methods with and without validation images search on the same images.
     groups = list(dict.fromkeys(item.group for item in items))
     if at_most is None or at_most >= len(groups):
         return items
@@ -251,21 +249,21 @@ def cut_to(items: Collection[Item], labels: range) -> tuple[Item, ...]:
 
 
 def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
-    """Draw pictures of train and val that the search did not use, from the classes of the search.
+    """Draw images of train and val that the search did not use, from the classes of the search.
 
-    A separate random stream draws these pictures, so `draw` does not depend on them.
+    A separate random stream draws these images, so `draw` does not depend on them.
 
     Args:
         data: the data set that `drawn` was drawn from.
-        drawn: the draw, whose search and selection pictures are not drawn again.
+        drawn: the draw, whose train and validation images are not drawn again.
         seed: the seed of the draw.
 
     Returns:
-        The items of equally many base pictures of each class, with all variants: `FRESH` divided by the number of
-        classes, but at least one base picture. If a class has fewer left, all of them are returned. Empty if fewer base
-        pictures are left than there are classes.
+        The items of equally many base images of each class, with all variants: `FRESH` divided by the number of
+        classes, but at least one base image. If a class has fewer left, all of them are returned. Empty if fewer base
+        images are left than there are classes.
     """
-    taken = {item.group for item in (*drawn.search, *drawn.selection)}
+    taken = {item.group for item in (*drawn.train, *drawn.val)}
     classes = range(len(drawn.class_names))
     unseen = (item for item in (*data.train, *data.val) if item.label in classes and item.group not in taken)
     most = max(1, FRESH // len(classes))

@@ -51,34 +51,34 @@ def load_data(
     columns: Mapping[str, str] | None = None,
     skip_unreadable: bool = False,
 ) -> DataSet:
-    """Load a data set. Pictures are only listed, not opened, unless some are to be skipped or a table has faults.
+    """Load a data set. Images are only listed, not opened, unless some are to be skipped or a table has faults.
 
     Args:
         spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `table:PATH` (CSV, JSON Lines, parquet
             or WebDataset; also `csv:PATH`, `parquet:PATH`), `hf:NAME[:CONFIG]`, `python:MODULE:FUNCTION[:REST]` (see
             sources.py), or a registered name: `eurosat` (below `IPO_DATA_ROOT`) or `eurosat:PATH_OF_ROOT`.
         seed: the seed with which missing parts are cut (draw.py); without effect if the source has train, val and test.
-        task: a sentence that says what the pictures are, for the language model. None takes the registered task, or
+        task: a sentence that says what the images are, for the language model. None takes the registered task, or
             makes a sentence from a few class names.
         class_names: a table, in place of `classes.yaml`: class → its name in prompts, or a list of name and synonyms.
             Instead of a table, the path of a file that holds it.
-        exclude: names of classes to leave out, as the source or `classes.yaml` spells them. The pictures of the other
+        exclude: names of classes to leave out, as the source or `classes.yaml` spells them. The images of the other
             classes stay in their parts.
-        whole: whether missing files and classes without pictures are errors here. If not, a missing file raises an
-            error when it is read, and a class without pictures stays in the data set.
+        whole: whether missing files and classes without images are errors here. If not, a missing file raises an
+            error when it is read, and a class without images stays in the data set.
         clean: whether labels of folders, tables and `hf:` data are read as captions write names; see names.py. Names
             in `class_names` and `classes.yaml` are not.
         columns: `image`, `label` or `split` → the name of this column in a table that calls it otherwise.
-        skip_unreadable: whether pictures that cannot be read are left out. All pictures are then read here, and the
+        skip_unreadable: whether images that cannot be read are left out. All images are then read here, and the
             number that is left out stands in `DataSet.stray`.
 
     Raises:
         InputError: the spec is unknown, or something is wrong with the source; the message says what in one sentence.
 
-    >>> load_data("foldr:pictures", seed=0)
+    >>> load_data("foldr:images", seed=0)
     Traceback (most recent call last):
     ...
-    ipo_prompts.metrics.errors.InputError: unknown data 'foldr:pictures' (did you mean folder?); use embedded[:NAME or \
+    ipo_prompts.metrics.errors.InputError: unknown data 'foldr:images' (did you mean folder?); use embedded[:NAME or \
 :OP+OP], folder:PATH, table:PATH, hf:NAME[:CONFIG], python:MODULE:FUNCTION[:REST] or a registered name of \
 `ipo data list`.
     """
@@ -87,7 +87,7 @@ def load_data(
     _check_kind(spec, kind)
     if (columns and kind not in TABLES) or (skip_unreadable and kind not in SOURCES):
         raise InputError(
-            f"image=, label= and split= are for tables, and skip_unreadable= is for pictures of your own; {spec} is "
+            f"image=, label= and split= are for tables, and skip_unreadable= is for images of your own; {spec} is "
             "neither, so leave them out."
         )
     if kind not in SOURCES:
@@ -101,12 +101,12 @@ def load_data(
     if skip_unreadable:
         looked = zip(gathered.rows, faults([row.image for row in gathered.rows]), strict=True)
         rows = [row for row, fault in looked if not fault]
-        left_out = f"{len(gathered.rows) - len(rows):,} pictures that cannot be read"
+        left_out = f"{len(gathered.rows) - len(rows):,} images that cannot be read"
         gathered = replace(gathered, rows=rows, stray=(left_out, *gathered.stray))
     barred = [row.label for row in gathered.rows if kind in TABLES and BAR in row.label]
     if 2 * len(barred) > len(gathered.rows):  # a few names of classes may have a bar
         raise InputError(
-            f"{gathered.where} has labels such as {barred[0]!r}, and several labels of a picture are not supported; an "
+            f"{gathered.where} has labels such as {barred[0]!r}, and several labels of an image are not supported; an "
             "own reward is the way: ipo docs own-reward."
         )
     if kind == "folder" and not (names or gathered.names):  # names for the folders say that these are the classes
@@ -121,10 +121,10 @@ def load_data(
     data = _called(data, names or gathered.names or {}, where, clean=clean and kind in ("folder", "python", *TABLES))
     data = without(data, exclude) if exclude else data
     if whole and (empty := empty_classes(data)):
-        raise lacking(data, empty, gathered.where, "pictures", "some")
+        raise lacking(data, empty, gathered.where, "images", "some")
     if not data.test:
         raise InputError(
-            f"nothing of {gathered.where} is left to test with: the only picture of a class is searched on; add a "
+            f"nothing of {gathered.where} is left to test with: the only image of a class is searched on; add a "
             "second one of some classes."
         )
     return data
@@ -133,16 +133,16 @@ def load_data(
 def _assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
     """Check the rows, cut the parts that the source lacks (by the rule in draw.py), and build the data set.
 
-    A class without pictures is no error here, because `exclude` may still leave it out. If it does not, `load_data`
+    A class without images is no error here, because `exclude` may still leave it out. If it does not, `load_data`
     raises the error.
 
     Raises:
-        InputError: there are no pictures; `labels_of` refuses the class names; a group is in two classes or two parts;
+        InputError: there are no images; `labels_of` refuses the class names; a group is in two classes or two parts;
             only some rows have a part; or there are val and test parts but no train part.
     """
     where = source.where
     if not source.rows:
-        raise InputError(f"{where} has no pictures; put pictures there or name another source.")
+        raise InputError(f"{where} has no images; put images there or name another source.")
     names = source.class_names or tuple(sorted({row.label for row in source.rows}))
     labels = labels_of(names, where)
     if lost := next((row for row in source.rows if row.label not in labels), None):
@@ -173,7 +173,7 @@ def _whole_groups(source: Gathered) -> None:
             what = "classes" if known.label != row.label else "parts"
             raise InputError(
                 f"the group {row.base!r} of {source.where} is in two {what}: {known.key} is in {known.label!r} "
-                f"({known.split}), {row.key} in {row.label!r} ({row.split}); variants of one picture belong together."
+                f"({known.split}), {row.key} in {row.label!r} ({row.split}); variants of one image belong together."
             )
 
 
@@ -185,7 +185,7 @@ def _places(source: Gathered, labels: dict[str, int], seed: int) -> dict[str, Pa
         lost = next(row for row in source.rows if row.split is None)
         raise InputError(f"{lost.key} of {source.where} has no split while others have one; give it one.")
     if divided and "train" not in given:
-        raise InputError(f"{source.where} has val and test pictures but none to train on; add a train part.")
+        raise InputError(f"{source.where} has val and test images but none to train on; add a train part.")
     groups: dict[int, set[str]] = defaultdict(set)
     places: dict[str, Part] = {}
     for row in source.rows:
@@ -201,10 +201,10 @@ def _places(source: Gathered, labels: dict[str, int], seed: int) -> dict[str, Pa
 def _check_kind(spec: str, kind: str) -> None:
     if kind in SOURCES or kind in REGISTRY:
         return
-    if spec == "PICTURES":  # typed as it stands in the commands that IPO prints
-        raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
+    if spec == "IMAGES":  # typed as it stands in the commands that IPO prints
+        raise InputError("IMAGES stands for images of yours; type the path of their folder in its place.")
     path = Path(spec).expanduser()
-    sources.refuse_picture(spec)
+    sources.refuse_image(spec)
     form = "folder" if spec and path.is_dir() else "table" if path.is_file() else ""
     hint = f" (did you mean {form}:{spec}?)" if form else did_you_mean(kind, [*SOURCES, *REGISTRY])
     raise InputError(f"unknown data {spec!r}{hint}; use {FORMS} or a registered name of `ipo data list`.")
@@ -223,17 +223,17 @@ def check_spec(spec: str) -> None:
 
 
 def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputError:
-    """Return one error for all pictures that cannot be read.
+    """Return one error for all images that cannot be read.
 
     Args:
-        names: the names of these pictures, at least one.
-        sentence: a sentence that says why the first picture cannot be read.
-        check: the command that checks every picture of the data.
+        names: the names of these images, at least one.
+        sentence: a sentence that says why the first image cannot be read.
+        check: the command that checks every image of the data.
     """
     if len(names) == 1:
-        return InputError(f"{sentence.rstrip('.')}; `{check}` reads all pictures.")
+        return InputError(f"{sentence.rstrip('.')}; `{check}` reads all images.")
     return InputError(
-        f"{len(names):,} pictures cannot be read: {several(names)}; remove or replace them: `{check}` says what is "
+        f"{len(names):,} images cannot be read: {several(names)}; remove or replace them: `{check}` says what is "
         "wrong with each."
     )
 

@@ -61,13 +61,13 @@ _BRACKETS = re.compile(r"[\s_]*[(\[{]([^()\[\]{}]*)[)\]}]")
 _NUMBER = re.compile(_NO_AIRCRAFT + r"\d+\s*[._)\-]\s*(?=\S)")
 _LISTED = re.compile(r"\A(?:0\d*[\s._)\-]+|\d+(?:\)|\.\s|\s+-\s)\s*)(?=\S)")
 _VERSION = re.compile(r"(?<=[^\W\d])[._\-](?:v\d+|(?:19|20)\d\d)\Z", re.IGNORECASE)
-_PICTURES = "imgs?|pics?|images|pictures|photos"
+_IMAGES = "imgs?|pics?|images|images|photos"
 _FILED = re.compile(
-    rf"\A(?:my|our|misc|copy of|(?:{_PICTURES})(?: of)?|(?:batch|dataset|val)[\s\-]*\d*)[\s\-]+(?=[^\W\d])"
-    rf"|[\s\-]+(?:{_PICTURES}|final|copy|new|old|misc|cropped)\Z",
+    rf"\A(?:my|our|misc|copy of|(?:{_IMAGES})(?: of)?|(?:batch|dataset|val)[\s\-]*\d*)[\s\-]+(?=[^\W\d])"
+    rf"|[\s\-]+(?:{_IMAGES}|final|copy|new|old|misc|cropped)\Z",
     re.IGNORECASE,
 )
-"""Words that only file pictures. `old` and `small` in front say what a picture shows; `class photo` is a kind of photo.
+"""Words that only file images. `old` and `small` in front say what an image shows; `class photo` is a kind of photo.
 """
 _FILED_PLURAL = re.compile(r"(.*\S)[\s\-]+(?:v?\d[\d.]*|small|large)", re.IGNORECASE)
 """What files a plural only: `cups-small`, but not `extra small`."""
@@ -158,7 +158,7 @@ def is_number(label: object) -> bool:
 
 
 def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
-    """Return the same pictures under other class names.
+    """Return the same images under other class names.
 
     Args:
         data: the data set, with the source's class names.
@@ -299,7 +299,7 @@ def refuse_codes(data: DataSet) -> None:
     raise InputError(
         f"{len(codes)} of {len(data.class_names)} classes of {data.name} {'is' if len(codes) == 1 else 'are'} called "
         f"by a code, which no CLIP reads: {several([repr(name) for name in codes])}; "
-        f"write the file {NAMES_FILE} into the folder of pictures, or name a file with class_names=, with a line "
+        f"write the file {NAMES_FILE} into the folder of images, or name a file with class_names=, with a line "
         f"`{codes[0]!r}: name` for each."
     )
 
@@ -453,10 +453,10 @@ def _bare(name: str) -> str:
 def _without_filing(name: str) -> str:
     """Return a name without words that only file it, such as `batch2` and `final`, and without the number of a plural.
 
-    >>> [_without_filing(name) for name in ("batch2-apples", "Dog pictures", "cups small", "dogs v3", "tree imgs old")]
+    >>> [_without_filing(name) for name in ("batch2-apples", "Dog images", "cups small", "dogs v3", "tree imgs old")]
     ['apples', 'Dog', 'cups', 'dogs', 'tree']
-    >>> [_without_filing(name) for name in ("motion picture", "old man", "extra small", "iPhone 12", "steam train")]
-    ['motion picture', 'old man', 'extra small', 'iPhone 12', 'steam train']
+    >>> [_without_filing(name) for name in ("motion image", "old man", "extra small", "iPhone 12", "steam train")]
+    ['motion image', 'old man', 'extra small', 'iPhone 12', 'steam train']
     """
     if _known(name):
         return name

@@ -1,13 +1,13 @@
 """The paper's data sets, `--data eurosat`: eleven to search on, four shifted ImageNets to test on.
 
 `published.yaml` lists them. The layout is CoOp's (github.com/KaiyangZhou/CoOp, DATASETS.md): one root with a folder for
-each data set, which holds its pictures.
+each data set, which holds its images.
 
-- Most data sets have a list that names each picture: CoOp's `split_zhou_NAME.json`, or the lists of FGVC-Aircraft.
+- Most data sets have a list that names each image: CoOp's `split_zhou_NAME.json`, or the lists of FGVC-Aircraft.
 - ImageNet and its shifted versions have one folder for each class; `classnames.txt` has CLIP's class names. The
-  benchmark uses ImageNet's val folder as the test part. So the val part is empty, and the selection pictures are drawn
-  from the train pictures that the search did not draw. Here, files are sorted within a class. CoOp takes files in the
-  order in which the disk lists them, so CoOp's few-shot pictures of ImageNet cannot be drawn again.
+  benchmark uses ImageNet's val folder as the test part. So the val part is empty, and the validation images are drawn
+  from the train images that the search did not draw. Here, files are sorted within a class. CoOp takes files in the
+  order in which the disk lists them, so CoOp's few-shot images of ImageNet cannot be drawn again.
 
 The templates come from CoOp's zero-shot classifier. The sizes were counted in the published split and index files
 (github.com/linzhiqiu/cross_modal_adaptation, MIT). The sizes of ImageNet and its shifted versions are those that were
@@ -34,13 +34,13 @@ from ipo_prompts.experiments.data.dataset import COUNTED, DIFFERENT, OFFICIAL, P
 from ipo_prompts.experiments.data.names import labels_of, numbered_names
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import JSON_BYTES, read_json, read_text
-from ipo_prompts.metrics.pictures import ENDINGS, Picture, read_file
+from ipo_prompts.metrics.images import ENDINGS, LazyImage, read_file
 
 LAYOUT = "github.com/KaiyangZhou/CoOp, DATASETS.md, has the layout and the sources"
 SPLITS = "take it from github.com/linzhiqiu/cross_modal_adaptation, folder splits (MIT)"
 ROOT_VARIABLE = "IPO_DATA_ROOT"
 MOST = 40_000
-"""Most pictures in each part of an `assumed` data set. No forecast draws as many, and a million pictures take long."""
+"""Most images in each part of an `assumed` data set. No forecast draws as many, and a million images take long."""
 WNID = re.compile(r"n\d{8}")
 
 
@@ -51,17 +51,17 @@ class Registered:
     Attributes:
         name: the name that a user types, as in `--data eurosat`.
         title: the name in tables.
-        task: a sentence for the language model that says what the pictures are; it names no new class.
+        task: a sentence for the language model that says what the images are; it names no new class.
         hand_written: CoOp's template.
         folder: the path of the data set's folder, relative to the root.
-        pictures: the path of the folder of pictures, relative to `folder`; paths in the split file start there.
+        images: the path of the folder of images, relative to `folder`; paths in the split file start there.
         rule: where parts and labels come from. "split": a split file. "variants": the lists of FGVC-Aircraft.
             "imagenet": a train and a val folder, with a folder for each WordNet id; val is the test part. "wnids": a
             folder for each WordNet id, all for testing. "numbers": a folder for each label, all for testing.
         classes: the number of classes.
-        sizes: the numbers of pictures in train, val and test of the official split.
+        sizes: the numbers of images in train, val and test of the official split.
         split_file: the name of the split file, for the rule "split"; else None.
-        digest: the digest of the official split, see `split_digest`; None if the list of its pictures is not known
+        digest: the digest of the official split, see `split_digest`; None if the list of its images is not known
             here.
     """
 
@@ -70,7 +70,7 @@ class Registered:
     task: str
     hand_written: str
     folder: str
-    pictures: str
+    images: str
     rule: Literal["split", "variants", "imagenet", "wnids", "numbers"]
     classes: int
     sizes: tuple[int, int, int]
@@ -86,7 +86,7 @@ REGISTRY: Mapping[str, Registered] = TypeAdapter(dict[str, Registered]).validate
 
 
 class SplitEntry(NamedTuple):
-    """One picture of a split: its path relative to the folder of pictures, its label, and the name of its class."""
+    """One image of a split: its path relative to the folder of images, its label, and the name of its class."""
 
     path: str
     label: StrictInt
@@ -96,7 +96,7 @@ class SplitEntry(NamedTuple):
 Split = dict[Part, list[SplitEntry]]
 _SPLIT = TypeAdapter(Split)
 Found = tuple[tuple[str, ...], dict[Part, list[Item]], list[str]]
-"""What a reader returns: the class names in label order, the pictures of each part, and the files that it left out."""
+"""What a reader returns: the class names in label order, the images of each part, and the files that it left out."""
 
 
 def load_registered(entry: Registered, rest: str, task: str | None) -> DataSet:
@@ -109,7 +109,7 @@ def load_registered(entry: Registered, rest: str, task: str | None) -> DataSet:
 
     Raises:
         InputError: there is no such root or folder; its files are missing or malformed; two class names look the same
-            in a prompt; or a class has no pictures in a part.
+            in a prompt; or a class has no images in a part.
     """
     root = Path(rest).expanduser() if rest else default_root()
     if root is None:
@@ -132,8 +132,8 @@ def load_registered(entry: Registered, rest: str, task: str | None) -> DataSet:
         missing = sorted(set(range(len(names))) - {item.label for item in parts[part]})
         if official and missing:
             raise InputError(
-                f"the class {names[missing[0]]!r} (label {missing[0]}) has no pictures in the {part} part of {folder} "
-                f"({len(missing)} of {len(names)} classes have none); every class needs pictures in each part."
+                f"the class {names[missing[0]]!r} (label {missing[0]}) has no images in the {part} part of {folder} "
+                f"({len(missing)} of {len(names)} classes have none); every class needs images in each part."
             )
     data = DataSet(
         name=entry.name,
@@ -150,19 +150,19 @@ def load_registered(entry: Registered, rest: str, task: str | None) -> DataSet:
 
 
 def _split(entry: Registered, data: DataSet) -> str:
-    """Return `DataSet.split`: whether these are the classes, the pictures and their order of the official split."""
+    """Return `DataSet.split`: whether these are the classes, the images and their order of the official split."""
     reasons = []
     if len(data.class_names) != entry.classes:
         reasons.append(f"{len(data.class_names)} classes where the official split has {entry.classes}")
     for part, official in zip(PARTS, entry.sizes, strict=True):
         if len(data.part(part)) != official:
-            reasons.append(f"{len(data.part(part))} {part} pictures where the official split has {official}")
+            reasons.append(f"{len(data.part(part))} {part} images where the official split has {official}")
     if reasons:
         return DIFFERENT + "; ".join(reasons)
     if entry.digest is None:
         return COUNTED
     if split_digest(data) != entry.digest:
-        return f"{DIFFERENT}as many pictures as the official split has, but other ones, or with other class names"
+        return f"{DIFFERENT}as many images as the official split has, but other ones, or with other class names"
     return OFFICIAL
 
 
@@ -178,16 +178,16 @@ def split_digest(data: DataSet) -> str:
     return hashlib.sha1(b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest()
 
 
-# Lists of pictures.
+# Lists of images.
 
 
 def _read_split(entry: Registered, folder: Path) -> Found:
     """Read a data set that has a split file: `{"train": [[path, label, class name], …], "val": …, "test": …}`.
 
-    Pictures keep the order of the file, because the few-shot draw depends on it.
+    Images keep the order of the file, because the few-shot draw depends on it.
 
     Raises:
-        InputError: the split file is missing or malformed, or a picture that it names is missing.
+        InputError: the split file is missing or malformed, or an image that it names is missing.
     """
     file = folder / str(entry.split_file)
     where = f"the split file {file}"
@@ -204,17 +204,17 @@ def _read_split(entry: Registered, folder: Path) -> Found:
             f"entry {at} of {part} in {where} is {str(content[part][at])[:80]}, not [path, label, class name]; fix it."
         ) from error
     names = numbered_names((row[1:] for part in PARTS for row in split[part]), where)
-    return names, _pictures(split, where, folder / entry.pictures), []
+    return names, _images(split, where, folder / entry.images), []
 
 
 def _read_variants(entry: Registered, folder: Path) -> Found:
     """Read FGVC-Aircraft.
 
     `variants.txt` lists the classes in label order. `images_variant_PART.txt` has a line `NUMBER VARIANT` for each
-    picture of a part; the picture is the file `NUMBER.jpg`.
+    image of a part; the image is the file `NUMBER.jpg`.
 
     Raises:
-        InputError: a list is missing, or names an unknown variant or a missing picture.
+        InputError: a list is missing, or names an unknown variant or a missing image.
     """
     names = tuple(line for _, line in _lines(folder / "variants.txt", entry))
     labels = {name: label for label, name in enumerate(names)}
@@ -228,7 +228,7 @@ def _read_variants(entry: Registered, folder: Path) -> Found:
                     f"line {number} of {file} has the variant {name!r}, which is not in variants.txt; fix it."
                 )
             split[part].append(SplitEntry(f"{stem}.jpg", labels[name], name))
-    return names, _pictures(split, f"the list {folder / 'images_variant_PART.txt'}", folder / entry.pictures), []
+    return names, _images(split, f"the list {folder / 'images_variant_PART.txt'}", folder / entry.images), []
 
 
 def _lines(file: Path, entry: Registered) -> Iterator[tuple[int, str]]:
@@ -240,11 +240,11 @@ def _lines(file: Path, entry: Registered) -> Iterator[tuple[int, str]]:
     yield from ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
 
 
-def _pictures(split: Split, where: str, folder: Path) -> dict[Part, list[Item]]:
-    """Return the pictures of a split.
+def _images(split: Split, where: str, folder: Path) -> dict[Part, list[Item]]:
+    """Return the images of a split.
 
     Raises:
-        InputError: the split names a picture twice, a picture outside the folder of pictures, or a missing picture.
+        InputError: the split names an image twice, an image outside the folder of images, or a missing image.
     """
     seen: dict[str, Part] = {}
     absent: list[str] = []
@@ -257,26 +257,26 @@ def _pictures(split: Split, where: str, folder: Path) -> dict[Part, list[Item]]:
                 raise InputError(f"{where} names {path!r} twice, in {seen[path]} and in {part}; keep one of them.")
             seen[path] = part
             try:
-                parts[part].append(Item(_picture(folder, path), label, path))
+                parts[part].append(Item(_image(folder, path), label, path))
             except OSError:
                 absent.append(path)
     if absent:
         raise InputError(
-            f"{where} names the picture {absent[0]!r}, which is not in {folder} (absent: {len(absent)} of "
-            f"{len(seen)}); put the pictures there."
+            f"{where} names the image {absent[0]!r}, which is not in {folder} (absent: {len(absent)} of "
+            f"{len(seen)}); put the images there."
         )
     return parts
 
 
-def _picture(folder: Path, key: str, *, look: bool = True) -> Picture:
-    """Return the picture in a file below a folder. With `look`, a missing file raises an OSError.
+def _image(folder: Path, key: str, *, look: bool = True) -> LazyImage:
+    """Return the image in a file below a folder. With `look`, a missing file raises an OSError.
 
-    Pictures are read as stored, because the published numbers were measured so.
+    Images are read as stored, because the published numbers were measured so.
     """
     path = f"{folder}/{key}"
     if look:
         os.stat(path)  # noqa: PTH116 - twice as fast
-    return Picture(path, partial(read_file, path), stored=True)
+    return LazyImage(path, partial(read_file, path), stored=True)
 
 
 # Folders of classes.
@@ -292,29 +292,29 @@ def _read_folders(entry: Registered, folder: Path) -> Found:
         InputError: a folder or `classnames.txt` is missing; a class folder has no name in `classnames.txt`; or the
             numbered folders are not those from 0 to one less than the number of names.
     """
-    pictures = folder / entry.pictures
-    tops: dict[Part, Path] = {"test": pictures}
+    images = folder / entry.images
+    tops: dict[Part, Path] = {"test": images}
     if entry.rule == "imagenet":
-        tops = {"train": pictures / "train", "test": pictures / "val"}
+        tops = {"train": images / "train", "test": images / "val"}
     names = _class_names(entry, folder)
     folders = sorted(set().union(*map(_class_folders, tops.values())))
     if entry.rule == "numbers":
         names = {str(label): name for label, name in enumerate(names.values())}
         if odd := sorted(set(folders) ^ set(names)):
             raise InputError(
-                f"the class folders of {pictures} must be 0 to {len(names) - 1}, one for each name in classnames.txt "
+                f"the class folders of {images} must be 0 to {len(names) - 1}, one for each name in classnames.txt "
                 f"(see {odd[0]})."
             )
         folders = list(names)
     if unknown := [one for one in folders if one not in names]:
         raise InputError(
-            f"the class folder {unknown[0]} of {pictures} has no name in classnames.txt; add it or remove it."
+            f"the class folder {unknown[0]} of {images} has no name in classnames.txt; add it or remove it."
         )
     stray: list[str] = []
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     for part, top in tops.items():
         # Train files are not statted: a million of them take minutes on a network disk, and a run uses only a few.
-        parts[part] = list(_items(pictures, top, folders, stray, look=part == "test"))
+        parts[part] = list(_items(images, top, folders, stray, look=part == "test"))
     return tuple(names[one] for one in folders), parts, stray
 
 
@@ -353,13 +353,13 @@ def _class_folders(top: Path) -> set[str]:
     return folders
 
 
-def _items(pictures: Path, top: Path, folders: list[str], stray: list[str], *, look: bool) -> Iterator[Item]:
-    """Yield the pictures of each class, sorted by file name.
+def _items(images: Path, top: Path, folders: list[str], stray: list[str], *, look: bool) -> Iterator[Item]:
+    """Yield the images of each class, sorted by file name.
 
     Other files are added to `stray`. With `look`, a link that leads nowhere is refused.
     """
     for label, folder in enumerate(top / folder for folder in folders):
-        inside = folder.relative_to(pictures).as_posix()
+        inside = folder.relative_to(images).as_posix()
         # `load_registered` reports a class that has no folder in this part.
         for file in sorted(os.listdir(folder) if folder.is_dir() else ()):  # noqa: PTH208
             key = f"{inside}/{file}"
@@ -367,9 +367,9 @@ def _items(pictures: Path, top: Path, folders: list[str], stray: list[str], *, l
                 stray.append(key)
                 continue
             try:
-                yield Item(_picture(pictures, key, look=look), label, key)
+                yield Item(_image(images, key, look=look), label, key)
             except OSError as error:  # a link that leads nowhere
-                raise InputError(f"cannot read the picture {pictures / key}: {error.strerror}; remove it.") from error
+                raise InputError(f"cannot read the image {images / key}: {error.strerror}; remove it.") from error
 
 
 # What is on this machine.
@@ -388,7 +388,7 @@ def state(entry: Registered, root: Path | None) -> str:
     folder = root / entry.folder
     if entry.split_file and not (folder / entry.split_file).is_file():
         return "no split file"
-    return "yes" if (folder / entry.pictures).is_dir() else "no pictures"
+    return "yes" if (folder / entry.images).is_dir() else "no images"
 
 
 def absent(spec: str) -> Registered | None:
@@ -402,9 +402,9 @@ def absent(spec: str) -> Registered | None:
 
 @cache
 def assumed(entry: Registered, task: str | None) -> DataSet:
-    """Return a data set with the published numbers of classes and pictures, but without files, for forecasts.
+    """Return a data set with the published numbers of classes and images, but without files, for forecasts.
 
-    All classes have equally many pictures. A part has at most `MOST` pictures. No picture can be opened.
+    All classes have equally many images. A part has at most `MOST` images. No image can be opened.
     """
 
     def missing() -> bytes:
@@ -415,7 +415,7 @@ def assumed(entry: Registered, task: str | None) -> DataSet:
         for label in range(entry.classes):
             for number in range(min(MOST, size) // entry.classes):
                 key = f"{name}/{label}/{number}"
-                items.append(Item(Picture(key, missing), label, key))
+                items.append(Item(LazyImage(key, missing), label, key))
         return tuple(items)
 
     train, val, test = (part(name, size) for name, size in zip(PARTS, entry.sizes, strict=True))

@@ -1,4 +1,4 @@
-"""Where data come from: the pictures that ship with IPO, folders, tables, the hub, and functions of the user.
+"""Where data come from: the images that ship with IPO, folders, tables, the hub, and functions of the user.
 
 A source is a function that takes the text behind the colon of a spec and returns a `Gathered`. To add a source, write
 such a function here, and add an entry to `SOURCES`. Tables and the hub are in tables.py.
@@ -23,7 +23,7 @@ from ipo_prompts.experiments.data.names import NAMES_FILE
 from ipo_prompts.experiments.data.tables import FILES, gather_files, gather_hf, gather_lines
 from ipo_prompts.metrics.errors import InputError, meant, several
 from ipo_prompts.metrics.files import read_yaml
-from ipo_prompts.metrics.pictures import ENDINGS, Picture
+from ipo_prompts.metrics.images import ENDINGS, LazyImage
 from ipo_prompts.metrics.registry import blaming, is_own, load
 from ipo_prompts.programs.trust import OWN_DATA
 
@@ -31,10 +31,10 @@ _TABLES = (".csv", ".tsv", ".jsonl", ".parquet", ".tar")
 
 
 def gather_embedded(rest: str) -> Gathered:
-    """Read the shipped table, for `embedded[:NAME]` and `embedded:OP+OP`; no picture is opened or rendered.
+    """Read the shipped table, for `embedded[:NAME]` and `embedded:OP+OP`; no image is opened or rendered.
 
     NAME is a domain, by default the first domain. `OP+OP` is the clean domain, rendered with the transformations that
-    are joined by +. Parts, classes and base pictures are the same in all these data sets.
+    are joined by +. Parts, classes and base images are the same in all these data sets.
 
     Raises:
         InputError: there is no such domain or transformation.
@@ -43,17 +43,17 @@ def gather_embedded(rest: str) -> Gathered:
 
     name = rest or embedded.DOMAINS[0]
     transformations = None if name in embedded.DOMAINS else shifts.transformations_of(name)
-    folder = embedded.PICTURES_DIR / (name if transformations is None else embedded.CLEAN_DOMAIN)
+    folder = embedded.IMAGES_DIR / (name if transformations is None else embedded.CLEAN_DOMAIN)
     if transformations is not None:
         name = shifts.name_of_set(transformations)
     table = json.loads(embedded.SPLIT_FILE.read_text(encoding="utf-8"))
     rows = []
     for part in PARTS:
         for path, _, class_name, base in table[part]:
-            picture = Picture.from_path(folder / path)
-            shown = picture if transformations is None else shifts.shifted(picture, path, transformations)
+            image = LazyImage.from_path(folder / path)
+            shown = image if transformations is None else shifts.shifted(image, path, transformations)
             rows.append(Row(shown, class_name, path, part, base))
-    return Gathered(f"embedded:{name}", f"the embedded pictures {name!r}", rows, tuple(table["classes"]))
+    return Gathered(f"embedded:{name}", f"the embedded images {name!r}", rows, tuple(table["classes"]))
 
 
 def gather_table(rest: str, columns: Mapping[str, str]) -> Gathered:
@@ -61,7 +61,7 @@ def gather_table(rest: str, columns: Mapping[str, str]) -> Gathered:
 
     The ending of the file's name says how it is written. A file with an unknown ending is read as CSV.
     """
-    refuse_picture(rest)
+    refuse_image(rest)
     path = Path(rest).expanduser()
     ending = path.suffix.lower()[1:]
     if path.is_dir():
@@ -74,9 +74,9 @@ def gather_table(rest: str, columns: Mapping[str, str]) -> Gathered:
 
 
 def gather_folder(rest: str) -> Gathered:
-    """Gather the pictures of class folders; no picture is opened.
+    """Gather the images of class folders; no image is opened.
 
-    Files whose names do not end like those of pictures, pipes and devices are listed as stray.
+    Files whose names do not end like those of images, pipes and devices are listed as stray.
 
     Raises:
         InputError: the folder is missing or unreadable, mixes the two layouts, or has no class folders; or its
@@ -98,14 +98,12 @@ def gather_folder(rest: str) -> Gathered:
         part = None if others else parts[top.name]
         folders = _folders(top, root, stray) if part else [top]
         if not folders:
-            raise InputError(
-                f"the split folder {top} has no class folders; put the pictures of each class in a folder."
-            )
+            raise InputError(f"the split folder {top} has no class folders; put the images of each class in a folder.")
         for folder in folders:
             names.add(folder.name)
             for path in _files(folder, root, stray):
                 key = path.relative_to(root).as_posix()
-                # A link that leads nowhere counts as a missing picture.
+                # A link that leads nowhere counts as a missing image.
                 if _is_named(path) and (path.is_file() or not path.exists()):
                     rows.append(row_of_file(path, folder.name, key, part))
                 else:
@@ -131,13 +129,13 @@ def refuse_collection(rest: str, gathered: Gathered) -> None:
     """Refuse a folder whose class folders seem to hold folders of classes themselves.
 
     Sub-folders of a class are often sessions, dates or parts, and are used. A class folder is suspicious if all its
-    pictures lie in sub-folders, and two or more of these are called by a word that no other class folder has within: no
+    images lie in sub-folders, and two or more of these are called by a word that no other class folder has within: no
     name with a digit and no name of a part. A taxonomy, such as cat/persian and dog/poodle, is refused too: both levels
-    could be meant, a wrong guess costs a run and opens the sealed pictures, and one setting says which level it is.
+    could be meant, a wrong guess costs a run and opens the test images, and one setting says which level it is.
 
     Args:
         rest: the path that the user typed.
-        gathered: the pictures of this folder.
+        gathered: the images of this folder.
 
     Raises:
         InputError: a class folder is suspicious; the message says what to type for either level.
@@ -164,10 +162,10 @@ def refuse_collection(rest: str, gathered: Gathered) -> None:
 
 
 def top_folders(rest: str) -> tuple[Path, list[Path], list[str]]:
-    """Return a folder of pictures, its sub-folders, and the names of what else it holds.
+    """Return a folder of images, its sub-folders, and the names of what else it holds.
 
     Raises:
-        InputError: the folder is missing or unreadable, or holds pictures but no sub-folder that could be a class.
+        InputError: the folder is missing or unreadable, or holds images but no sub-folder that could be a class.
     """
     root = Path(rest).expanduser()
     try:
@@ -181,7 +179,7 @@ def top_folders(rest: str) -> tuple[Path, list[Path], list[str]]:
     tops = _folders(root, root, stray)
     if not tops and any(Path(name).suffix.lower() in ENDINGS for name in stray):
         raise InputError(
-            f"the folder {root} has pictures but no class folders; few labels are enough: put about six pictures of "
+            f"the folder {root} has images but no class folders; few labels are enough: put about six images of "
             "each class into a folder with its name, and give the folder that holds these."
         )
     return root, tops, stray
@@ -202,20 +200,20 @@ def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
     return found
 
 
-def refuse_picture(given: str) -> None:
-    """Refuse the path of a picture in place of data.
+def refuse_image(given: str) -> None:
+    """Refuse the path of an image in place of data.
 
     Raises:
-        InputError: it is a picture; the message names the folder above its class folder.
+        InputError: it is an image; the message names the folder above its class folder.
     """
     path = Path(given).expanduser()
     if path.suffix.lower() in ENDINGS and path.is_file():
         above = shlex.quote(f"folder:{os.path.normpath(path.parent / '..')}")
-        raise InputError(f"{path} is a picture, not a table; name the folder that holds the class folders: {above}.")
+        raise InputError(f"{path} is an image, not a table; name the folder that holds the class folders: {above}.")
 
 
-def find_pictures(folder: Path) -> Iterator[Path]:
-    """Return the pictures below a folder; for any other path, return the path alone.
+def find_images(folder: Path) -> Iterator[Path]:
+    """Return the images below a folder; for any other path, return the path alone.
 
     Those of a folder come first, sorted by name, then those of each sub-folder. One folder is listed at a time.
     Hidden folders and folders of other programs are skipped, as they are in class folders.
@@ -226,7 +224,7 @@ def find_pictures(folder: Path) -> Iterator[Path]:
 
 
 def _is_named(path: Path) -> bool:
-    """Return whether a path is named like a picture."""
+    """Return whether a path is named like an image."""
     return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 
@@ -333,10 +331,10 @@ _TABLE = "table:PATH"
 
 SOURCES = {
     "embedded": Source(gather_embedded, "embedded[:NAME or :OP+OP]"),
-    "folder": Source(gather_folder, "folder:PATH", "a path, for example folder:pictures/animals"),
-    "table": Source(gather_table, _TABLE, "a path, for example table:pictures/labels.csv"),
-    "csv": Source(gather_lines, _TABLE, "a path, for example csv:pictures/labels.csv"),
-    "parquet": Source(partial(gather_files, "parquet"), _TABLE, "a path, for example parquet:pictures/train.parquet"),
+    "folder": Source(gather_folder, "folder:PATH", "a path, for example folder:images/animals"),
+    "table": Source(gather_table, _TABLE, "a path, for example table:images/labels.csv"),
+    "csv": Source(gather_lines, _TABLE, "a path, for example csv:images/labels.csv"),
+    "parquet": Source(partial(gather_files, "parquet"), _TABLE, "a path, for example parquet:images/train.parquet"),
     "hf": Source(
         gather_hf, "hf:NAME[:CONFIG]", "the name of a data set on the Hugging Face hub, for example hf:tanganke/dtd"
     ),

@@ -1,13 +1,13 @@
 """Tables: `table:PATH` and `hf:NAME[:CONFIG]`. A reader for each form gives cells, which become rows in one way.
 
 Python reads CSV and JSON Lines. The library `datasets` reads parquet, WebDataset shards and the hub, because their
-pictures may not fit into memory. A table of the user has these columns:
+images may not fit into memory. A table of the user has these columns:
 
-- `image` (or `path`, `file_name`, `img`): the path of the picture, relative to the table. In parquet and shards, the
-  column may hold the picture itself, and is then found by its type.
+- `image` (or `path`, `file_name`, `img`): the path of the image, relative to the table. In parquet and shards, the
+  column may hold the image itself, and is then found by its type.
 - `label` (or `labels`, `class`): the name of the class, or its number from 0 if a column `class_name` holds the name.
   In parquet and on the hub, a column of numbers whose type has the names goes before all others.
-- `split`, the part, and `group`, a name that all variants of a base picture share, if the user wants them.
+- `split`, the part, and `group`, a name that all variants of a base image share, if the user wants them.
 
 The settings `image=`, `label=` and `split=` name these columns if the table calls them otherwise. They travel as one
 mapping, `columns`. If the user names no column of parts, a column that names parts, but is not used, is listed among
@@ -40,7 +40,7 @@ from ipo_prompts.experiments.data.names import NAME_COLUMN, is_number, labels_of
 from ipo_prompts.metrics.device import SECONDS, Unreachable, reach
 from ipo_prompts.metrics.errors import InputError, InputFaults, reason, several
 from ipo_prompts.metrics.files import open_regular, parse_json, read_text
-from ipo_prompts.metrics.pictures import Picture, read_file
+from ipo_prompts.metrics.images import LazyImage, read_file
 
 if TYPE_CHECKING:
     import pandas
@@ -64,9 +64,9 @@ _MARKS = ",;\t|"
 _UNTYPED = "string or int"
 """The kind of the columns of CSV and JSON Lines."""
 _EMPTY = ("None", "NaN", "nan", "<NA>")
-_FETCHES_NONE = "an address, and IPO fetches none; download the pictures, and write the paths of the files"
+_FETCHES_NONE = "an address, and IPO fetches none; download the images, and write the paths of the files"
 _LOOKED = 2_000
-"""The most pictures that are read to tell all faults of a table at once. More would take minutes."""
+"""The most images that are read to tell all faults of a table at once. More would take minutes."""
 _MOST_BYTES = 2**29
 
 
@@ -81,27 +81,27 @@ def _gather(
     columns: Mapping[str, str],
     folder: Path | None,
     faults: dict[str, list[object]],
-    pictures: Mapping[str, Any],
+    images: Mapping[str, Any],
     classes: Mapping[str, tuple[str, ...]],
 ) -> Gathered:
     """Find the columns, choose the splits, check the cells, and make the rows.
 
-    Pictures are opened only if there are faults, to tell all faults at once.
+    Images are opened only if there are faults, to tell all faults at once.
 
     Args:
         name: the data set's short name.
         where: the data set's name in messages.
-        kinds: column → "image" for pictures, "label" for numbers that stand for names, or the type of its cells.
+        kinds: column → "image" for images, "label" for numbers that stand for names, or the type of its cells.
         tables: split → the columns of labels and text, as text; the index has the numbers of the rows. A table without
             splits has one split, "".
         columns: `image`, `label` or `split` → the name of this column in the table, if the user named it.
-        folder: the folder to which paths of pictures are relative. For data of the hub, None.
+        folder: the folder to which paths of images are relative. For data of the hub, None.
         faults: what is wrong with rows that are not among the cells → the numbers of these rows.
-        pictures: split → the table of `datasets` that has the pictures; empty if these are files.
+        images: split → the table of `datasets` that has the images; empty if these are files.
         classes: column of the kind "label" → its class names in label order.
 
     Raises:
-        InputError: columns are missing, or rows are wrong. The message has all of these faults, with pictures that
+        InputError: columns are missing, or rows are wrong. The message has all of these faults, with images that
             cannot be read if there is any other fault.
     """
     import pandas
@@ -125,7 +125,7 @@ def _gather(
         f"no {what} in the column {column} (nothing, or {', '.join(_EMPTY)}); fill it in, or take the row out": (
             cells[column] == ""
         )
-        for column, what in {image: "picture", label: "class", called: "class"}.items()
+        for column, what in {image: "image", label: "class", called: "class"}.items()
         if column in cells
     }
     if image in cells:
@@ -136,23 +136,21 @@ def _gather(
         )
     faults |= {what: list(cells.index[rows]) for what, rows in wrong.items()}
     if image in cells and not folder:
-        of_columns.append(f"the column {image} of it holds text, not pictures; take data with the pictures in")
+        of_columns.append(f"the column {image} of it holds text, not images; take data with the images in")
     records = [] if of_columns else cells.to_dict("records")
-    if pictures and records:
+    if images and records:
         from datasets import Image
 
-        pictures = {
-            part: pictures[part].select_columns([image]).cast_column(image, Image(decode=False)) for part in chosen
-        }
+        images = {part: images[part].select_columns([image]).cast_column(image, Image(decode=False)) for part in chosen}
     rows: list[Row] = []
     above: dict[str, tuple[object, str]] = {}
     for (part, number), place, cell in zip(places, cells.index, records, strict=False):
         given = part_named(cell.get(split, "")) or chosen[part]
         group = (cell.get("group") or None) if folder else None
-        if pictures:
-            read = partial(_encoded, pictures[part], image, number, folder or Path())
-            picture = Picture(f"row {number} of {part} of {name}", read)
-            rows.append(Row(picture, cell[called], f"row {number:07d} of {part}", given, group))
+        if images:
+            read = partial(_encoded, images[part], image, number, folder or Path())
+            found = LazyImage(f"row {number} of {part} of {name}", read)
+            rows.append(Row(found, cell[called], f"row {number:07d} of {part}", given, group))
             continue
         typed = cell[image]
         file = _file(folder or Path(), typed)
@@ -160,9 +158,9 @@ def _gather(
         first, other = above.setdefault(os.path.abspath(file), (place, cell[called]))  # noqa: PTH100
         if typed and first != place:
             also = "" if cell[called] == other else ", in another class"
-            what = f"the same picture as in another row{also}; keep one of these rows"
+            what = f"the same image as in another row{also}; keep one of these rows"
             faults.setdefault(what, []).append(f"{place} (as row {first})")
-        said = f"row {place} of {where} names the picture {typed!r}, relative to the table: "
+        said = f"row {place} of {where} names the image {typed!r}, relative to the table: "
         rows.append(row_of_file(file, cell[called], typed, given, group, said=said))
     names = classes.get(label)
     spelled = [(typed, row.label) for typed, row in zip(cells.get(label, ()), rows, strict=False) if typed]
@@ -177,7 +175,7 @@ def _gather(
         of_columns.append(str(error).removesuffix("."))
     if image in cells and (of_columns or any(faults.values())):
         looked = looked_at([row.image for row in rows[:_LOOKED]])
-        faults[f"no picture at the path in the column {image}; begin the path at the folder of the table"] = [
+        faults[f"no image at the path in the column {image}; begin the path at the folder of the table"] = [
             place for place, typed, fault in zip(cells.index, cells[image], looked, strict=False) if typed and fault
         ]
     of_columns += [
@@ -225,7 +223,7 @@ def _choose_splits(tables: Mapping[str, pandas.DataFrame], label: str, where: st
     # Labels that are not published are -1 or nothing.
     labelled = [split for split, cells in tables.items() if not split or {*cells.get(label, "?")} - {"", "-1"}]
     if not labelled:
-        raise InputError(f"{where} has no labelled pictures; its splits are: {', '.join(tables) or 'none'}.")
+        raise InputError(f"{where} has no labelled images; its splits are: {', '.join(tables) or 'none'}.")
     chosen = parts_named(labelled, where, "splits")
     if not chosen and len(labelled) > 1:
         raise InputError(f"{where} has the splits {', '.join(tables)}, none of them called train, validation or test.")
@@ -303,7 +301,7 @@ def _object(line: str) -> dict[Any, Any]:
 
 
 def write_frame(frame: pandas.DataFrame, file: Path, image: str | None = None) -> None:
-    """Write a table in memory as CSV, with the absolute paths of its pictures.
+    """Write a table in memory as CSV, with the absolute paths of its images.
 
     Args:
         frame: the table; its paths are relative to the current folder.
@@ -322,7 +320,7 @@ def write_frame(frame: pandas.DataFrame, file: Path, image: str | None = None) -
 def gather_files(ending: str, rest: str, columns: Mapping[str, str]) -> Gathered:
     """Read a file, or a folder of files whose paths name the part (`train-….parquet`, `test/….parquet`).
 
-    The files are parquet files, or shards of the format WebDataset. A shard is an archive with a picture and its label
+    The files are parquet files, or shards of the format WebDataset. A shard is an archive with an image and its label
     for each sample: `1.jpg` with `1.cls`, a number whose name stands on that line (from 0) of the file
     `classnames.txt` beside the shards, as clip_benchmark writes it; or `1.jpg` with `1.json`, an object whose keys are
     those of the columns of a table.
@@ -462,7 +460,7 @@ def _of_splits(
 
 
 def _kind(column: str, feature: Any) -> str:
-    """Return "image" for pictures, also as `{bytes, path}` structs or plain bytes; "label" for numbers with names.
+    """Return "image" for images, also as `{bytes, path}` structs or plain bytes; "label" for numbers with names.
 
     For all else, return the type.
     """
@@ -477,7 +475,7 @@ def _kind(column: str, feature: Any) -> str:
 
 
 def _encoded(table: Any, column: str, row: int, folder: Path) -> bytes:
-    """Return the bytes of an encoded picture: those in a cell, or those of the file that the cell names."""
+    """Return the bytes of an encoded image: those in a cell, or those of the file that the cell names."""
     cell = table[row][column] or {}
     if cell.get("bytes") or not cell.get("path"):
         return cell.get("bytes") or b""

@@ -1,12 +1,12 @@
-"""Transformations of pictures, and sets of transformed pictures, `embedded:OP+OP`.
+"""Transformations of images, and sets of transformed images, `embedded:OP+OP`.
 
-The captions with which the demo CLIP was trained name these transformations. A set has the clean pictures that ship
-with IPO; they are transformed when they are read. The same picture, transformations and seed always give the same
-pixels, whatever other pictures are rendered.
+The captions with which the demo CLIP was trained name these transformations. A set has the clean images that ship
+with IPO; they are transformed when they are read. The same image, transformations and seed always give the same
+pixels, whatever other images are rendered.
 
-The shipped pictures and the training pictures of the demo CLIP were rendered by revision 8a2c5d8, which used one random
+The shipped images and the training images of the demo CLIP were rendered by revision 8a2c5d8, which used one random
 generator for a whole batch. This renderer has the same transformations but draws other random moves, so it does not
-reproduce those pictures.
+reproduce those images.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from scipy import ndimage
 
 from ipo_prompts.experiments import embedded
 from ipo_prompts.metrics.errors import InputError, did_you_mean
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 
 Image = npt.NDArray[np.float32]
 Transformation = Callable[[Image, np.random.Generator], Image]
 
 SIDE: Final = 48
 SEED: Final = 0
-"""The seed of every set. Because all sets have the same seed, they differ only in their transformations: a picture is
+"""The seed of every set. Because all sets have the same seed, they differ only in their transformations: an image is
 equally dark in all sets that darken it, and equally noisy in all sets that add noise."""
 _PREFIX: Final = "embedded:"
 BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
@@ -57,19 +57,19 @@ def render(
     jitter: float = 1.0,
     pixelwise: Mapping[str, Transformation] | None = None,
 ) -> Image:
-    """Move a picture a little, lay it on paper of one colour, and transform it.
+    """Move an image a little, lay it on paper of one colour, and transform it.
 
     Args:
-        rgba: the picture, float32 (side, side, 4) in [0, 1], with straight alpha.
+        rgba: the image, float32 (side, side, 4) in [0, 1], with straight alpha.
         transformations: names from `GEOMETRIC` and `pixelwise`. They are always applied in the order of `GEOMETRIC` and
             then of `pixelwise`, not in the order given here.
         seed: the seed of the random move and of the random strength of transformations; 0 or more.
         background: the colour of the paper, a name from `BACKGROUNDS`.
-        jitter: the factor of the random move; with 0, the picture is not moved and gets no margin of paper.
+        jitter: the factor of the random move; with 0, the image is not moved and gets no margin of paper.
         pixelwise: name → transformation, besides the geometric transformations; None takes `PIXELWISE`.
 
     Returns:
-        The rendered picture, float32 (48, 48, 3) in [0, 1].
+        The rendered image, float32 (48, 48, 3) in [0, 1].
 
     Raises:
         InputError: there is no such transformation or background.
@@ -83,7 +83,7 @@ def render(
         for name in wanted:
             if name not in known:
                 hint = did_you_mean(name, known)
-                raise InputError(f"there is no {kind} {name!r} of pictures{hint}; there are: {', '.join(known)}.")
+                raise InputError(f"there is no {kind} {name!r} of images{hint}; there are: {', '.join(known)}.")
     rng = np.random.default_rng(seed)
     alpha = rgba[..., 3:]
     # Colours are multiplied by alpha first. Otherwise, the black of transparent pixels would darken the outline.
@@ -96,12 +96,12 @@ def render(
 
 
 def seed_of(name: str, seed: int) -> int:
-    """Return the seed for rendering the picture `name` of a set. It depends only on this name and the set's `seed`."""
+    """Return the seed for rendering the image `name` of a set. It depends only on this name and the set's `seed`."""
     return random.Random(f"{seed}/{name}").getrandbits(63)
 
 
 def _moved(image: Image, transformations: Collection[str], rng: np.random.Generator, jitter: float) -> Image:
-    """Turn, scale and move a picture (side, side, channels). Return (48, 48, channels), with 0 outside the picture."""
+    """Turn, scale and move an image (side, side, channels). Return (48, 48, channels), with 0 outside the image."""
     angle, scale, down, right = rng.uniform(-1, 1, 4) * jitter * (0.2, 0.12, 0.1, 0.1)
     turn = angle + math.pi * ("upside down" in transformations) + math.pi / 2 * ("sideways" in transformations)
     zoom = (
@@ -123,13 +123,13 @@ def _moved(image: Image, transformations: Collection[str], rng: np.random.Genera
 
 def _gray(image: Image) -> Image:
     red, green, blue = (image[..., [channel]] for channel in range(3))
-    # No matrix product: its last bits differ between processors, so the pictures would differ, too.
+    # No matrix product: its last bits differ between processors, so the images would differ, too.
     brightness = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
     return np.repeat(brightness, 3, axis=2)
 
 
 def _edges(image: Image) -> Image:
-    """Return a picture of dark outlines on white paper, computed from the gradient of the brightness."""
+    """Return an image of dark outlines on white paper, computed from the gradient of the brightness."""
     gray = _gray(image)
     across, down = (ndimage.sobel(gray[..., 0], axis, mode="nearest") for axis in (1, 0))
     outlines: Image = 1 - np.clip(0.6 * np.hypot(across, down), 0, 1)
@@ -196,7 +196,7 @@ def transformations_of(name: str) -> tuple[str, ...]:
         whole = ", ".join(f"{_PREFIX}{domain}" for domain in embedded.DOMAINS)
         what = f"; {strange!r} is no transformation" if len(parts) > 1 else ""
         raise InputError(
-            f"there are no pictures {_PREFIX}{name}{what}{hint}; there are: {whole}, and transformations joined by +, "
+            f"there are no images {_PREFIX}{name}{what}{hint}; there are: {whole}, and transformations joined by +, "
             f"such as {_PREFIX}upside-down+negative: {', '.join(names)}."
         )
     twice = next((part for part in parts if parts.count(part) > 1), None)
@@ -229,29 +229,29 @@ def canonical(spec: str) -> str:
         return spec
 
 
-def shifted(clean: Picture, key: str, transformations: Collection[str]) -> Picture:
-    """Return a transformed picture. It is rendered each time it is read, which takes about half a millisecond.
+def shifted(clean: LazyImage, key: str, transformations: Collection[str]) -> LazyImage:
+    """Return a transformed image. It is rendered each time it is read, which takes about half a millisecond.
 
     Args:
-        clean: a shipped picture of 48 by 48 pixels, on white.
-        key: the path of the picture within its set; the seed of the random transformations is made from it.
+        clean: a shipped image of 48 by 48 pixels, on white.
+        key: the path of the image within its set; the seed of the random transformations is made from it.
         transformations: names from `TRANSFORMATIONS`.
     """
     name = f"{key} of {_PREFIX}{name_of_set(transformations)}"
-    return Picture(name, partial(rendered, clean, transformations, seed_of(key, SEED)))
+    return LazyImage(name, partial(rendered, clean, transformations, seed_of(key, SEED)))
 
 
 def rendered(
-    clean: Picture, transformations: Collection[str], seed: int, pixelwise: Mapping[str, Transformation] | None = None
+    clean: LazyImage, transformations: Collection[str], seed: int, pixelwise: Mapping[str, Transformation] | None = None
 ) -> bytes:
-    """Transform a clean picture of 48 by 48 pixels on white; see `render`.
+    """Transform a clean image of 48 by 48 pixels on white; see `render`.
 
     Returns:
         The bytes of a PPM file. They depend only on the pixels, not on the version of an encoder, so they identify the
-        picture.
+        image.
     """
-    rgb = np.asarray(clean.image(), np.float32) / 255
+    rgb = np.asarray(clean.rgb(), np.float32) / 255
     opaque = np.ones((SIDE, SIDE, 1), np.float32)
-    # The clean picture was moved when it was made. A second move would blur it, and move it more than in training.
+    # The clean image was moved when it was made. A second move would blur it, and move it more than in training.
     image = render(np.concatenate([rgb, opaque], axis=2), transformations, seed, jitter=0, pixelwise=pixelwise)
     return b"P6 %d %d 255\n" % (SIDE, SIDE) + np.round(image * 255).astype(np.uint8).tobytes()

@@ -2,7 +2,7 @@
 
 1. Raise an error if the target cannot hold the program.
 2. Write the export to a temporary path.
-3. Load it with the target's own library, and compare its results with those of the program on a few dozen pictures.
+3. Load it with the target's own library, and compare its results with those of the program on a few dozen images.
 4. Move it to its final path.
 """
 
@@ -24,15 +24,15 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import open_clip_arguments
 from ipo_prompts.metrics.errors import InputError, to_install
 from ipo_prompts.metrics.files import refuse_taken
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 TOLERANCE = 1e-4
 """The largest accepted difference in a component of a class embedding of length 1. It is a hundred times the error of
 float32, and far below the change that another token makes."""
 README = "README.md"
-PICTURES = 36
-"""The most pictures that an export is compared on: a few pictures of many classes. To encode them takes at most about
+IMAGES = 36
+"""The most images that an export is compared on: a few images of many classes. To encode them takes at most about
 a minute."""
 TIE = 1e-3
 """Two classes are tied if their probabilities differ by at most this number: libraries may rank them differently."""
@@ -47,7 +47,7 @@ class Target(ABC):
 
     Attributes:
         use: a sentence that is shown to the user. It says where to read how to use the export.
-        own_clip: whether the export contains the picture encoder of the CLIP.
+        own_clip: whether the export contains the image encoder of the CLIP.
     """
 
     use: ClassVar[str] = f"{README} in the folder says how to use it."
@@ -56,14 +56,14 @@ class Target(ABC):
     def limits(self, program: TemplateClassifier, file: Path) -> list[str]:
         """Return what the export of a program cannot be used for, as sentences; `file` is the program as typed."""
         found = []
-        if self.held(program) is not program and program.pictures:
-            found.append("This form has no place for the labelled pictures: the export will decide with words alone.")
+        if self.held(program) is not program and program.images:
+            found.append("This form has no place for the labelled images: the export will decide with text alone.")
         if self.use == Target.use and not self.own_clip and not open_clip_arguments(program.clip.name):
             typed = shlex.quote(str(file))
             found.append(
-                "Only IPO has the demo CLIP, so no other tool will label pictures with these files: type "
-                f"`ipo predict {typed} PICTURES`, or `{to_install('onnx')}` and then "
-                f"`ipo export {typed} --to onnx --out DIR` for the picture encoder, too."
+                "Only IPO has the demo CLIP, so no other tool will label images with these files: type "
+                f"`ipo predict {typed} IMAGES`, or `{to_install('onnx')}` and then "
+                f"`ipo export {typed} --to onnx --out DIR` for the image encoder, too."
             )
         return found
 
@@ -95,14 +95,14 @@ class Target(ABC):
         """
 
 
-def export(program: TemplateClassifier, target: Target, place: Path, pictures: Sequence[Picture]) -> str:
+def export(program: TemplateClassifier, target: Target, place: Path, images: Sequence[LazyImage]) -> str:
     """Export a program: write it, load the export, and compare both.
 
     Args:
         program: the program to export.
         target: the form of the export.
         place: the path of the export. It must not exist yet; its folder is made if it is missing.
-        pictures: the pictures that the export and the program are compared on; labels are not needed.
+        images: the images that the export and the program are compared on; labels are not needed.
 
     Returns:
         A text that is shown to the user: what the export decides with, and which results were checked.
@@ -121,7 +121,7 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
         with TemporaryDirectory(dir=place.parent, prefix=".part-") as scratch:
             beside = Path(scratch, place.name)
             target.write(program, beside)
-            verdict = target.check(Reference.of(program, pictures), beside)
+            verdict = target.check(Reference.of(program, images), beside)
             beside.rename(place)
     except OSError as error:
         raise InputError(
@@ -132,36 +132,36 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
 
 def decides_with(program: TemplateClassifier) -> str:
     """Say what a program decides with."""
-    return "words and labelled pictures" if program.pictures else "words alone"
+    return "text and labelled images" if program.images else "text alone"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A program, and pictures to compare the program with its export on.
+    """A program, and images to compare the program with its export on.
 
     Attributes:
         program: the program.
-        pictures: the n pictures.
-        features: the features of the pictures, float32 (n, D), unit rows.
+        images: the n images.
+        features: the features of the images, float32 (n, D), unit rows.
     """
 
     program: TemplateClassifier
-    pictures: tuple[Picture, ...]
+    images: tuple[LazyImage, ...]
     features: Floats
 
     @classmethod
-    def of(cls, program: TemplateClassifier, pictures: Sequence[Picture]) -> Reference:
-        """Encode pictures and return a reference with them; if there are many, take `PICTURES` spread evenly.
+    def of(cls, program: TemplateClassifier, images: Sequence[LazyImage]) -> Reference:
+        """Encode images and return a reference with them; if there are many, take `IMAGES` spread evenly.
 
         Raises:
-            InputError: a picture cannot be read.
+            InputError: an image cannot be read.
         """
-        some = pictures[:: max(1, len(pictures) // PICTURES)][:PICTURES]
-        return cls(program, tuple(some), program.clip.encode_pictures(some))
+        some = images[:: max(1, len(images) // IMAGES)][:IMAGES]
+        return cls(program, tuple(some), program.clip.encode_images(some))
 
     @property
     def probabilities(self) -> Floats:
-        """The probability of each class for each picture, at the program's temperature: float32 (n, C)."""
+        """The probability of each class for each image, at the program's temperature: float32 (n, C)."""
         return self.program.head().probabilities(self.features)
 
     def same_classes(self, theirs: Floats) -> str:
@@ -193,32 +193,31 @@ class Reference:
         probabilities = self.probabilities
         wrong = np.flatnonzero(probabilities[np.arange(len(theirs)), theirs] < probabilities.max(axis=1) - TIE)
         if len(wrong):
-            name, label = self.pictures[wrong[0]].name, self.program.labels[theirs[wrong[0]]]
+            name, label = self.images[wrong[0]].name, self.program.labels[theirs[wrong[0]]]
             raise Differs(
-                f"after loading, {len(wrong)} of {len(theirs)} pictures get another label, such as {label!r} for "
-                f"{name}."
+                f"after loading, {len(wrong)} of {len(theirs)} images get another label, such as {label!r} for {name}."
             )
-        return f"same label on {len(theirs)} of {len(theirs)} pictures"
+        return f"same label on {len(theirs)} of {len(theirs)} images"
 
     def same_pixels(self, read: Callable[[Any], Any], pixels: Callable[[Any], Any] | None = None) -> None:
-        """Compare exported functions with the program on each picture.
+        """Compare exported functions with the program on each image.
 
         Args:
-            read: the exported function that opens a file as an RGB picture.
-            pixels: the exported function that applies the picture transform to a file, if there is one.
+            read: the exported function that opens a file as an RGB image.
+            pixels: the exported function that applies the image transform to a file, if there is one.
 
         Raises:
             Differs: a function gives other pixels than the program.
         """
-        for picture in self.pictures:
-            own, file = picture.image(), io.BytesIO(picture.bytes())
+        for image in self.images:
+            own, file = image.rgb(), io.BytesIO(image.bytes())
             if not np.array_equal(np.asarray(read(file)), np.asarray(own)):
-                raise Differs(f"its read() gives other pixels for {picture.name}.")
+                raise Differs(f"its read() gives other pixels for {image.name}.")
             if pixels is None:
                 continue
             theirs, ours = pixels(file), self.program.clip.preprocess(own).numpy()
             if theirs.shape != ours.shape or not np.abs(theirs - ours).max() <= 1e-5:
-                raise Differs(f"its pixels() gives other numbers for {picture.name}.")
+                raise Differs(f"its pixels() gives other numbers for {image.name}.")
 
 
 _FEATURES = """\
@@ -251,9 +250,9 @@ def answer(row, labels, names):
 
 
 def with_open_clip(before: str, arguments: str, logits: str, temperature: str, labels: str, names: str) -> str:
-    """Return the source of a Python script that labels pictures with a CLIP of open_clip and NumPy.
+    """Return the source of a Python script that labels images with a CLIP of open_clip and NumPy.
 
-    The command line of the script names the pictures. All arguments but the first are Python expressions.
+    The command line of the script names the images. All arguments but the first are Python expressions.
 
     Args:
         before: the first lines of the script. They define `read`, and the names that the expressions use.
@@ -276,21 +275,21 @@ def write_readme(program: TemplateClassifier, place: Path, code: str, own_clip: 
     Args:
         program: the exported program.
         place: the folder.
-        code: the source of a script that labels the pictures named on its command line, without `ipo_prompts`.
-        own_clip: whether the export contains the picture tower of the CLIP.
+        code: the source of a script that labels the images named on its command line, without `ipo_prompts`.
+        own_clip: whether the export contains the image tower of the CLIP.
     """
     text = (
-        "Save these lines as `use.py` in this folder and type `python use.py PICTURE …`. They print, for\n"
-        f"each picture, its label, how probable it is, and the name that the CLIP reads:\n\n```python\n{code}```\n"
+        "Save these lines as `use.py` in this folder and type `python use.py IMAGE …`. They print, for\n"
+        f"each image, its label, how probable it is, and the name that the CLIP reads:\n\n```python\n{code}```\n"
     )
     if not own_clip and not open_clip_arguments(program.clip.name):
         text = (
-            "The files were checked with pictures that IPO encoded. Only IPO has the demo CLIP, `embedded`, and no\n"
-            "other tool can encode pictures with it. Two commands help; RUN is the run directory, or the file\n"
+            "The files were checked with images that IPO encoded. Only IPO has the demo CLIP, `embedded`, and no\n"
+            "other tool can encode images with it. Two commands help; RUN is the run directory, or the file\n"
             "`program.json`, that was exported:\n\n"
-            "- `ipo predict RUN PICTURES` labels pictures with IPO;\n"
+            "- `ipo predict RUN IMAGES` labels images with IPO;\n"
             "- `pip install onnx onnxruntime onnxscript`, then `ipo export RUN --to onnx --out DIR` writes the\n"
-            "  picture encoder, too, for code without IPO.\n"
+            "  image encoder, too, for code without IPO.\n"
         )
     about = f"The classifier in this folder decides with {decides_with(program)}."
     (place / README).write_text(f"# How to use it\n\n{about}\n\n{text}", encoding="utf-8")
@@ -298,7 +297,7 @@ def write_readme(program: TemplateClassifier, place: Path, code: str, own_clip: 
 
 READER = '''\
 def read(file):
-    """Open a picture, a path or a file, as the program does: transparency on white, turned by EXIF, RGB."""
+    """Open an image, a path or a file, as the program does: transparency on white, turned by EXIF, RGB."""
     from PIL import Image, ImageOps
 
     image = Image.open(file)
@@ -317,4 +316,4 @@ def read(file):
         image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
     return image.convert("RGB")
 '''
-"""The source of a function `read(file)`, which needs only Pillow and gives the pixels of `Picture.image`."""
+"""The source of a function `read(file)`, which needs only Pillow and gives the pixels of `LazyImage.rgb`."""

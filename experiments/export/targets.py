@@ -1,7 +1,7 @@
 """The forms to which a program is exported, see ipo docs export: `head`, `onnx`, `open_clip` and `program.json`.
 
 An export is written to a temporary path and loaded with the target's own library. The results are compared with those
-of the program on real pictures. Only then the export is moved to its final path (`base.py`).
+of the program on real images. Only then the export is moved to its final path (`base.py`).
 
 The files of `head` are for NumPy, or for any reader of safetensors. The files of `onnx` are for ONNX Runtime.
 """
@@ -35,7 +35,7 @@ TENSORS, ABOUT, READ = "head.safetensors", "head.json", "read.py"
 HEAD_ONNX, WHOLE_ONNX = "head.onnx", "classifier.onnx"
 OUTPUTS = ["logits", "probabilities"]
 FEATURES = 1e-5
-"""The largest accepted difference between two libraries in a component of a picture feature of length 1."""
+"""The largest accepted difference between two libraries in a component of an image feature of length 1."""
 
 
 SURE = 1e-4
@@ -95,7 +95,7 @@ class HeadFiles(Target):
         write_readme(program, place, USE)
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Classify the pictures with NumPy from the written files; read them with `read.py`; compare the results."""
+        """Classify the images with NumPy from the written files; read them with `read.py`; compare the results."""
         logits = numpy_logits(place, reference.features)
         module = runpy.run_path(str(place / READ))
         reference.same_pixels(module["read"], module.get("pixels"))
@@ -107,7 +107,7 @@ def numpy_logits(place: Path, features: Floats) -> Floats:
 
     Args:
         place: the folder of an exported head.
-        features: the features of n pictures, float32 (n, D), unit rows.
+        features: the features of n images, float32 (n, D), unit rows.
     """
     from safetensors.numpy import load_file
 
@@ -120,7 +120,7 @@ def numpy_logits(place: Path, features: Floats) -> Floats:
 _PIXELS = '''
 
 def pixels(file):
-    """Return a picture as the CLIP takes it: float32 (3, H, W)."""
+    """Return an image as the CLIP takes it: float32 (3, H, W)."""
     import numpy as np
     from PIL import Image
 
@@ -138,7 +138,7 @@ short = min(image.size)
 _BY_OPEN_CLIP = '''
 
 def pixels(file):
-    """Return a picture as the CLIP takes it: float32 (3, H, W)."""
+    """Return an image as the CLIP takes it: float32 (3, H, W)."""
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     return image_transform_v2(PreprocessCfg(**{transform}), is_train=False)(read(file)).numpy()
@@ -146,7 +146,7 @@ def pixels(file):
 
 
 def _pixels(transform: dict[str, Any] | None) -> str:
-    """Return the Python source of a function `pixels(file)`; "" if the CLIP's picture transform is not known.
+    """Return the Python source of a function `pixels(file)`; "" if the CLIP's image transform is not known.
 
     The function needs only NumPy and Pillow; for rare transforms it needs open_clip.
     """
@@ -167,7 +167,7 @@ class Onnx(HeadFiles):
     """The folder of `head` with two more files, `head.onnx` and `classifier.onnx`.
 
     The input of `head.onnx` is `features`: float32 (n, D), unit rows. The input of `classifier.onnx` is `pixels`:
-    float32 (n, 3, H, W), after the CLIP's picture transform. The outputs of both are `logits` and, at the program's
+    float32 (n, 3, H, W), after the CLIP's image transform. The outputs of both are `logits` and, at the program's
     temperature, `probabilities`: float32 (n, C). `classifier.onnx` also has the output `features`. The head multiplies
     in 64 bits, as `head` does in NumPy, so that both give the same numbers.
     """
@@ -225,7 +225,7 @@ class Onnx(HeadFiles):
         logits, sure = _session(onnxruntime, place / HEAD_ONNX).run(OUTPUTS, {"features": reference.features})
         if not np.array_equal(logits, own):
             raise Differs("the head in ONNX Runtime gives other numbers than in NumPy.")
-        images = [clip.preprocess(picture.image()) for picture in reference.pictures]
+        images = [clip.preprocess(image.rgb()) for image in reference.images]
         whole = _session(onnxruntime, place / WHOLE_ONNX)
         features, logits, again = whole.run(["features", *OUTPUTS], {"pixels": torch.stack(images).numpy()})
         largest = float(np.abs(features - reference.features).max())
@@ -277,13 +277,13 @@ The same matrix, made already:
 
     classifier = safetensors.torch.load_file("{matrix_file}")["{matrix}"]
 
-With unit image features (n, D), the class of each picture:
+With unit image features (n, D), the class of each image:
 
     (image_features @ classifier).argmax(dim=1)
 
-Open pictures with `read`, which shows transparent and turned ones as the program was made with:
+Open images with `read`, which shows transparent and turned ones as the program was made with:
 
-    image_features = model.encode_image(preprocess(read("picture.png"))[None], normalize=True)
+    image_features = model.encode_image(preprocess(read("image.png"))[None], normalize=True)
 """
 
 CLIP = {clip}
@@ -345,8 +345,8 @@ class OpenClip(Target):
         return None
 
     def held(self, program: TemplateClassifier) -> TemplateClassifier:
-        """Return the program without labelled pictures: the matrix of open_clip has no place for them."""
-        return program.words_alone()
+        """Return the program without labelled images: the matrix of open_clip has no place for them."""
+        return program.text_only()
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""
@@ -419,15 +419,15 @@ class ProgramJson(Target):
         program.save(str(place))
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Load the file with DSPy, classify the pictures from their pixels, and compare with the program.
+        """Load the file with DSPy, classify the images from their pixels, and compare with the program.
 
-        Its words alone are compared, too.
+        Its text alone are compared, too.
         """
         program = reference.program
         again = TemplateClassifier(program.clip, program.class_names, labels=program.labels)
         again.load(str(place))
-        probabilities = again.probabilities(reference.pictures)
-        words, ours = (one.words_alone().head().probabilities(reference.features) for one in (again, program))
+        probabilities = again.probabilities(reference.images)
+        words, ours = (one.text_only().head().probabilities(reference.features) for one in (again, program))
         same = np.allclose(probabilities, reference.probabilities, atol=1e-5) and np.allclose(words, ours, atol=1e-5)
         if not same:
             raise Differs("after loading, the probabilities are not the same.")
@@ -445,4 +445,4 @@ TARGETS: dict[str, Target] = {
 
 def best_target(program: TemplateClassifier) -> str:
     """Return the name of the best target for a program: `open_clip` if it can hold all of the program, else `head`."""
-    return "head" if program.pictures or TARGETS["open_clip"].refusal(program) else "open_clip"
+    return "head" if program.images or TARGETS["open_clip"].refusal(program) else "open_clip"

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.experiments.run.result import SealedPart, Thumbnail
+from ipo_prompts.experiments.run.result import TestPart, Thumbnail
 from ipo_prompts.metrics.verdict import Ends, Rounded
 
 ANALYSIS = "analysis.json"
@@ -44,7 +44,7 @@ class Words(Content):
     """The effect of each word of the chosen template, measured on `n` units of `part`.
 
     Attributes:
-        part: `fresh`: units that were used neither for the search nor for the choice. `selection`: the units that chose
+        part: `fresh`: units that were used neither for the search nor for the choice. `val`: the units that chose
             the template; on them changes are only described.
         n: the number of units.
         template: the chosen template.
@@ -52,7 +52,7 @@ class Words(Content):
         changes: the changes that were scored.
     """
 
-    part: Literal["fresh", "selection"]
+    part: Literal["fresh", "val"]
     n: int
     template: str
     value: Rounded
@@ -60,10 +60,10 @@ class Words(Content):
 
 
 class ClassGain(Content):
-    """The values of one class with the initial and with the chosen template, on `n` pictures of the class."""
+    """The values of one class with the initial and with the chosen template, on `n` images of the class."""
 
     name: str
-    part: SealedPart
+    part: TestPart
     n: int
     initial: Rounded
     optimised: Rounded
@@ -71,18 +71,18 @@ class ClassGain(Content):
 
 
 class Flip(Content):
-    """A picture with its label by the initial template and by the chosen template.
+    """An image with its label by the initial template and by the chosen template.
 
     Attributes:
-        picture: the short name of the picture.
+        image: the short name of the image.
         class_name: the true class.
         before, after: the class predicted with the initial template, and with the chosen template.
-        thumbnail: the picture, small.
-        confused: of an example of a confusion, how many pictures of the true class were taken for the class `after`.
-        taken_for: beside such an example, a picture that is of the class `after`; None if there is none.
+        thumbnail: the image, small.
+        confused: of an example of a confusion, how many images of the true class were taken for the class `after`.
+        taken_for: beside such an example, an image that is of the class `after`; None if there is none.
     """
 
-    picture: str
+    image: str
     class_name: str
     before: str
     after: str
@@ -92,14 +92,14 @@ class Flip(Content):
 
 
 class Flips(Content):
-    """Pictures that flipped, and pictures that the chosen template labels wrongly.
+    """Images that flipped, and images that the chosen template labels wrongly.
 
     Attributes:
-        gained: some of the pictures that only the chosen template labels rightly.
-        lost: some of the pictures that only the initial template labels rightly.
-        wrong: one picture of each of the most frequent confusions of the chosen template, the most frequent first.
-        gained_total, lost_total: how many such pictures there are in all.
-        wrong_total: how many pictures both templates label wrongly.
+        gained: some of the images that only the chosen template labels rightly.
+        lost: some of the images that only the initial template labels rightly.
+        wrong: one image of each of the most frequent confusions of the chosen template, the most frequent first.
+        gained_total, lost_total: how many such images there are in all.
+        wrong_total: how many images both templates label wrongly.
     """
 
     gained: tuple[Flip, ...] = ()
@@ -128,10 +128,10 @@ class Search(Content):
     """The search: what the report shows of a `SearchResult`.
 
     Attributes:
-        steps: the steps in order; the first holds the initial template. Their templates were scored on search units.
-        finalists: the templates that were scored on the selection units. The initial template is first; the others
-            follow, the best on the search units first.
-        descriptions: the descriptions of the pictures.
+        steps: the steps in order; the first holds the initial template. Their templates were scored on train units.
+        finalists: the templates that were scored on the validation units. The initial template is first; the others
+            follow, the best on the train units first.
+        descriptions: the descriptions of the images.
     """
 
     steps: Annotated[tuple[SearchStep, ...], Field(min_length=1)]
@@ -140,7 +140,7 @@ class Search(Content):
 
     @property
     def initial(self) -> Scored:
-        """The initial template, scored on the search units."""
+        """The initial template, scored on the train units."""
         return self.steps[0].scored[0]
 
     @property
@@ -154,11 +154,11 @@ class Analysis(Content):
 
     Attributes:
         search: the search.
-        words: the effect of each word; None if there were no pictures to measure it on.
-        classes: the gain of each class on the sealed parts; empty if the reward has no labels or predictions, or if a
+        words: the effect of each word; None if there were no images to measure it on.
+        classes: the gain of each class on the test parts; empty if the reward has no labels or predictions, or if a
             unit is not just right or wrong.
-        flips: sealed pictures whose label changed, or stayed wrong; None if the reward has no labels or predictions.
-        untested: the names of the classes that no sealed image shows.
+        flips: test images whose label changed, or stayed wrong; None if the reward has no labels or predictions.
+        untested: the names of the classes that no test image shows.
     """
 
     version: Literal[3] = Field(default=3, alias="schema")

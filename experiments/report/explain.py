@@ -1,4 +1,4 @@
-"""Explain why a template won: the effect of each word, the gain of each class, pictures that are now right or wrong.
+"""Explain why a template won: the effect of each word, the gain of each class, images that are now right or wrong.
 
 The file `analysis.json` holds the explanation; `analysis.py` has its form.
 """
@@ -15,63 +15,63 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.experiments.report.analysis import Analysis, ClassGain, Flip, Flips, Search, WordChange, Words
-from ipo_prompts.experiments.run.result import SEALED_PARTS, AnyPart, SealedPart
-from ipo_prompts.experiments.run.sealed import Scored
+from ipo_prompts.experiments.run.final_test import Scored
+from ipo_prompts.experiments.run.result import TEST_PARTS, AnyPart, TestPart
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.evidence import paired_difference
-from ipo_prompts.metrics.pictures import short_name, thumbnail
+from ipo_prompts.metrics.images import short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.verdict import judge
 from ipo_prompts.programs.running import Searched
 
 MOST_FLIPS = 6
-"""The most pictures of each kind of flip: a row of the page."""
+"""The most images of each kind of flip: a row of the page."""
 
 
 @dataclass(frozen=True)
 class LabelledPart(Scored):
-    """A part whose units are labelled pictures. Each template predicts one class for each picture."""
+    """A part whose units are labelled images. Each template predicts one class for each image."""
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """The true label of each picture: int64 (n,)."""
+        """The true label of each image: int64 (n,)."""
         assert self.encoded.labels is not None
         return self.encoded.labels
 
     def right(self, score: Score) -> npt.NDArray[np.bool_]:
-        """Return, for each picture, whether its predicted class is right: bool (n,)."""
+        """Return, for each image, whether its predicted class is right: bool (n,)."""
         return np.asarray(score.predictions == self.labels)
 
 
 def analyse(parts: Mapping[AnyPart, Scored], searched: Searched) -> Analysis:
     """Return the analysis of the search and of the chosen template.
 
-    The effects of words are measured on fresh units; if there are none, on the selection units. They are never measured
-    on sealed units, because more templates would be fifty more openings. All other content comes from the scores before
-    the first and after the last step on the sealed units.
+    The effects of words are measured on fresh units; if there are none, on the validation units. They are never
+    measured on test units, because more templates would be fifty more openings. All other content comes from the scores
+    before the first and after the last step on the test units.
 
     Args:
-        parts: name → part. The names are `fresh`, `selection`, `test` and, with base and new classes, `new`. Parts with
+        parts: name → part. The names are `fresh`, `val`, `test` and, with base and new classes, `new`. Parts with
             other names are ignored.
         searched: the search that found the template.
 
     Raises:
-        InputError: a picture that needs a thumbnail can no longer be read.
+        InputError: an image that needs a thumbnail can no longer be read.
     """
     words = None
-    for name in ("fresh", "selection"):
+    for name in ("fresh", "val"):
         if part := parts.get(name):
             words = word_effects(searched.reward, searched.result.choice.template, name, part)
             break
-    sealed = {name: part for name in SEALED_PARTS if name in parts and (part := _labelled(parts[name]))}
+    held_out = {name: part for name in TEST_PARTS if name in parts and (part := _labelled(parts[name]))}
     return Analysis(
         search=Search.model_validate(searched.result),
         words=words,
-        classes=tuple(row for name, part in sealed.items() for row in class_rows(name, part)),
-        flips=flips(list(sealed.values())) if sealed else None,
+        classes=tuple(row for name, part in held_out.items() for row in class_rows(name, part)),
+        flips=flips(list(held_out.values())) if held_out else None,
         untested=tuple(
             name
-            for part in sealed.values()
+            for part in held_out.values()
             for label, name in enumerate(part.reward.class_names)
             if label not in part.labels
         ),
@@ -79,13 +79,13 @@ def analyse(parts: Mapping[AnyPart, Scored], searched: Searched) -> Analysis:
 
 
 def _labelled(part: Scored) -> LabelledPart | None:
-    """Return a part as labelled pictures; None if labels, pictures or predictions are missing."""
+    """Return a part as labelled images; None if labels, images or predictions are missing."""
     counts = {part.initial.n, len(part.encoded.items), len(part.initial.predictions), len(part.optimised.predictions)}
     return LabelledPart(**vars(part)) if part.encoded.labels is not None and len(counts) == 1 else None
 
 
-def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
-    """Return, for each class with pictures, its values with both templates; [] if a picture is not right or wrong.
+def class_rows(name: TestPart, part: LabelledPart) -> list[ClassGain]:
+    """Return, for each class with images, its values with both templates; [] if an image is not right or wrong.
 
     The mean of other numbers says nothing of one class: a reward may have weighted them by class already.
     """
@@ -109,10 +109,10 @@ def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
 
 
 def flips(parts: Sequence[LabelledPart]) -> Flips:
-    """Return pictures whose label changed from wrong to right (gained) or from right to wrong (lost), and confusions.
+    """Return images whose label changed from wrong to right (gained) or from right to wrong (lost), and confusions.
 
     Args:
-        parts: the sealed parts.
+        parts: the test parts.
     """
 
     def where(before: bool, after: bool) -> list[tuple[LabelledPart, int]]:
@@ -131,23 +131,23 @@ def flips(parts: Sequence[LabelledPart]) -> Flips:
 
 
 def _confused(parts: Sequence[LabelledPart]) -> tuple[Flip, ...]:
-    """Return one picture of each of the most frequent confusions of the chosen template, the most frequent first."""
+    """Return one image of each of the most frequent confusions of the chosen template, the most frequent first."""
     pairs: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
     for place, part in enumerate(parts):
         for i in np.flatnonzero(~part.right(part.optimised)).tolist():
             pairs[place, int(part.labels[i]), int(part.optimised.predictions[i])].append(i)
     found = []
-    for (place, _, taken), pictures in sorted(pairs.items(), key=lambda pair: (-len(pair[1]), pair[0]))[:MOST_FLIPS]:
+    for (place, _, taken), images in sorted(pairs.items(), key=lambda pair: (-len(pair[1]), pair[0]))[:MOST_FLIPS]:
         example = next((item for item in parts[place].encoded.items if item.label == taken), None)
-        beside = {"confused": len(pictures), "taken_for": thumbnail(example.picture) if example else None}
-        found.append(_flip(parts[place], pictures[0]).model_copy(update=beside))
+        beside = {"confused": len(images), "taken_for": thumbnail(example.image) if example else None}
+        found.append(_flip(parts[place], images[0]).model_copy(update=beside))
     return tuple(found)
 
 
 def _shown(flipped: Sequence[tuple[LabelledPart, int]]) -> tuple[Flip, ...]:
-    """Choose a few pictures, evenly over the classes: first one of each class, then a second one of each, and so on.
+    """Choose a few images, evenly over the classes: first one of each class, then a second one of each, and so on.
 
-    To take the surest pictures would flatter the template.
+    To take the surest images would flatter the template.
     """
     seen: Counter[str] = Counter()
     turns: defaultdict[int, list[tuple[LabelledPart, int]]] = defaultdict(list)
@@ -164,11 +164,11 @@ def _shown(flipped: Sequence[tuple[LabelledPart, int]]) -> tuple[Flip, ...]:
 def _flip(part: LabelledPart, i: int) -> Flip:
     item, names = part.encoded.items[i], part.reward.class_names
     return Flip(
-        picture=short_name(item.picture.name),
+        image=short_name(item.image.name),
         class_name=names[item.label],
         before=names[part.initial.predictions[i]],
         after=names[part.optimised.predictions[i]],
-        thumbnail=thumbnail(item.picture),
+        thumbnail=thumbnail(item.image),
     )
 
 
@@ -182,21 +182,21 @@ def _flip(part: LabelledPart, i: int) -> Flip:
 # A readable template is not an explanation: a fluent sentence may win by its length or by the place of the class name,
 # and removing a word shortens the sentence and shifts the words after it.
 #
-# Changes are tested on fresh pictures, which were used neither for the search nor for the choice. On the pictures that
+# Changes are tested on fresh images, which were used neither for the search nor for the choice. On the images that
 # chose the template, the value of the template is too high, so every change looks harmful. If there are no fresh
-# pictures, changes are measured on those pictures, but the numbers are called a description. Cross-fitting would not
-# help. Other pictures would choose another template with other words. To keep only the folds that choose the same
+# images, changes are measured on those images, but the numbers are called a description. Cross-fitting would not
+# help. Other images would choose another template with other words. To keep only the folds that choose the same
 # template would again be a choice.
 
 
-def word_effects(reward: Reward, template: str, name: Literal["fresh", "selection"], part: Scored) -> Words:
+def word_effects(reward: Reward, template: str, name: Literal["fresh", "val"], part: Scored) -> Words:
     """Measure the effect of each word. All changed templates are scored in one call.
 
     Args:
         reward: the reward of the search.
         template: the chosen template.
-        name: the name of the part. `selection` units chose the template; `fresh` units were not used before.
-        part: the part with the units to score on. It is never a sealed part.
+        name: the name of the part. `val` units chose the template; `fresh` units were not used before.
+        part: the part with the units to score on. It is never a test part.
     """
     proposed = removals(template)
     different = dict.fromkeys(shorter for _, shorter in proposed if shorter != tidied(template))

@@ -1,8 +1,8 @@
 """Read a run directory, and make the report page: one file that loads no other file and runs no script.
 
 Foreign text is shown as text: all that is printed into the page is escaped. The security policy of the page allows
-embedded pictures and one style sheet, which it names by its hash. It allows nothing else. A notebook shows a part of
-the page. The plot of the search is a picture with colours of its own. The same search always gives the same plot.
+embedded images and one style sheet, which it names by its hash. It allows nothing else. A notebook shows a part of
+the page. The plot of the search is an image with colours of its own. The same search always gives the same plot.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def read_run(folder: Path) -> Run:
         if not (folder / name).is_file():
             raise InputError(f"the run in {folder} has no {name}; resume it with `{resume_command(folder)}`.")
     result = load_result(folder)
-    if not (result.rows_on("search") and (result.rows_on("test") or not config.test)):
+    if not (result.rows_on("train") and (result.rows_on("test") or not config.test)):
         raise InputError(f"{folder / RESULT} has no rows of the test {result.reward.unit}; start a new run.")
     again = f"remove it, then `{resume_command(folder)}` makes it again"
     return Run(folder, config, result, read_model(Analysis, folder / ANALYSIS, again))
@@ -111,7 +111,7 @@ def run_page(run: Run) -> str:
     """Return the page of one run. A section that has nothing to say is left out."""
     words = run.analysis.words
     lines = layers(words.template, words.changes, words.n) if words else []
-    return page("run.html.j2", run=run, plot=search_picture(run), layers=lines)
+    return page("run.html.j2", run=run, plot=search_image(run), layers=lines)
 
 
 def page(template: str, **content: Any) -> str:
@@ -122,18 +122,18 @@ def page(template: str, **content: Any) -> str:
     return str(page_environment().get_template(template).render(css=css, policy=policy, **content))
 
 
-def search_picture(run: Run) -> str:
+def search_image(run: Run) -> str:
     """Return the plot of a search as the text of an SVG file for light and dark pages, with the chosen template."""
-    picture = page_environment().get_template("picture.html.j2")
-    return str(picture.render(run=run, axes=axes(run), css=_COLOURS))
+    image = page_environment().get_template("image.html.j2")
+    return str(image.render(run=run, axes=axes(run), css=_COLOURS))
 
 
 def notebook_part(run: Run) -> str:
-    """Return the HTML that a notebook shows of a run: the answer, a plot of the search, pictures whose label changed.
+    """Return the HTML that a notebook shows of a run: the answer, a plot of the search, images whose label changed.
 
     The HTML has no style sheet and no script, because notebooks remove them.
     """
-    return str(page_environment().get_template("notebook.html.j2").render(run=run, plot=search_picture(run)))
+    return str(page_environment().get_template("notebook.html.j2").render(run=run, plot=search_image(run)))
 
 
 @lru_cache(maxsize=1)
@@ -199,7 +199,7 @@ def axes(run: Run) -> Axes:
     The interval of the initial template is always in view: so differences that may be luck look small.
     """
     search = run.analysis.search
-    ends = next(row for row in run.result.rows_on("search") if row.what == "template").before.ci95
+    ends = next(row for row in run.result.rows_on("train") if row.what == "template").before.ci95
     percents = [100 * value for value in (*ends, search.initial.value, *(one.value for _, one in search.proposed))]
     size = _size(max(percents) - min(percents))
     low = math.floor(min(percents) / size)

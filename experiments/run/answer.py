@@ -1,4 +1,4 @@
-"""The answer of a finished run: what helped, a table of what each step did on the sealed test, and what to type next.
+"""The answer of a finished run: what helped, a table of what each step did on the held-out test, and what to type next.
 
 Terminal, page, notebook and `ipo report` show the same lines.
 """
@@ -18,7 +18,7 @@ from ipo_prompts.programs.lm import REPLAY
 from ipo_prompts.programs.trust import resume_command
 
 PAGE = "report.html"
-DEMO_ENDS = "ipo docs own-pictures"
+DEMO_ENDS = "ipo docs own-images"
 """The command that a person types after a run with the demo CLIP."""
 LABEL = "label your images"
 """What the command `ipo predict` is for, on the page."""
@@ -34,7 +34,7 @@ WIDTH = 120
 """The width of the table where the terminal has none, in characters."""
 NEARLY_ALL = 0.8
 """The share of the gain in all from which one step gave nearly all of it."""
-CALLED: dict[What, str] = {"other names": "names by search", "pictures": "labelled pictures"}
+CALLED: dict[What, str] = {"other names": "names by search", "images": "labelled images"}
 """What gave a gain, where it is not called as its step."""
 
 
@@ -68,7 +68,7 @@ class AnswerLine(NamedTuple):
         what: the step, or what the line is about.
         value: the score after the step, with its interval.
         gain: the gain over the line above, with its interval, in percentage points.
-        note: whether the gain is shown; how many pictures were tested.
+        note: whether the gain is shown; how many images were tested.
     """
 
     what: str
@@ -78,7 +78,7 @@ class AnswerLine(NamedTuple):
 
 
 def table(result: RunResult, part: PartName = "test") -> list[AnswerLine]:
-    """Return the lines of one part of the pictures: the start, each step, and all steps together."""
+    """Return the lines of one part of the images: the start, each step, and all steps together."""
     rows = result.rows_on(part)
     if not rows:
         return []
@@ -94,7 +94,7 @@ def table(result: RunResult, part: PartName = "test") -> list[AnswerLine]:
 
 
 def further(result: RunResult) -> list[AnswerLine]:
-    """Return the sums by other measures: further measures of the reward, and the mean over lopsided classes."""
+    """Return the sums by other measures: further measures of the reward, and the mean over imbalanced classes."""
     others = [row for row in result.rows if row.measure != result.reward.measure]
     return [
         AnswerLine(f"{row.measure}{', new classes' if row.part == 'new' else ''}", share(row.after), _gain(row))
@@ -103,10 +103,10 @@ def further(result: RunResult) -> list[AnswerLine]:
 
 
 def _line(row: AnswerRow) -> AnswerLine:
-    prefix = {"names": "names: ", "template": "template: ", "other names": "names by search: ", "pictures": "and "}
+    prefix = {"names": "names: ", "template": "template: ", "other names": "names by search: ", "images": "and "}
     if not row.kept:
         stays = "the initial one stays" if row.what == "template" else row.how
-        return AnswerLine(f"{'pictures: ' if row.what == 'pictures' else prefix[row.what]}{stays}")
+        return AnswerLine(f"{'images: ' if row.what == 'images' else prefix[row.what]}{stays}")
     return AnswerLine(f"{prefix[row.what]}{row.how}", share(row.after), _gain(row), _shown(row))
 
 
@@ -119,7 +119,7 @@ def _shown(row: AnswerRow) -> str:
     found = row.difference
     if found.p_corrected is None:
         alone = row.classes is not None and row.classes[0] < 2
-        return "not tested" if alone or row.part in ("search", "selection") else "tested before"
+        return "not tested" if alone or row.part in ("train", "val") else "tested before"
     low, high = found.ci95
     chance = "may be chance" if low <= 0 <= high else "may be chance, as one of several rows"
     return {"gain": format_p(found.p_corrected), "loss": "a loss"}.get(found.outcome, chance)
@@ -202,15 +202,15 @@ def next_commands(result: RunResult, folder: Path) -> dict[str, str]:
     """
     quoted = shlex.quote(str(folder))
     if not result.rows_on("test"):
-        return {"open the test": resume_command(folder, None, "test=yes"), LABEL: f"ipo predict {quoted} PICTURES"}
+        return {"open the test": resume_command(folder, None, "test=yes"), LABEL: f"ipo predict {quoted} IMAGES"}
     elsewhere = {"use it in other tools": f"ipo export {quoted} --to {result.export} --out DIR"}
     if result.export == "open_clip" and result.clip.name == "embedded":
         elsewhere = {"try your own images": DEMO_ENDS}
-    with_pictures = result.rows_on("test")[-2]
+    with_images = result.rows_on("test")[-2]
     alone = {}
-    if with_pictures.what == "pictures" and with_pictures.kept:
-        alone = {"the same, by words alone": f"ipo predict {quoted} PICTURES --words --out predicted.csv"}
-    return {LABEL: f"ipo predict {quoted} PICTURES --out predicted.csv", **alone, **elsewhere}
+    if with_images.what == "images" and with_images.kept:
+        alone = {"the same, by text alone": f"ipo predict {quoted} IMAGES --text-only --out predicted.csv"}
+    return {LABEL: f"ipo predict {quoted} IMAGES --out predicted.csv", **alone, **elsewhere}
 
 
 def citation(result: RunResult) -> str:

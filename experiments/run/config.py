@@ -32,8 +32,8 @@ COLUMNS = ("image", "label", "split")
 """The settings that name columns of a table."""
 
 USUAL = (
-    *("data", "clip", "lm", "strategy", "steps", "head", "names", "class_names", "exclude"),
-    *("shots", "selection_shots", "seed", "budget_usd", "verdict", "device"),
+    *("data", "clip", "lm", "strategy", "steps", "classifier", "names", "class_names", "exclude"),
+    *("shots", "val_shots", "seed", "budget_usd", "verdict", "device"),
 )
 """The settings that `ipo optimize --help` lists: those that people use. `--help-all` lists all."""
 
@@ -42,25 +42,25 @@ CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 
 
 class JobSettings(BaseModel):
-    """The settings of a run that are not settings of its search, such as its pictures and models."""
+    """The settings of a run that are not settings of its search, such as its images and models."""
 
     preset: Literal["default", "paper", "code"] = Field(
         "default", description="settings to start from: IPO's own, the paper's, or those of the paper's code"
     )
     data: str = Field("embedded", description="folder:PATH, table:PATH, hf:NAME, or a name from `ipo data list`")
     task: str | None = Field(
-        None, description="one sentence that says what the pictures show; unset: IPO makes it from the class names"
+        None, description="one sentence that says what the images show; unset: IPO makes it from the class names"
     )
     class_names: str | dict[Any, Any] | None = Field(
         None,
         description="a YAML or JSON file: for each class its name in prompts, or a list of synonyms; unset: "
-        "classes.yaml in the folder of pictures",
+        "classes.yaml in the folder of images",
     )
     exclude: list[str] = Field([], description="classes to leave out, such as '[dog, n02084071]'")
-    image: str | None = Field(None, description="the column of a table that holds pictures; unset: image")
+    image: str | None = Field(None, description="the column of a table that holds images; unset: image")
     label: str | None = Field(None, description="the column of a table that holds classes; unset: label")
     split: str | None = Field(None, description="the column of a table that holds train, val or test; unset: split")
-    skip_unreadable: bool = Field(False, description="leave out pictures that cannot be read, and say how many")
+    skip_unreadable: bool = Field(False, description="leave out images that cannot be read, and say how many")
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
     device: str = Field(
         AUTO,
@@ -72,7 +72,7 @@ class JobSettings(BaseModel):
     )
     verdict: Literal["plain", "balanced"] = Field(
         "plain",
-        description="plain: each test picture counts the same; balanced: each class counts the same, whatever its size",
+        description="plain: each test image counts the same; balanced: each class counts the same, whatever its size",
     )
     reward: dict[str, Any] = Field(
         {"name": REWARDS.default},
@@ -94,7 +94,7 @@ class JobSettings(BaseModel):
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
     describer: str = Field(
         "none",
-        description="what describes search pictures: none, a multimodal litellm name, or "
+        description="what describes train images: none, a multimodal litellm name, or "
         "file:PATH, a file of descriptions, one a line",
     )
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
@@ -102,20 +102,18 @@ class JobSettings(BaseModel):
         "default",
         description="the question to a multimodal describer: IPO's own, the paper's, or that of the paper's code",
     )
-    described_pictures: int = Field(
-        16, ge=1, description="how many search pictures a multimodal describer sees at most"
-    )
-    shots: int = Field(4, ge=1, description="how many search pictures each class has at most")
-    selection_shots: int = Field(2, ge=0, description="how many selection pictures each class has at most; 0: none")
-    search_pictures: int | None = Field(
-        None, ge=2, description="the number of search pictures on which templates are scored; unset: all"
+    described_images: int = Field(16, ge=1, description="how many train images a multimodal describer sees at most")
+    shots: int = Field(4, ge=1, description="how many train images each class has at most")
+    val_shots: int = Field(2, ge=0, description="how many validation images each class has at most; 0: none")
+    train_images: int | None = Field(
+        None, ge=2, description="the number of train images on which templates are scored; unset: all"
     )
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
     )
     test: bool = Field(
         True,
-        description="no: the sealed test pictures stay closed, as for one of many runs of a sweep; `--resume RUN "
+        description="no: the test images stay closed, as for one of many runs of a sweep; `--resume RUN "
         "test=yes` tests the finished run",
     )
     track: Literal["none", "wandb"] = Field("none", description="wandb: log the run in Weights & Biases")
@@ -184,7 +182,7 @@ class RunConfig(SearchSettings, JobSettings):
 
     @property
     def check_command(self) -> str:
-        """The command that checks the pictures of the run."""
+        """The command that checks the images of the run."""
         from ipo_prompts.experiments.data.load import check_command
 
         return check_command(self.data, self.exclude, self.columns)
@@ -291,8 +289,8 @@ PUBLISHED_CLIP = ("ViT-B-16/openai", "ViT-B-16-quickgelu/openai")
 """The two names of the CLIP with which all published results were made."""
 OPTIMIZER, DESCRIBER = "GPT-3.5-turbo", "MiniCPM-V-2"
 SOURCE = {"paper": "the paper", "code": "the paper's code"}
-MOST_PICTURES = 500
-"""The most pictures that the paper describes: one of each base class of ImageNet."""
+MOST_IMAGES = 500
+"""The most images that the paper describes: one of each base class of ImageNet."""
 
 
 def shipped_configs(prefix: str = "") -> list[str]:
@@ -319,7 +317,7 @@ def differences(config: RunConfig) -> list[str]:
         "lm": OPTIMIZER,
         "shots": 16 if without else 1,
         "describer": "none" if without else DESCRIBER,
-        "described_pictures": MOST_PICTURES,
+        "described_images": MOST_IMAGES,
         "classes": "base-to-new",
         "initial_template": BASELINE,
         "reward.name": REWARDS.default,
@@ -331,10 +329,10 @@ def differences(config: RunConfig) -> list[str]:
     same = {key for key in ("lm", "describer") if has[key].casefold().endswith(published[key].casefold())}
     if config.clip in PUBLISHED_CLIP:
         same.add("clip")
-    if config.describer.startswith(("none", OWN_DESCRIPTIONS)):  # no language model is asked to describe pictures
-        same |= {"described_pictures", "describer_question"}
-    if config.described_pictures >= MOST_PICTURES:
-        same.add("described_pictures")
+    if config.describer.startswith(("none", OWN_DESCRIPTIONS)):  # no language model is asked to describe images
+        same |= {"described_images", "describer_question"}
+    if config.described_images >= MOST_IMAGES:
+        same.add("described_images")
     if config.data.startswith("imagenet"):  # in its table across data sets, the paper searches on all its classes
         same.add("classes")
     if config.preset == "paper":  # which does not tell its temperature

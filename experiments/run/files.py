@@ -291,7 +291,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
 def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) -> RunConfig:
     """Return the configuration with which a run is resumed: settings given now replace the recorded settings.
 
-    Only settings in `FREE_KEYS` may differ, the place of the pictures (the run knows its pictures), and `test`, which
+    Only settings in `FREE_KEYS` may differ, the place of the images (the run knows its images), and `test`, which
     may become yes: a run that was tested stays tested. Code and
     servers must be given again, and must be the same: they are never taken from a run directory, see `check_typed`.
 

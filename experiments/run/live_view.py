@@ -133,8 +133,8 @@ class Ui:
         self._wipe()
         self.console.print(Text(text, style="yellow"), soft_wrap=True)
 
-    def pictures(self, what: str) -> Callable[[int, int], None]:
-        """Return a callback for the encoding of a part; it takes the number of encoded pictures and of all pictures.
+    def images(self, what: str) -> Callable[[int, int], None]:
+        """Return a callback for the encoding of a part; it takes the number of encoded images and of all images.
 
         Where lines stay, there is one each minute.
         """
@@ -142,7 +142,7 @@ class Ui:
 
         def progress(done: int, total: int) -> None:
             nonlocal shown
-            text = f"{what}: {done:,} of {total:,} pictures encoded"
+            text = f"{what}: {done:,} of {total:,} images encoded"
             self.passing(text)
             if not self._live and time.monotonic() - shown > 60:
                 self.say(text)
@@ -188,7 +188,7 @@ class Ui:
             self._progress.update(self._progress.task_ids[0], completed=done)
             self._rows = [
                 Text(step.best.template, style="bold green"),
-                *map(Text, [f"{best} [{low}, {high}] on search pictures", *spent]),
+                *map(Text, [f"{best} [{low}, {high}] on train images", *spent]),
             ]
         elif done and (done % STEPS_A_LINE == 0 or done == self._steps):
             about = "".join(f", {one}" for one in spent)

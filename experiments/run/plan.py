@@ -1,4 +1,4 @@
-"""The plan of a run: its pictures and models are found before anything is encoded, loaded or paid for.
+"""The plan of a run: its images and models are found before anything is encoded, loaded or paid for.
 
 `prepared.py` then makes the run ready to search.
 """
@@ -23,7 +23,7 @@ from ipo_prompts.experiments.run.tested_before import times_before
 from ipo_prompts.experiments.tasks import REWARDS, Task
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
-from ipo_prompts.metrics.pictures import VIEWS, Picture, in_threads
+from ipo_prompts.metrics.images import VIEWS, LazyImage, in_threads
 from ipo_prompts.metrics.reward import by_embeddings
 from ipo_prompts.metrics.surrogate import texts_for
 from ipo_prompts.metrics.template import check_count, every_name
@@ -31,7 +31,7 @@ from ipo_prompts.programs.describe import MOST_CHARACTERS, QUESTIONS, given_desc
 from ipo_prompts.programs.domain import forecast_domain
 from ipo_prompts.programs.lm import REPLAY
 from ipo_prompts.programs.lm.connect import Backend, find_backend
-from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE, total_usd
+from ipo_prompts.programs.lm.ledger import TOKENS_PER_IMAGE, total_usd
 from ipo_prompts.programs.other_names import forecast_names
 from ipo_prompts.programs.running import MOST_VIEWED
 from ipo_prompts.programs.search_settings import SearchSettings
@@ -41,7 +41,7 @@ from ipo_prompts.programs.strategies.base import Expected, Forecast, Strategy, f
 SPLIT_SEED = 0
 """The seed of the split of data that come without parts.
 
-So runs with different seeds have the same test pictures.
+So runs with different seeds have the same test images.
 """
 MOST_CLASSES = 200
 """The most classes for which CLIP's 80 templates are scored beside the answer."""
@@ -49,11 +49,11 @@ MOST_CLASSES = 200
 
 @dataclass(frozen=True)
 class TestSet:
-    """Sealed test pictures and the classes that compete on them.
+    """Test images and the classes that compete on them.
 
     Attributes:
         name: the name of the test set.
-        items: the pictures, labelled from 0 within `class_names`.
+        items: the images, labelled from 0 within `class_names`.
         class_names: the names of the classes in label order.
         split: see `DataSet.split`.
         clip: the name of the CLIP to test with; None takes the CLIP of the run.
@@ -73,7 +73,7 @@ class InGrid:
     Attributes:
         asked: a digest of what the cell asks for.
         folder: the folder of the grid; all its cells count as one test.
-        others: the test sets of the grid's protocol besides the sealed pictures of the run.
+        others: the test sets of the grid's protocol besides the test images of the run.
     """
 
     asked: str
@@ -88,9 +88,9 @@ class Plan:
     Attributes:
         config: the configuration.
         data: the data set.
-        drawn: the pictures of each part.
+        drawn: the images of each part.
         optimizer: the language model that the strategy asks; None if the strategy asks none.
-        describer: the language model that describes pictures; None if no language model does.
+        describer: the language model that describes images; None if no language model does.
         also_fit: names of further classes, of other data sets; templates must be short enough for these names, too.
         in_grid: the cell of a grid that the run is; None if it is no cell.
     """
@@ -123,7 +123,7 @@ class Plan:
 
     @property
     def with_80_templates(self) -> bool:
-        """Whether CLIP's 80 templates are scored on the test pictures, beside the answer."""
+        """Whether CLIP's 80 templates are scored on the test images, beside the answer."""
         few = len(self.drawn.class_names) <= MOST_CLASSES and self.in_grid is None  # a grid has a row for them
         return self.config.test and few and by_embeddings(self.task.maker()) is not None
 
@@ -141,13 +141,13 @@ def plan(
     say: Callable[[str], None] | None = None,
     lm: Any = None,
 ) -> Plan:
-    """Find the pictures and the language models of a run.
+    """Find the images and the language models of a run.
 
     Args:
         config: the configuration.
-        ready: whether the run can begin: language models have their keys and weights, and the pictures are here. If
+        ready: whether the run can begin: language models have their keys and weights, and the images are here. If
             False, the names of models and of registered data sets are enough, for a forecast.
-        say: called with lines about the data, such as classes with fewer pictures than asked for.
+        say: called with lines about the data, such as classes with fewer images than asked for.
         lm: the `dspy.LM` with the name `config.lm`, if one was made in Python; else it is found by its name.
 
     Raises:
@@ -172,7 +172,7 @@ def plan(
     drawn = draw_for(data, config)
     notes = [names_in_words(data), left_out(data)]
     if drawn.untested:
-        notes.append(f"{several(drawn.untested)}: used in the search, but untested, for want of a second picture")
+        notes.append(f"{several(drawn.untested)}: used in the search, but untested, for want of a second image")
     for note in filter(None, notes):
         if say:
             say(note)
@@ -187,8 +187,8 @@ def names_of_others(tests: Sequence[TestSet]) -> tuple[str, ...]:
 
 
 def held_back_shots(config: RunConfig) -> int:
-    """Return the most base pictures of a class that are held back as selection pictures."""
-    return 0 if config.selection == "search" else config.selection_shots
+    """Return the most base images of a class that are held back as validation images."""
+    return 0 if config.selection == "train" else config.val_shots
 
 
 def backends(config: RunConfig, *, ready: bool = True, lm: Any = None) -> tuple[Backend | None, Backend | None]:
@@ -212,13 +212,13 @@ def backends(config: RunConfig, *, ready: bool = True, lm: Any = None) -> tuple[
 
 
 def draw_for(data: DataSet, config: RunConfig) -> Draw:
-    """Draw the pictures of a run from the data; see `draw`.
+    """Draw the images of a run from the data; see `draw`.
 
     Raises:
-        InputError: too few classes or pictures.
+        InputError: too few classes or images.
     """
     classes: Literal["base", "all"] = "base" if config.classes == "base-to-new" else "all"
-    return draw(data, config.shots, held_back_shots(config), config.seed, classes, config.search_pictures)
+    return draw(data, config.shots, held_back_shots(config), config.seed, classes, config.train_images)
 
 
 def _scores_accuracy(config: RunConfig) -> bool:
@@ -226,17 +226,17 @@ def _scores_accuracy(config: RunConfig) -> bool:
 
 
 def _check_reward(config: RunConfig) -> None:
-    """Refuse names=search, verdict=balanced or head=blend if the reward does not allow it.
+    """Refuse names=search, verdict=balanced or classifier=text+images if the reward does not allow it.
 
     Raises:
         InputError: a setting is not allowed; the message says what to set.
     """
     if _scores_accuracy(config):
         return
-    for key, value in (("names", "search"), ("verdict", "balanced"), ("head", "blend")):
+    for key, value in (("names", "search"), ("verdict", "balanced"), ("classifier", "text+images")):
         if getattr(config, key) == value:
             name = config.reward["name"]
-            raise InputError(f"{key}={value} is for the accuracy of labelled pictures, not for reward={name}.")
+            raise InputError(f"{key}={value} is for the accuracy of labelled images, not for reward={name}.")
 
 
 # Before money is spent: what a run would cost (`--dry-run`).
@@ -262,8 +262,8 @@ def estimate(planned: Plan) -> dict[str, Any]:
         `optimizer`, `describer`: `name, calls, tokens_in, tokens_out, usd, seconds` of each model; None for a model
         that the run does not use. `usd` is the highest price; None: not known.
         `tokens`, `usd`, `seconds`: the most tokens, the price and the waiting time of both models together.
-        `pictures`: the number of pictures of the run, the sealed ones included.
-        `views`: the most further views of labelled pictures; they are encoded only if pictures may be added.
+        `images`: the number of images of the run, the test ones included.
+        `views`: the most further views of labelled images; they are encoded only if images may be added.
         `texts`: the most texts that are encoded: a template with a class name each.
     """
     drawn = planned.drawn
@@ -278,27 +278,27 @@ def estimate(planned: Plan) -> dict[str, Any]:
         "tokens": sum(role["tokens_in"] + role["tokens_out"] for role in asked),
         "usd": total_usd(role["usd"] for role in asked),
         "seconds": sum(role["seconds"] for role in asked),
-        "pictures": sum(map(len, (drawn.search, drawn.selection, drawn.test, drawn.new_test))),
+        "images": sum(map(len, (drawn.train, drawn.val, drawn.test, drawn.new_test))),
         "views": _views(planned),
         "texts": _texts(planned, searching),
     }
 
 
 def tested_before(planned: Plan) -> int:
-    """Return how many tests had at least half of the sealed pictures of a run; no CLIP is loaded for this.
+    """Return how many tests had at least half of the test images of a run; no CLIP is loaded for this.
 
-    Return 0 if the pictures cannot be read yet: they are still to be fetched, or the run will refuse them.
+    Return 0 if the images cannot be read yet: they are still to be fetched, or the run will refuse them.
     """
-    sealed = [item.picture for item in (*planned.drawn.test, *planned.drawn.new_test)]
+    held_out = [item.image for item in (*planned.drawn.test, *planned.drawn.new_test)]
     try:
-        return times_before(lambda: in_threads(Picture.content, sealed))
+        return times_before(lambda: in_threads(LazyImage.content, held_out))
     except InputError:
         return 0
 
 
 def _views(planned: Plan) -> int:
-    blends = planned.config.head != "words" and _scores_accuracy(planned.config)
-    labelled = len(planned.drawn.search) + len(planned.drawn.selection)
+    blends = planned.config.classifier != "text" and _scores_accuracy(planned.config)
+    labelled = len(planned.drawn.train) + len(planned.drawn.val)
     return len(VIEWS) * labelled if blends and labelled <= MOST_VIEWED else 0
 
 
@@ -329,10 +329,10 @@ def _expected(planned: Plan) -> Expected:
 
 def _describer(planned: Plan, backend: Backend) -> dict[str, Any]:
     asked = QUESTIONS[planned.config.describer_question]
-    calls = min(planned.config.described_pictures, len(planned.drawn.search))
+    calls = min(planned.config.described_images, len(planned.drawn.train))
     inputs = {"task": planned.data.task, "image": dspy.Image("data:image/png;base64,")}
     told = {name: value for name, value in inputs.items() if name in asked.signature.input_fields}
-    question = most_tokens(asked.signature, told) + TOKENS_PER_PICTURE
+    question = most_tokens(asked.signature, told) + TOKENS_PER_IMAGE
     return _forecast(backend, Forecast(calls, calls * question, calls * asked.max_tokens))
 
 

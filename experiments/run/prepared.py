@@ -1,6 +1,6 @@
-"""Make a run ready: encode its search and selection pictures, load its models, and record the drawn pictures.
+"""Make a run ready: encode its train and validation images, load its models, and record the drawn images.
 
-`plan.py` plans which pictures and models the run uses.
+`plan.py` plans which images and models the run uses.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Precision, Unreachable
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore, contents
-from ipo_prompts.metrics.pictures import Exchanged, in_threads
+from ipo_prompts.metrics.images import Exchanged, in_threads
 from ipo_prompts.metrics.reward import Reward, Units, scale_of
 from ipo_prompts.metrics.template import check_template, written
 from ipo_prompts.programs.journal import Journal, last
 
-SHOWN, SEALED = ("search", "selection"), ("test", "new_test")
-"""The names of the parts of a draw that are used to search and choose, and of the parts that stay sealed."""
+SHOWN, HELD_OUT = ("train", "val"), ("test", "new_test")
+"""The names of the parts of a draw that are used to search and choose, and of the parts that stay held out."""
 
 
 EVENT = "drawn"
-"""The type of the journal event that records the drawn pictures."""
+"""The type of the journal event that records the drawn images."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that is ready to search: its search and selection pictures are encoded, and its models are loaded.
+    """A run that is ready to search: its train and validation images are encoded, and its models are loaded.
 
-    It holds no units of sealed pictures.
+    It holds no units of test images.
 
     Attributes:
         plan: the plan of the run.
         clip, store: the frozen CLIP, and the store of its features.
         reward: the reward for the classes of the search.
-        search, selection: the encoded search and selection pictures; `selection` is None if none are held back.
+        train, val: the encoded train and validation images; `val` is None if none are held back.
         lm_seconds: how long it took to load language models into this process, in seconds.
     """
 
@@ -63,8 +63,8 @@ class Prepared:
     clip: Clip
     store: FeatureStore
     reward: Reward
-    search: Encoded
-    selection: Encoded | None
+    train: Encoded
+    val: Encoded | None
     lm_seconds: float
 
     @property
@@ -73,12 +73,12 @@ class Prepared:
         return self.plan.config
 
     def contents(self, *parts: str) -> list[str]:
-        """Return the digest of the bytes of each picture in the named parts of the draw.
+        """Return the digest of the bytes of each image in the named parts of the draw.
 
         Raises:
-            InputError: a picture is gone, or has changed since it was encoded.
+            InputError: an image is gone, or has changed since it was encoded.
         """
-        return contents([item.picture for part in parts for item in getattr(self.plan.drawn, part)])
+        return contents([item.image for part in parts for item in getattr(self.plan.drawn, part)])
 
     def digest(self, *parts: str) -> str:
         """Return one digest of the named parts of the draw; see `digest_of`."""
@@ -86,8 +86,8 @@ class Prepared:
 
     @property
     def shown(self) -> list[Units]:
-        """The units of the search pictures and, if there are any, of the selection pictures."""
-        return [part.units for part in (self.search, self.selection) if part]
+        """The units of the train images and, if there are any, of the validation images."""
+        return [part.units for part in (self.train, self.val) if part]
 
 
 def prepare(planned: Plan, ui: Ui) -> Prepared:
@@ -98,7 +98,7 @@ def prepare(planned: Plan, ui: Ui) -> Prepared:
         ui: shows the progress.
 
     Raises:
-        InputError: something is wrong with the pictures or the models.
+        InputError: something is wrong with the images or the models.
     """
     config, drawn = planned.config, planned.drawn
     ui.passing(f"loading the CLIP {config.clip}")
@@ -110,12 +110,12 @@ def prepare(planned: Plan, ui: Ui) -> Prepared:
     check_template(config.initial_template, (*drawn.class_names, *met_later), clip)
     encode = partial(planned.task.encode, reward, seed=config.seed)
     with naming_unreadable(planned):
-        searched = encode(drawn.search, progress=ui.pictures("search"))
-        selection = encode(drawn.selection, progress=ui.pictures("selection")) if drawn.selection else None
+        train = encode(drawn.train, progress=ui.images("train"))
+        val = encode(drawn.val, progress=ui.images("val")) if drawn.val else None
     started = time.monotonic()
     for backend in filter(None, (planned.optimizer, planned.describer)):
         backend.load(ui.passing)
-    return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
+    return Prepared(planned, clip, store, reward, train, val, time.monotonic() - started)
 
 
 @lru_cache(maxsize=4)
@@ -127,7 +127,7 @@ def loaded(name: str, device: str, precision: Precision = "fp32") -> Clip:
 
 @contextmanager
 def naming_unreadable(planned: Plan) -> Iterator[None]:
-    """If the block fails because a picture cannot be read, raise an InputError that names all unreadable pictures."""
+    """If the block fails because an image cannot be read, raise an InputError that names all unreadable images."""
     try:
         yield
     except Exchanged:
@@ -135,8 +135,8 @@ def naming_unreadable(planned: Plan) -> Iterator[None]:
     except InputError as error:
         drawn, config = planned.drawn, planned.config
         left = fresh(planned.data, drawn, config.seed)
-        pictures = [item.picture for item in (*drawn.search, *drawn.selection, *drawn.test, *drawn.new_test, *left)]
-        found = {one.name: fault for one, fault in zip(pictures, faults(pictures), strict=True) if fault}
+        images = [item.image for item in (*drawn.train, *drawn.val, *drawn.test, *drawn.new_test, *left)]
+        found = {one.name: fault for one, fault in zip(images, faults(images), strict=True) if fault}
         if not found:
             raise
         raise cannot_be_read(list(found), next(iter(found.values())), config.check_command) from error
@@ -153,48 +153,48 @@ def offering_demo() -> Iterator[None]:
 
 
 def labelled_contents(items: Sequence[Item]) -> list[tuple[str, int]]:
-    """Return, for each picture in order, the digest of its bytes and its label."""
-    digests = contents([item.picture for item in items])
+    """Return, for each image in order, the digest of its bytes and its label."""
+    digests = contents([item.image for item in items])
     return [(digest, item.label) for digest, item in zip(digests, items, strict=True)]
 
 
-def picture_ids(items: Sequence[Item]) -> str:
-    """Return a digest of the pictures: of their content, labels and order."""
+def image_ids(items: Sequence[Item]) -> str:
+    """Return a digest of the images: of their content, labels and order."""
     return hashlib.sha256(json.dumps(labelled_contents(items)).encode()).hexdigest()
 
 
 def digest_of(drawn: Draw, *parts: Sequence[Item]) -> str:
-    """Return a digest of the class names and of the pictures of each part: their bytes and labels, not their paths."""
+    """Return a digest of the class names and of the images of each part: their bytes and labels, not their paths."""
     used = [labelled_contents(items) for items in parts]
     names = [written(drawn.class_names), written(drawn.new_class_names)]
     return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()
 
 
-# The record of the pictures that a run drew; a picture is recognised by its bytes.
+# The record of the images that a run drew; an image is recognised by its bytes.
 
 
-class DrawnPictures(Content):
-    """The `drawn` event of a journal: the beginning of the digest of each picture's bytes, in order, for each part.
+class DrawnImages(Content):
+    """The `drawn` event of a journal: the beginning of the digest of each image's bytes, in order, for each part.
 
-    With this record, a resumed run goes on with the same pictures even if pictures were added or removed since. A new
-    draw would differ: one picture less in a folder changes the split and the draw of all others. All search and
-    selection pictures must still be there. Until the test is opened, sealed pictures may be removed, for example an
-    unreadable picture; the test then uses the other sealed pictures.
+    With this record, a resumed run goes on with the same images even if images were added or removed since. A new
+    draw would differ: one image less in a folder changes the split and the draw of all others. All train and
+    validation images must still be there. Until the test is opened, test images may be removed, for example an
+    unreadable image; the test then uses the other test images.
     """
 
-    search: Annotated[tuple[str, ...], Field(min_length=1)]
-    selection: tuple[str, ...]
-    sealed: tuple[str, ...]
+    train: Annotated[tuple[str, ...], Field(min_length=1)]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
 
 
 def as_begun(planned: Plan, folder: Path) -> Plan:
-    """Return the plan with the pictures that the run recorded when it began; the same plan if it has these already.
+    """Return the plan with the images that the run recorded when it began; the same plan if it has these already.
 
     Raises:
-        InputError: search or selection pictures are gone or changed.
+        InputError: train or validation images are gone or changed.
     """
-    data, drawn, known = planned.data, planned.drawn, event_as(DrawnPictures, last(folder, EVENT))
-    if known is None or (known.search, known.selection) == (_digests(drawn.search), _digests(drawn.selection)):
+    data, drawn, known = planned.data, planned.drawn, event_as(DrawnImages, last(folder, EVENT))
+    if known is None or (known.train, known.val) == (_digests(drawn.train), _digests(drawn.val)):
         return planned
     there: dict[str, list[Item]] = {}
     every = [item for _, item in data.items()]
@@ -204,45 +204,45 @@ def as_begun(planned: Plan, folder: Path) -> Plan:
     def found(digests: Sequence[str]) -> tuple[Item, ...]:
         return tuple(there[digest].pop(0) for digest in digests if there.get(digest))
 
-    search, selection, sealed = found(known.search), found(known.selection), found(known.sealed)
-    shown = len(known.search) + len(known.selection)
-    if gone := shown - len(search) - len(selection):
+    train, val, test = found(known.train), found(known.val), found(known.test)
+    shown = len(known.train) + len(known.val)
+    if gone := shown - len(train) - len(val):
         raise InputError(
-            f"{folder} holds another search: {gone:,} of its {shown:,} search and selection pictures "
+            f"{folder} holds another search: {gone:,} of its {shown:,} train and validation images "
             f"{'is' if gone == 1 else 'are'} gone or changed; put them back."
         )
-    classes, apart = len(drawn.class_names), {id(item.picture) for item in sealed}
+    classes, apart = len(drawn.class_names), {id(item.image) for item in test}
     again = Draw(
-        search=cut_to(search, range(classes)),
-        selection=cut_to(selection, range(classes)),
-        test=cut_to(sealed, range(classes)),
-        new_test=cut_to(sealed, range(classes, len(data.class_names))),
+        train=cut_to(train, range(classes)),
+        val=cut_to(val, range(classes)),
+        test=cut_to(test, range(classes)),
+        new_test=cut_to(test, range(classes, len(data.class_names))),
         class_names=drawn.class_names,
         new_class_names=drawn.new_class_names,
     )
-    rest = tuple(item for item in every if id(item.picture) not in apart)
-    return replace(planned, data=replace(data, train=rest, val=(), test=sealed), drawn=again)
+    rest = tuple(item for item in every if id(item.image) not in apart)
+    return replace(planned, data=replace(data, train=rest, val=(), test=test), drawn=again)
 
 
 def record_drawn(journal: Journal, prepared: Prepared, say: Callable[[str], None]) -> None:
-    """Record the drawn pictures of a run; if they were recorded before, say how many sealed pictures are gone since.
+    """Record the drawn images of a run; if they were recorded before, say how many test images are gone since.
 
     Raises:
-        InputError: sealed pictures are gone, and the test was opened on them.
+        InputError: test images are gone, and the test was opened on them.
     """
-    search, selection, sealed = (
-        tuple(content[:DIGITS] for content in prepared.contents(*parts)) for parts in (SHOWN[:1], SHOWN[1:], SEALED)
+    train, val, test = (
+        tuple(content[:DIGITS] for content in prepared.contents(*parts)) for parts in (SHOWN[:1], SHOWN[1:], HELD_OUT)
     )
-    known = event_as(DrawnPictures, journal.find(EVENT))
-    gone = len(set(known.sealed) - set(sealed)) if known else 0
+    known = event_as(DrawnImages, journal.find(EVENT))
+    gone = len(set(known.test) - set(test)) if known else 0
     if known and not gone:
         return
     if known:
-        were = f"{gone:,} of the {len(known.sealed):,} sealed pictures {'is' if gone == 1 else 'are'} gone or changed"
+        were = f"{gone:,} of the {len(known.test):,} test images {'is' if gone == 1 else 'are'} gone or changed"
         if journal.find("test"):
             raise InputError(f"{were}, and the test of {journal.path.parent} was opened on them; put them back.")
-        say(f"{were} since the run began; the test was not opened yet, and will use the other {len(sealed):,}")
-    journal.append(EVENT, **DrawnPictures(search=search, selection=selection, sealed=sealed).model_dump(mode="json"))
+        say(f"{were} since the run began; the test was not opened yet, and will use the other {len(test):,}")
+    journal.append(EVENT, **DrawnImages(train=train, val=val, test=test).model_dump(mode="json"))
 
 
 def _digests(items: Sequence[Item]) -> tuple[str, ...]:
@@ -251,6 +251,6 @@ def _digests(items: Sequence[Item]) -> tuple[str, ...]:
 
 def _digest(item: Item) -> str:
     try:
-        return item.picture.content()[:DIGITS]
-    except InputError:  # a picture that cannot be read was not drawn
+        return item.image.content()[:DIGITS]
+    except InputError:  # an image that cannot be read was not drawn
         return ""

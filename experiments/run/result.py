@@ -20,11 +20,11 @@ RESULT = "result.json"
 PROGRAM = "program.json"
 
 
-class Sealed(Content):
-    """The sealed units of a run, and how often they were tested.
+class HeldOut(Content):
+    """The test units of a run, and how often they were tested.
 
     Attributes:
-        digest: the digest of the sealed pictures and their labels.
+        digest: the digest of the test images and their labels.
         tested_before: how many tests had at least half of the units before; only the first test has a verdict.
     """
 
@@ -38,7 +38,7 @@ class Chosen(Content):
     Attributes:
         how: how the winner was chosen, in words.
         kept_initial: whether the initial template was kept.
-        gain: the gain of this way of choosing, measured on selection units that were left out of the choice; None if
+        gain: the gain of this way of choosing, measured on validation units that were left out of the choice; None if
             nothing was held back.
         standard_error: the standard error of the gain; None if it cannot be estimated from the units.
     """
@@ -70,10 +70,10 @@ class DataUsed(Content):
     """The data set of a run.
 
     Attributes:
-        name, fingerprint: its name, and the digest of its pictures.
+        name, fingerprint: its name, and the digest of its images.
         split: see `DataSet.split`.
         classes: the number of classes.
-        shots: the most base pictures per class that the search used.
+        shots: the most base images per class that the search used.
     """
 
     name: str
@@ -97,17 +97,17 @@ class Tested(Content):
     Attributes:
         classes: how many classes compete.
         split: see `DataSet.split`.
-        pictures: a digest of the pictures, with their labels, in order. Two results with the same digest can be
+        images: a digest of the images, with their labels, in order. Two results with the same digest can be
             compared unit by unit.
         labels: the class of each unit; None if units have no class.
-        draws: a number for each unit, the same for all variants of one picture; None if no two units belong together.
+        draws: a number for each unit, the same for all variants of one image; None if no two units belong together.
         hits: what was tested → a text with `0` or `1` for each unit, or a number for each unit. The first is the score
             before the first step, if it was tested; then come the steps that changed something. The last is the answer.
     """
 
     classes: int
     split: str
-    pictures: str
+    images: str
     labels: Joined | None
     draws: Joined | None
     hits: dict[str, str | tuple[float, ...]] = Field(min_length=1)
@@ -169,9 +169,9 @@ class RunResult(Content):
         cell: in a grid, the digest of what the cell asks for.
         template: the chosen template; `initial_template` if no other was convincing.
         prompts: the sentences that the CLIP reads for the first two classes.
-        rows: what each step of the answer did, in the order of choice, on each part of the pictures that the run has.
+        rows: what each step of the answer did, in the order of choice, on each part of the images that the run has.
         names: class name as typed → the name in prompts, for the classes whose names differ.
-        controls: what the test pictures give otherwise, by name: scores that chose nothing and are not tested.
+        controls: what the test images give otherwise, by name: scores that chose nothing and are not tested.
         tests: test set → its units: `test`, the `new` classes, and in a grid the other sets of its protocol.
         gaps: test set → why it has no score.
         advice: what a person may do to know more, or to get more; empty if there is nothing to do.
@@ -199,7 +199,7 @@ class RunResult(Content):
     strategy: StrategyUsed
     clip: ClipUsed
     data: DataUsed
-    sealed: Sealed
+    held_out: HeldOut
     selection: Chosen
     ended: str
     stopped: str | None
@@ -219,8 +219,8 @@ class RunResult(Content):
 
     @property
     def judged_on(self) -> PartName:
-        """The part whose numbers are shown: the sealed test; if it stayed closed, the part that chose the template."""
-        parts: tuple[PartName, ...] = ("test", "selection", "search")
+        """The part whose numbers are shown: the test; if it stayed closed, the part that chose the template."""
+        parts: tuple[PartName, ...] = ("test", "val", "train")
         return next(part for part in parts if self.rows_on(part))
 
     # What a table of a grid reads, of a run as of a method that is no search.
@@ -229,21 +229,21 @@ class RunResult(Content):
 
     @property
     def templates(self) -> tuple[str, ...] | None:
-        """The template; None if labelled pictures decide, too: then no text alone is the answer."""
-        return None if any(row.what == "pictures" and row.kept for row in self.rows) else (self.template,)
+        """The template; None if labelled images decide, too: then no text alone is the answer."""
+        return None if any(row.what == "images" and row.kept for row in self.rows) else (self.template,)
 
     @property
     def shown(self) -> dict[str, float]:
-        """The score on the search pictures and, if there are any, on the selection pictures.
+        """The score on the train images and, if there are any, on the validation images.
 
-        It is empty if labelled pictures decide, too: they are these pictures.
+        It is empty if labelled images decide, too: they are these images.
         """
         if self.templates is None:
             return {}
-        return {part: rows[-1].after.value for part in ("search", "selection") if (rows := self.rows_on(part))}
+        return {part: rows[-1].after.value for part in ("train", "val") if (rows := self.rows_on(part))}
 
     @property
-    def gain_held_back(self) -> float | None:
+    def val_gain(self) -> float | None:
         """See `Chosen.gain`."""
         return self.selection.gain
 
@@ -262,7 +262,7 @@ class RunResult(Content):
 
     @property
     def gain(self) -> Verdict:
-        """The gain of all steps together on the sealed test; see `judged_on`."""
+        """The gain of all steps together on the held-out test; see `judged_on`."""
         return self.rows_on(self.judged_on)[-1].difference
 
 
@@ -284,16 +284,16 @@ class RewardNames(Content):
 
     name: str = Field("classification", pattern=r"^[\w.:-]{1,100}$")
     measure: Label = "accuracy"
-    unit: Label = "pictures"
+    unit: Label = "images"
 
 
-SealedPart = Literal["test", "new"]
-SEALED_PARTS: tuple[SealedPart, ...] = get_args(SealedPart)
-PartName = Literal["search", "selection", "test", "new"]
+TestPart = Literal["test", "new"]
+TEST_PARTS: tuple[TestPart, ...] = get_args(TestPart)
+PartName = Literal["train", "val", "test", "new"]
 AnyPart = PartName | Literal["fresh"]
-"""A part of the pictures.
+"""A part of the images.
 
-`fresh` pictures are left over: no template was searched or chosen with them. They test the single words of a template.
+`fresh` images are left over: no template was searched or chosen with them. They test the single words of a template.
 """
 
 
@@ -310,14 +310,14 @@ class Control(Value):
     n: int
 
 
-What = Literal["names", "template", "other names", "pictures", "in all"]
+What = Literal["names", "template", "other names", "images", "in all"]
 
 
 class AnswerRow(Content):
     """One step of the answer: the score before it and after it, on the same n units.
 
     Attributes:
-        part: the part of the pictures.
+        part: the part of the images.
         measure: the measure of the run, a further measure of its reward, or `mean over classes`.
         what: the step. `names` are read by rule, `other names` are found by a search. `in all` is all steps together.
         how: what changed, in words.
@@ -326,7 +326,7 @@ class AnswerRow(Content):
             names as typed.
         classes: how many classes the units show, and how many compete; None if a unit has no single class. If the
             units show fewer than two, nothing is tested.
-        difference: `after` less `before`, with its verdict. Only the steps on sealed parts are tested, together.
+        difference: `after` less `before`, with its verdict. Only the steps on test parts are tested, together.
     """
 
     part: PartName

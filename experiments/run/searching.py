@@ -17,7 +17,7 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
 from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.blend import Linear
-from ipo_prompts.metrics.classification import EncodedPictures, scores_accuracy
+from ipo_prompts.metrics.classification import EncodedImages, scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.template import written
 from ipo_prompts.programs import running
@@ -46,7 +46,7 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, track: Callable[[Ste
         track: called with each finished step and the ledger of the language models.
 
     Raises:
-        InputError: the directory holds a run with other pictures or another CLIP, or a picture changed during the
+        InputError: the directory holds a run with other images or another CLIP, or an image changed during the
             search.
         NothingUsable: the strategy proposed no template that can be scored.
         dspy.LMError: the language model cannot be reached; the run can be resumed.
@@ -56,8 +56,8 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, track: Callable[[Ste
     if config.names == "auto" and not scores_accuracy(prepared.reward):  # a reward of the user's own
         settings = config
     check_naming(settings, prepared.reward)
-    pictures = prepared.digest(*SHOWN)
-    identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
+    images = prepared.digest(*SHOWN)
+    identity = {"images": images, "clip": prepared.clip.fingerprint}
     classes = redacted({"classes": written(planned.drawn.class_names)})["classes"]
     begun = next((event for event in journal.events if event["type"] == "start"), {})
     if (before := begun.get("classes", classes)) != classes:
@@ -106,53 +106,53 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, track: Callable[[Ste
         ui.say(why)
     for part in SHOWN:
         for item in getattr(planned.drawn, part):
-            item.picture.bytes()  # refuses pictures that have changed
+            item.image.bytes()  # refuses images that have changed
     return found
 
 
 def _descriptions(prepared: Prepared, journal: Journal, ledger: Ledger, ui: Ui) -> list[str]:
-    """Describe the search pictures with the multimodal model of the run, or with the descriptions that are given."""
-    config, described, asked = prepared.config, prepared.search, prepared.plan.describer
-    ui.passing(f"describing the search pictures with {config.describer}")
+    """Describe the train images with the multimodal model of the run, or with the descriptions that are given."""
+    config, described, asked = prepared.config, prepared.train, prepared.plan.describer
+    ui.passing(f"describing the train images with {config.describer}")
     describer: Any = partial(dspy.Prediction, descriptions=given_descriptions(config.describer))
     if asked:
         question = config.describer_question
         lm = asked.connect(ledger, "describer", config.temperature, QUESTIONS[question].max_tokens)
-        describer = ImageDescriber(lm, limit=config.described_pictures, question=question)
+        describer = ImageDescriber(lm, limit=config.described_images, question=question)
     labels, names = described.units.labels, prepared.reward.class_names
-    return describe(describer, described.pictures, labels, names, prepared.plan.data.task, journal)
+    return describe(describer, described.images, labels, names, prepared.plan.data.task, journal)
 
 
-# The program: the words that the search chose, and what labelled pictures add to them.
+# The program: the words that the search chose, and what labelled images add to them.
 
 
 def program_of(prepared: Prepared, searched: Searched) -> tuple[TemplateClassifier, Linear | None]:
-    """Return the program that a run found. Its temperature and its pictures come from search and selection pictures.
+    """Return the program that a run found. Its temperature and its images come from train and validation images.
 
-    Return also the classifier that these pictures make without words; None if pictures may not be added.
+    Return also the classifier that these images make without words; None if images may not be added.
     """
     config, data, choice = prepared.config, prepared.plan.data, searched.result.choice
     names = searched.reward.class_names
     program = TemplateClassifier(prepared.clip, names, choice.template, answers(data)[: len(names)])
-    parts = [units for part in (prepared.search, prepared.selection) if (units := _pictures(part))]
+    parts = [units for part in (prepared.train, prepared.val) if (units := _images(part))]
     alone = None
     if parts:
         accuracy = scores_accuracy(prepared.reward)
         initial = TemplateClassifier(prepared.clip, prepared.reward.class_names, config.initial_template)
         calibrate_words(program, initial, choice.gain if accuracy else None, searched.named, parts)
-        if accuracy and config.head != "words":
-            shown = [picture for part in (prepared.search, prepared.selection) if part for picture in part.pictures]
+        if accuracy and config.classifier != "text":
+            shown = [image for part in (prepared.train, prepared.val) if part for image in part.images]
             see = partial(prepared.store.views, shown)
-            alone = blend_in(program, parts, see, gate=config.head == "auto").alone
+            alone = blend_in(program, parts, see, gate=config.classifier == "auto").alone
     return program, alone
 
 
-def _pictures(part: Encoded | None) -> EncodedPictures | None:
-    """Return the units of a part if they are the encoded pictures of the part, with the same labels; else None.
+def _images(part: Encoded | None) -> EncodedImages | None:
+    """Return the units of a part if they are the encoded images of the part, with the same labels; else None.
 
     A user-written reward may have other units.
     """
     units = part and part.units
-    if not isinstance(units, EncodedPictures):
+    if not isinstance(units, EncodedImages):
         return None
     return units if part and units.labels.tolist() == [item.label for item in part.items] else None

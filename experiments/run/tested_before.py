@@ -1,7 +1,7 @@
-"""Count how often test pictures were tested before, by all runs and grids of this user.
+"""Count how often test images were tested before, by all runs and grids of this user.
 
-Whoever tests ten templates on the same pictures and reports the best has chosen it on these pictures. So a run whose
-test pictures were tested before reports its gain with the interval, and no verdict. The same answers again, as of a run
+Whoever tests ten templates on the same images and reports the best has chosen it on these images. So a run whose
+test images were tested before reports its gain with the interval, and no verdict. The same answers again, as of a run
 that is resumed or repeated, and all cells of a grid are one test: they tell nothing new.
 """
 
@@ -20,7 +20,7 @@ from ipo_prompts.metrics.errors import InputError
 
 FILE_NAME = "tests.jsonl"
 DIGITS = 12
-"""How many digits of a digest are recorded; even among a million pictures, hardly two digests begin alike."""
+"""How many digits of a digest are recorded; even among a million images, hardly two digests begin alike."""
 
 
 class Counted(Content):
@@ -28,11 +28,11 @@ class Counted(Content):
 
     Attributes:
         name: the name of the test: a digest of its answers, or of the folder of a grid.
-        pictures: for each test picture, the beginning of the digest of its bytes.
+        images: for each test image, the beginning of the digest of its bytes.
     """
 
     name: str
-    pictures: frozenset[str]
+    images: frozenset[str]
 
 
 def state_dir() -> Path:
@@ -57,26 +57,26 @@ def name_of(answers: object) -> str:
 
 
 def times_before(contents: Callable[[], Iterable[str]]) -> int:
-    """Return how many tests had at least half of some pictures.
+    """Return how many tests had at least half of some images.
 
     `contents` returns the digests of their bytes. It is called only if there are tests.
     """
     tests = list(_tests(state_dir() / FILE_NAME))
-    pictures = _beginnings(contents()) if tests else frozenset[str]()
-    return sum(_shares_half(one, pictures) for one in tests)
+    images = _beginnings(contents()) if tests else frozenset[str]()
+    return sum(_shares_half(one, images) for one in tests)
 
 
 def count(name: str, contents: Iterable[str]) -> int:
-    """Record a test, once; return how many tests before it had at least half of its pictures.
+    """Record a test, once; return how many tests before it had at least half of its images.
 
     Args:
         name: the name of the test, see `Counted`.
-        contents: the digest of the bytes of each test picture.
+        contents: the digest of the bytes of each test image.
 
     Raises:
         InputError: the file cannot be written.
     """
-    test, file = Counted(name=name, pictures=_beginnings(contents)), state_dir() / FILE_NAME
+    test, file = Counted(name=name, images=_beginnings(contents)), state_dir() / FILE_NAME
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(file.with_suffix(".lock")):
@@ -84,7 +84,7 @@ def count(name: str, contents: Iterable[str]) -> int:
             for one in _tests(file):
                 if one == test:
                     return before
-                before += _shares_half(one, test.pictures)
+                before += _shares_half(one, test.images)
             with file.open("a", encoding="utf-8") as lines:
                 lines.write(f"\n{test.model_dump_json()}\n")  # the first \n ends a line that was not written whole
             return before
@@ -93,17 +93,17 @@ def count(name: str, contents: Iterable[str]) -> int:
 
 
 def told(times: int) -> str:
-    """Say that test pictures were tested before."""
+    """Say that test images were tested before."""
     often = "once" if times == 1 else f"{times:,} times"
-    return f"these test pictures were tested {often} before; for a p-value, search on new pictures"
+    return f"these test images were tested {often} before; for a p-value, search on new images"
 
 
 def _beginnings(contents: Iterable[str]) -> frozenset[str]:
     return frozenset(content[:DIGITS] for content in contents)
 
 
-def _shares_half(test: Counted, pictures: Set[str]) -> bool:
-    return 2 * len(test.pictures & pictures) >= len(pictures)
+def _shares_half(test: Counted, images: Set[str]) -> bool:
+    return 2 * len(test.images & images) >= len(images)
 
 
 def _tests(file: Path) -> Iterator[Counted]:

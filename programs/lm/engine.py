@@ -21,7 +21,7 @@ from dspy import lm15
 
 from ipo_prompts.metrics.clock import NoAnswer, Wait, answer_within
 from ipo_prompts.metrics.errors import InputError, causes
-from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE, Ledger, Question
+from ipo_prompts.programs.lm.ledger import TOKENS_PER_IMAGE, Ledger, Question
 from ipo_prompts.programs.lm.replies import whole_characters
 
 RETRIES = 3
@@ -100,9 +100,9 @@ class Recorded:
         """
         content = asdict(request, dict_factory=_set_only)
         body = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode(errors="replace")
-        pictures = [part for message in request.messages for part in message.parts if part.type == "image"]
-        plain = len(body) - sum(len(str(part.data)) for part in pictures)
-        most = plain + TOKENS_PER_PICTURE * len(pictures), request.config.max_tokens or MOST_TOKENS
+        images = [part for message in request.messages for part in message.parts if part.type == "image"]
+        plain = len(body) - sum(len(str(part.data)) for part in images)
+        most = plain + TOKENS_PER_IMAGE * len(images), request.config.max_tokens or MOST_TOKENS
         return Question(
             key=hashlib.sha256(self.role.encode() + body).hexdigest()[:32],
             role=self.role,

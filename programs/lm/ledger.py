@@ -26,8 +26,8 @@ FILE_NAME = "replies.jsonl"
 MOST_BYTES = 1 << 30
 """The most bytes of the file that are read."""
 FIX = "remove the line and resume: its reply is then paid for again"
-TOKENS_PER_PICTURE = 8_500
-"""A bound on the tokens of one 512-pixel picture. OpenAI's `gpt-4o-mini` charges the most: 2,833 + 5,667 tokens for one
+TOKENS_PER_IMAGE = 8_500
+"""A bound on the tokens of one 512-pixel image. OpenAI's `gpt-4o-mini` charges the most: 2,833 + 5,667 tokens for one
 tile, according to OpenAI's vision guide. Other models charge 85 to about 1,300 tokens."""
 
 

@@ -113,7 +113,7 @@ class LocalEngine:
 
         Raises:
             InputError: see `load`.
-            UnsupportedFeatureError: the request has tools or pictures.
+            UnsupportedFeatureError: the request has tools or images.
             InvalidRequestError: the runtime refuses the request: a grammar does not parse, a prompt is too long.
         """
         body = _body(request)
@@ -228,7 +228,7 @@ def _body(request: Request) -> dict[str, Any]:
     """Return a request in the runtime's format; refuse a request with a part that this format cannot hold."""
     parts = [part for message in request.messages for part in message.parts]
     if request.tools or not all(isinstance(part, TextPart) for part in parts):
-        raise UnsupportedFeatureError("the local model reads text only, no pictures and no tools")
+        raise UnsupportedFeatureError("the local model reads text only, no images and no tools")
     turns = [("system", str(request.system))] if request.system else []
     turns += [(message.role, "\n".join(part.text for part in message.parts)) for message in request.messages]
     config = request.config

@@ -90,7 +90,7 @@ class Compose:
     asks_lm: ClassVar[bool] = True
     needs_lm: ClassVar[bool] = False
     passes_over: ClassVar[str] = (
-        "a longer template is preferred only if it scores half a point more, with few pictures several, for each "
+        "a longer template is preferred only if it scores half a point more, with few images several, for each "
         "further word with meaning"
     )
     Settings: ClassVar[type[BaseModel]] = ComposeSettings
@@ -133,7 +133,7 @@ class Compose:
         # Two parts of one group ("dark", "bright") never stand together.
         self._groups = dict(of_phrases)
         for word in bench.domain:
-            self._groups |= dict.fromkeys(forms(word), "domain pictures" if word.kind == "picture" else "domain")
+            self._groups |= dict.fromkeys(forms(word), "domain images" if word.kind == "image" else "domain")
         most = self.settings.scored_templates
         phrases = list(of_phrases)
         self._vocabulary = phrases[:: max(1, -(-len(phrases) // (VOCABULARY_STEPS * most)))]
@@ -145,7 +145,7 @@ class Compose:
         self._try(bench, map(self._start.plus, self._vocabulary))
 
     def _look(self) -> tuple[str, ...]:
-        """Return how the pictures look, by the scores of the vocabulary's phrases."""
+        """Return how the images look, by the scores of the vocabulary's phrases."""
         ranks = {part: self._alone.get(part, _NO_RANK) for part in self._vocabulary}
         return look({part: rank for part, rank in ranks.items() if rank != _NO_RANK})
 

@@ -39,7 +39,7 @@ class WriterSettings(BaseModel, extra="forbid", frozen=True):
     pin_initial: bool = Field(True, description="always show the initial template")
     floor: float = Field(0.0, ge=0, le=1, description="templates with a lower score are not shown")
     phrases: bool = Field(
-        True, description="show the phrases of the vocabulary that score best, if no describer describes the pictures"
+        True, description="show the phrases of the vocabulary that score best, if no describer describes the images"
     )
     one_by_one: bool = Field(False, description="ask for each template in a request of its own, and do not ask again")
 
@@ -76,7 +76,7 @@ class Writer:
 
         Args:
             bench: the bench.
-            described: how the pictures look.
+            described: how the images look.
             count: the number of templates that are wanted.
         """
         import dspy

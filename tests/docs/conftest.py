@@ -18,7 +18,7 @@ from support.template_lm import filled_in
 
 def answer(asked: Asked) -> Reply:
     """Answer what the pages ask: templates, descriptions, a sentence of a larger program, instructions."""
-    if "[[ ## count ## ]]" in asked.text or asked.pictures:
+    if "[[ ## count ## ]]" in asked.text or asked.images:
         return good(asked)
     if "[[ ## answer ## ]]" in asked.text:
         fields = {"reasoning": "It is a thing.", "answer": "In a house."}

@@ -22,8 +22,8 @@ def test_gepa_can_be_tried_with_a_dummy(
     clip: Clip, desk: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "dspy")  # the command line, which other tests call, silences DSPy's messages
-    data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
-    examples = data.examples("search")[:4], data.examples("selection")[:4]
+    data = draw(load_data("embedded", seed=0), shots=1, val_shots=1, seed=0)
+    examples = data.examples("train")[:4], data.examples("val")[:4]
     dspy.GEPA(
         metric=with_feedback,
         reflection_lm=DummyLM([{"new_instruction": "a sketch of a <CLASS>."}] * 50, adapter=dspy.JSONAdapter()),
@@ -37,14 +37,14 @@ def test_gepa_can_be_tried_with_a_dummy(
 def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pytest.CaptureFixture[str]) -> None:
     page, _ = follow(DOCS / "how-to/dspy.md")
     program, data = page["program"], page["data"]
-    # Compile and evaluate: the library's own way and the reward agree on the sealed pictures.
+    # Compile and evaluate: the library's own way and the reward agree on the test images.
     accuracy = page["reward"].score([program.template], page["test"])[0].value
     assert page["result"].score == round(100 * accuracy, 2)
     assert len(page["result"].results) == len(data.test)
     assert page["student"].template == BASELINE
-    # Other models: each was asked by its name, the describer with four pictures.
+    # Other models: each was asked by its name, the describer with four images.
     assert {asked.body["model"] for asked in server.asked} == {"gpt-4o-mini", "gpt-4.1-mini", "gpt-4o"}
-    assert [len(asked.pictures) for asked in server.asked if asked.body["model"] == "gpt-4o"] == [1] * 4
+    assert [len(asked.images) for asked in server.asked if asked.body["model"] == "gpt-4o"] == [1] * 4
     # A list and a describer of one's own ask nothing.
     assert page["tried"].ended == "the list of templates is used up"
     assert page["tried"].proposed == 3 and "pixels" in page["tried"].descriptions[0]

@@ -17,11 +17,11 @@ RECORDED = Path(__file__).parents[1] / "recorded" / "local-history"
 
 @pytest.fixture
 def labels(desk: Path) -> dict[str, str]:
-    """A run and ten pictures in the working directory. The value is what the run's program calls each picture."""
+    """A run and ten images in the working directory. The value is what the run's program calls each image."""
     shutil.copytree(RECORDED, "RUN")
     Path("pets").mkdir()
     for i, item in enumerate(load_data("embedded", seed=0).test[:40:4]):
-        Path("pets", f"{i}.webp").write_bytes(item.picture.bytes())
+        Path("pets", f"{i}.webp").write_bytes(item.image.bytes())
     program = TemplateClassifier.from_file("RUN")
     told = {file.name: program(image=str(file)).label for file in sorted(Path("pets").iterdir())}
     assert len({*told.values()}) > 1
@@ -29,7 +29,7 @@ def labels(desk: Path) -> dict[str, str]:
 
 
 def test_exports_are_read_and_give_the_same_labels(labels: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", "RUN", "--to", "onnx", "--out", "pets-head", "--pictures", "pets"]) == 0
+    assert main(["export", "RUN", "--to", "onnx", "--out", "pets-head", "--images", "pets"]) == 0
     capsys.readouterr()
     scope, _ = follow(DOCS / "how-to/export.md")
     names = [scope["about"]["labels"][i] for i in scope["logits_of"](scope["features"]).argmax(axis=1)]

@@ -35,9 +35,9 @@ def test_ipo_docs_lists_all_pages_and_prints_one(capfd: pytest.CaptureFixture[st
     pages = [page for kind in docs.KINDS for page in (ROOT / "docs" / kind).glob("*.md")]
     assert listed == {page.stem for page in pages} and len(listed) == len(pages), "two pages have one name"
     assert ipo(capfd, "docs", "glossary").out.startswith("# Glossary\n")
-    page = "![a plot](../images/a.png)\n[how](../how-to/heads.md#bias), [heads.md](heads.md), [x](../../x.py), [u](https://u)\n"
-    told = "a plot\nhow (`ipo docs heads`), `ipo docs heads`, x, [u](https://u)\n"
-    assert docs.readable(page + "```\n[a](b.md)\n```\n", ["heads"]) == told + "```\n[a](b.md)\n```\n"
+    page = "![a plot](../images/a.png)\n[how](../how-to/costs.md#bias), [costs.md](costs.md), [x](../../x.py), [u](https://u)\n"
+    told = "a plot\nhow (`ipo docs costs`), `ipo docs costs`, x, [u](https://u)\n"
+    assert docs.readable(page + "```\n[a](b.md)\n```\n", ["costs"]) == told + "```\n[a](b.md)\n```\n"
     assert (
         ipo(capfd, "docs", "glosary").err
         == "ipo: no page 'glosary' (did you mean glossary?); `ipo docs` lists all pages.\n"
@@ -58,7 +58,8 @@ def test_pages_are_short() -> None:
     words = {
         page: len(page.read_text("utf-8").split()) for page in (ROOT / "docs").rglob("*.md") if page.stem not in made
     }
-    assert max(words.values()) <= 1000
-    assert len(words) <= 30
-    assert sum(words.values()) <= 15_000
-    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 700
+    assert {page.stem for page, count in words.items() if count > 1000} <= {"benchmarks"}
+    assert max(words.values()) <= 1500
+    assert len(words) <= 25  # and the notebook
+    assert sum(words.values()) <= 14_000
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 650

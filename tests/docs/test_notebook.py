@@ -34,7 +34,7 @@ def test_it_runs_and_shows_the_answer(stored: Any, desk: Path) -> None:
     (run,) = (desk / "runs").iterdir()
     result = load_result(run)
     assert result.template == "a negative of a <CLASS>."
-    # Progress on stderr, as in a terminal; the answer as HTML, with the search and pictures, and as text.
+    # Progress on stderr, as in a terminal; the answer as HTML, with the search and images, and as text.
     assert f"run directory: runs/{run.name}" in "".join(str(output) for output in asked)
     (output,) = shown
     page = output.data["text/html"]

@@ -32,7 +32,7 @@ def test_the_strategy_of_the_page_searches(desk: Path, capfd: pytest.CaptureFixt
 
 
 def test_the_table_names_every_strategy_with_its_settings() -> None:
-    rows = dict(re.findall(r"^\| `([\w-]+)` \| [^|]+ \| ([^|]+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    rows = dict(re.findall(r"^\|`([\w-]+)`\|[^|]+\|([^|]+)\|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     assert list(rows)[: len(list(STRATEGIES))] == list(STRATEGIES)
     for name in STRATEGIES:
         settings = list(STRATEGIES.find(name).Settings.model_fields)

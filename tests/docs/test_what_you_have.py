@@ -1,4 +1,4 @@
-"""The table of `docs/how-to/data.md`, and the commands of the pages about pictures of one's own: each line is typed."""
+"""The table of `docs/how-to/data.md`, and the commands of the pages about images of one's own: each line is typed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import IMAGES_DIR
 from support.pages import DOCS, blocks
 
 PETS = ("cat", "dog", "fish")
 TABLE = (DOCS / "how-to/data.md").read_text(encoding="utf-8").partition("## What you have")[2].partition("\n## ")[0]
 NAMES = (DOCS / "how-to/class-names.md").read_text(encoding="utf-8")
-PAGES = ("data", "class-names", "heads")
+PAGES = ("data", "class-names", "classifier")
 COMMANDS = [
     line
     for page in PAGES
@@ -26,7 +26,7 @@ COMMANDS = [
     for line in block.text.splitlines()
     if line.startswith(("ipo optimize", "ipo evaluate", "ipo data"))
 ]
-TYPED = [row for row in re.findall(r"\| `([^`]+)` \|$", TABLE, re.M) if not row.startswith(("hf:", "python:"))]
+TYPED = [row for row in re.findall(r"\|`([^`]+)`\|$", TABLE, re.M) if not row.startswith(("hf:", "python:"))]
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     rows = []
     for name in PETS:
-        shutil.copytree(PICTURES_DIR / "a" / name, tmp_path / "pets" / name)
+        shutil.copytree(IMAGES_DIR / "a" / name, tmp_path / "pets" / name)
         rows += [(file.relative_to(tmp_path).as_posix(), name) for file in sorted((tmp_path / "pets" / name).iterdir())]
     shutil.copytree(tmp_path / "pets" / "cat", tmp_path / "holiday")
     for number, name in enumerate(PETS):
         shutil.copytree(tmp_path / "pets" / name, tmp_path / "scans" / f"class_{number}")
     files = {
-        "labels.csv": "image,label\n" + "".join(f"{image},{name}\n" for image, name in rows),
+        "pets.csv": "image,label\n" + "".join(f"{image},{name}\n" for image, name in rows),
         "names.txt": "cat\ndog\n",
         "names.yaml": "dog: [dog, hound]\n",
         "texts.json": re.findall(r"`({.*})`", NAMES)[0],
@@ -64,7 +64,7 @@ def test_what_the_table_says_is_read(typed: str, place: Path, capsys: pytest.Cap
     assert main(["data", "check", *shlex.split(typed)]) == 0
     told = capsys.readouterr().out
     assert " can be used" in told
-    assert re.search(r"\n[234] classes, 30 pictures", told), told
+    assert re.search(r"\n[234] classes, 30 images", told), told
 
 
 def test_all_kinds_of_files_are_in_the_table() -> None:

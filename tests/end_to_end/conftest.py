@@ -1,4 +1,4 @@
-"""What the tests over the HTTP server share: the server, a few pictures, and `run`: a small run over them."""
+"""What the tests over the HTTP server share: the server, a few images, and `run`: a small run over them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from support.openai_server import OpenAIServer, running
-from support.runs import KEY, Ended, arguments, copy_pictures, ipo, resuming
+from support.runs import KEY, Ended, arguments, copy_images, ipo, resuming
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_pictures(tmp_path_factory.mktemp("pictures"))
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_images(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +37,13 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
-    """The cache as a run leaves it, with the features of its pictures and texts."""
+    """The cache as a run leaves it, with the features of its images and texts."""
     folder = tmp_path_factory.mktemp("first-run")
     with running() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", KEY)
         patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
         patch.setattr("ipo_prompts.experiments.run.prepared.loaded", lambda *_: clip)
-        words = arguments(copy_pictures(folder / "pictures"), server, "--quiet", f"--out={folder / 'run'}")
+        words = arguments(copy_images(folder / "images"), server, "--quiet", f"--out={folder / 'run'}")
         assert main(words) == 0
     return folder / "cache"
 
@@ -67,7 +67,7 @@ def run(
     light: None,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    pictures: Path,
+    images: Path,
     server: OpenAIServer,
     out: Path,
 ) -> Callable[..., Ended]:
@@ -75,7 +75,7 @@ def run(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
     def start(*words: str, lm: str = "openai/test-model") -> Ended:
-        return ipo(capfd, *arguments(pictures, server, "--out", str(out), *words, lm=lm))
+        return ipo(capfd, *arguments(images, server, "--out", str(out), *words, lm=lm))
 
     return start
 

@@ -19,16 +19,16 @@ from pathlib import Path
 
 import pytest
 
-from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import IMAGES_DIR
 from ipo_prompts.experiments.run import prepared
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.programs.lm.ledger import Question, read_questions
 from support import soak
 from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
 from support.runs import KEY, Ended, comparable, ipo
 
-METHODS = ("baseline", "best-of-80", "class-mean", "no-history", "ipo-paper")
+METHODS = ("baseline", "best-of-80", "prototype", "no-history", "ipo-paper")
 SEARCHES = 2
 SEEDS = 2
 CELLS = len(METHODS) * SEEDS
@@ -42,11 +42,11 @@ Here = Callable[..., Ended]
 
 @dataclass
 class Bench:
-    """What the tests of this file share: a server, a fork server, a few pictures, a folder."""
+    """What the tests of this file share: a server, a fork server, a few images, a folder."""
 
     server: OpenAIServer
     forks: ForkServer
-    pictures: Path
+    images: Path
     folder: Path
 
     def words(
@@ -56,9 +56,9 @@ class Bench:
         grid = self.folder / "grid.yaml"
         grid.write_text("title: A small grid\nprotocol: base-to-new\nsettings: {describer: none, clip: embedded}\n")
         return [
-            *("benchmark", str(grid), f"--out={self.folder / name}", f"data=folder:{self.pictures}"),
+            *("benchmark", str(grid), f"--out={self.folder / name}", f"data=folder:{self.images}"),
             *(f"methods={methods}", f"seeds={SEEDS}", f"lm={lm}", f"lm_api_base={self.server.base}"),
-            *("shots=2", "selection_shots=1", "steps=2", "candidates_per_step=3", *more),
+            *("shots=2", "val_shots=1", "steps=2", "candidates_per_step=3", *more),
         ]
 
     def start(self, name: str, *more: str) -> BaseProcess:
@@ -104,14 +104,14 @@ class Whole:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("grids")
     with running() as server:
-        yield Bench(server, ForkServer(), _copy_pictures(folder / "pictures"), folder)
+        yield Bench(server, ForkServer(), _copy_images(folder / "images"), folder)
 
 
-def _copy_pictures(folder: Path) -> Path:
+def _copy_images(folder: Path) -> Path:
     for name in CLASSES:
         (folder / name).mkdir(parents=True)
-        for picture in sorted((PICTURES_DIR / "c" / name).iterdir())[:6]:
-            shutil.copy(picture, folder / name)
+        for image in sorted((IMAGES_DIR / "c" / name).iterdir())[:6]:
+            shutil.copy(image, folder / name)
     return folder
 
 
@@ -135,7 +135,7 @@ def test_a_whole_grid_asks_once_and_says_what_it_did(bench: Bench, whole: Whole)
     rows = [line for line in content["lines"] if not line["over"] and line["column"] == "base"]
     assert [row["seeds"] for row in rows] == [SEEDS] * len(METHODS)
     values = {row["method"]: row["value"] for row in rows}
-    assert set(values) == set(METHODS) and len(set(values.values())) > 2, "the pictures tell the methods apart"
+    assert set(values) == set(METHODS) and len(set(values.values())) > 2, "the images tell the methods apart"
 
 
 @pytest.mark.parametrize("seed", range(-(-soak.count(KILLS, 100) // KILLS)))
@@ -266,7 +266,7 @@ def here(
 def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(
     bench: Bench, whole: Whole, here: Here
 ) -> None:
-    rows = "baseline,no-history,class-mean"
+    rows = "baseline,no-history,prototype"
     shutil.copytree(bench.folder / "whole" / "cells", bench.folder / "unspoilt" / "cells")
     bench.server.fresh()
     assert here("unspoilt", methods=rows).code == 0 and not bench.server.asked, "the cells are those of the whole grid"
@@ -338,7 +338,7 @@ def test_another_grid_in_the_same_folder_is_refused_and_leaves_it_as_it_was(benc
 
 def test_a_dry_run_counts_and_touches_nothing(bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(Picture, "bytes", lambda picture: opened.append(picture.name))
+    monkeypatch.setattr(LazyImage, "bytes", lambda image: opened.append(image.name))
     monkeypatch.setattr(prepared, "loaded", lambda *_: pytest.fail("no model is needed"))
     server = bench.server.fresh()
     ended = here("dry", "--dry-run", "--json", lm=PRICED)

@@ -21,12 +21,12 @@ SMALL = ("--steps=4", "max_tokens=200")
 
 
 @pytest.fixture(scope="module")
-def unlimited(running_server: OpenAIServer, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unlimited(running_server: OpenAIServer, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run without limits, of the priced model."""
     from ipo_prompts.experiments.cli.app import main
 
     folder = tmp_path_factory.mktemp("unlimited")
-    words = arguments(pictures, running_server.fresh(), "--out", str(folder / "run"), *SMALL, lm=PRICED)
+    words = arguments(images, running_server.fresh(), "--out", str(folder / "run"), *SMALL, lm=PRICED)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", KEY)
         patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
@@ -113,7 +113,7 @@ def test_a_failed_call_costs_nothing_known(
     assert used["usd"] == pytest.approx(sum(one.usd or 0 for one in answered(out)), abs=1e-6)
 
 
-ROW = re.compile(r"^\| `ipo (optimize [^`]+)` \| (\d+) \| ([\d,]+) \| ([\d,]+) \|", re.M)
+ROW = re.compile(r"^\|`ipo (optimize [^`]+)`\|(\d+)\|([\d,]+)\|([\d,]+)\|", re.M)
 
 
 @pytest.mark.parametrize("row", ROW.findall((DOCS / "how-to/costs.md").read_text("utf-8")), ids=lambda row: row[0])

@@ -1,4 +1,4 @@
-"""What is changed under a run that goes on: its pictures, its directory, and a run that begins in the same second."""
+"""What is changed under a run that goes on: its images, its directory, and a run that begins in the same second."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from support.openai_server import Asked, OpenAIServer
-from support.runs import Ended, arguments, copy_pictures, events, ipo, result, resuming
+from support.runs import Ended, arguments, copy_images, events, ipo, result, resuming
 
 
-def test_exchanged_pictures_are_refused_before_the_test_is_opened(
+def test_exchanged_images_are_refused_before_the_test_is_opened(
     run: Callable[..., Ended], server: OpenAIServer, out: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = copy_pictures(tmp_path / "pictures")
-    cats, cars = (sorted((pictures / name).iterdir()) for name in ("cat", "car"))
+    images = copy_images(tmp_path / "images")
+    cats, cars = (sorted((images / name).iterdir()) for name in ("cat", "car"))
     data = [cat.read_bytes() for cat in cats]
 
     def exchange(asked: Asked) -> None:
@@ -23,7 +23,7 @@ def test_exchanged_pictures_are_refused_before_the_test_is_opened(
             cat.write_bytes(car.read_bytes())
 
     server.on_request = exchange
-    words = arguments(pictures, server)
+    words = arguments(images, server)
     ended = ipo(capfd, *words, "--out", str(out))
     assert ended.code == 2
     assert "was exchanged: it is not what was read before; put it back" in ended.sentence

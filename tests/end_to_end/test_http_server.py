@@ -112,7 +112,7 @@ def test_a_search_without_a_useful_reply_says_so_below_its_table(
 
 def new_in_each_step(folder: Path) -> list[int]:
     """Return how many templates each step scored, without the initial one."""
-    return [len(event["scores"]) for event in events(folder, "scores") if event["kind"] == "search"][1:]
+    return [len(event["scores"]) for event in events(folder, "scores") if event["kind"] == "train"][1:]
 
 
 BAD = {

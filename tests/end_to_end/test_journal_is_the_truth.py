@@ -11,7 +11,7 @@ from ipo_prompts.experiments.run.files import config_of
 from ipo_prompts.metrics.errors import InputError
 from support.late import end_before_the_search
 from support.openai_server import OpenAIServer
-from support.runs import Ended, copy_pictures, ipo, resuming, scored
+from support.runs import Ended, copy_images, ipo, resuming, scored
 
 Run = Callable[..., Ended]
 
@@ -32,13 +32,13 @@ def test_what_became_of_config_yaml_changes_no_run(
     assert scored(stopped)
 
 
-def test_relative_pictures_are_looked_for_where_the_run_began(
+def test_relative_images_are_looked_for_where_the_run_began(
     run: Run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "my pets").mkdir()
-    copy_pictures(tmp_path / "my pets" / "pets")
+    copy_images(tmp_path / "my pets" / "pets")
     monkeypatch.chdir(tmp_path / "my pets")
-    words = ["folder:pets", "lm=none", "strategy=compose", "describer=none", "shots=1", "selection_shots=1", "steps=1"]
+    words = ["folder:pets", "lm=none", "strategy=compose", "describer=none", "shots=1", "val_shots=1", "steps=1"]
     with monkeypatch.context() as patch:
         end_before_the_search(patch)
         assert ipo(capfd, "optimize", *words, "max_minutes=10", "--out", "run").code == 3
@@ -47,19 +47,19 @@ def test_relative_pictures_are_looked_for_where_the_run_began(
     ended = ipo(capfd, *again)
     assert ended.code == 2
     assert f"`cd '{tmp_path}/my pets'`, or name its new place" in ended.sentence
-    copy_pictures(tmp_path / "pets")
+    copy_images(tmp_path / "pets")
     assert ipo(capfd, *again).code == 0, "a project that was moved as a whole"
 
 
 def test_a_table_that_was_moved_is_named_anew(
     run: Run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    copy_pictures(tmp_path / "pets")
+    copy_images(tmp_path / "pets")
     files = sorted((tmp_path / "pets").glob("*/*"))
     lines = ["image,label", *(f"{file.relative_to(tmp_path)},{file.parent.name}" for file in files)]
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     monkeypatch.chdir(tmp_path)
-    words = ["--data", "csv:labels.csv", "lm=none", "shots=1", "selection_shots=1", "steps=1"]
+    words = ["--data", "csv:labels.csv", "lm=none", "shots=1", "val_shots=1", "steps=1"]
     with monkeypatch.context() as patch:
         end_before_the_search(patch)
         assert ipo(capfd, "optimize", *words, "max_minutes=10", "--out", "run").code == 3

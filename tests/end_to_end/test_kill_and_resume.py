@@ -26,7 +26,7 @@ from support.runs import (
     Ended,
     answered,
     arguments,
-    copy_pictures,
+    copy_images,
     events,
     ipo,
     is_begun,
@@ -39,12 +39,12 @@ from support.runs import (
 RUNS = 3
 """One of each whole run; `tests/soak/test_kills.py` kills more, and in each phase."""
 DESCRIBED = 3
-"""Pictures that the describer is asked about, all at once: so many requests may be under way at a kill."""
+"""Images that the describer is asked about, all at once: so many requests may be under way at a kill."""
 
 
 def moody(asked: Asked) -> Reply:
     """Answer well, but refuse to be useful at times: a second question or a JSON one must then be asked."""
-    if asked.pictures:
+    if asked.images:
         return good(asked)
     mood = random.Random(asked.same).random()
     if mood < 0.3:
@@ -72,7 +72,7 @@ class Bench:
 
     server: OpenAIServer
     forks: ForkServer
-    pictures: Path
+    images: Path
     folder: Path
 
     def start(self, words: list[str], name: str) -> BaseProcess:
@@ -86,7 +86,7 @@ class Bench:
         return self.folder / f"{name}.log"
 
     def whole(self, name: str, *more: str, strategy: str) -> Whole:
-        words = arguments(self.pictures, self.server.fresh(), *more, steps=3, strategy=strategy)
+        words = arguments(self.images, self.server.fresh(), *more, steps=3, strategy=strategy)
         self.server.behave = moody
         out = self.folder / name
         assert self.run([*words, "--out", str(out)], name) == 0, self.log(name).read_text()
@@ -102,7 +102,7 @@ class Bench:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("kills")
     with running() as server:
-        yield Bench(server, ForkServer(), copy_pictures(folder / "pictures"), folder)
+        yield Bench(server, ForkServer(), copy_images(folder / "images"), folder)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def describing(bench: Bench) -> Whole:
         "describing",
         "describer=openai/vision-model",
         f"describer_api_base={bench.server.base}",
-        f"described_pictures={DESCRIBED}",
+        f"described_images={DESCRIBED}",
         strategy="history",
     )
 
@@ -286,15 +286,15 @@ def test_a_finished_run_is_resumed_without_a_request(bench: Bench, plain: Whole,
     assert here(*resuming(plain.folder)).code == 0
     assert (result(plain.folder), program(plain.folder)) == before
     assert not bench.server.asked
-    assert len(events(plain.folder, "test")) == 1, "the sealed pictures were opened once"
+    assert len(events(plain.folder, "test")) == 1, "the test images were opened once"
 
 
-def test_a_changed_picture_is_refused(bench: Bench, plain: Whole, here: Any, tmp_path: Path) -> None:
+def test_a_changed_image_is_refused(bench: Bench, plain: Whole, here: Any, tmp_path: Path) -> None:
     unfinished = tmp_path / "unfinished"
     shutil.copytree(plain.folder, unfinished)
     journal = unfinished / "journal.jsonl"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
-    victim = sorted((bench.pictures / "cat").iterdir())
+    victim = sorted((bench.images / "cat").iterdir())
     data = [path.read_bytes() for path in victim]
     try:
         for path in victim:
@@ -304,7 +304,7 @@ def test_a_changed_picture_is_refused(bench: Bench, plain: Whole, here: Any, tmp
         for path, content in zip(victim, data, strict=True):
             path.write_bytes(content)
     assert ended.code == 2
-    assert "search and selection pictures" in ended.sentence
+    assert "train and validation images" in ended.sentence
 
 
 def test_a_torn_last_line_is_dropped(bench: Bench, plain: Whole, here: Any, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from support.runs import (
     Ended,
     answered,
     arguments,
-    copy_pictures,
+    copy_images,
     ipo,
     is_begun,
     program,
@@ -39,8 +39,8 @@ def server() -> Iterator[OpenAIServer]:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_pictures(tmp_path_factory.mktemp("lost") / "pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_images(tmp_path_factory.mktemp("lost") / "images")
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +63,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture()
-def finished(run: Run, whole: Path, server: OpenAIServer, pictures: Path, tmp_path: Path) -> Path:
+def finished(run: Run, whole: Path, server: OpenAIServer, images: Path, tmp_path: Path) -> Path:
     """A finished run that the test may change."""
     if not whole.exists():
-        assert run(*arguments(pictures, server, "--quiet", "--out", str(whole), steps=1)).code == 0
+        assert run(*arguments(images, server, "--quiet", "--out", str(whole), steps=1)).code == 0
     shutil.copytree(whole, tmp_path / "run")
     return tmp_path / "run"
 
@@ -152,7 +152,7 @@ real_open, real_replace = io.open, os.replace
 
 
 def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_resumed(
-    run: Run, finished: Path, server: OpenAIServer, pictures: Path, tmp_path: Path, record_property: Any
+    run: Run, finished: Path, server: OpenAIServer, images: Path, tmp_path: Path, record_property: Any
 ) -> None:
     def on(disk: Disk, *words: str) -> Ended:
         with pytest.MonkeyPatch.context() as patch:
@@ -162,7 +162,7 @@ def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_res
             return run(*words)
 
     def begin(out: Path) -> list[str]:
-        return arguments(pictures, server, "--quiet", "--out", str(out), steps=1)
+        return arguments(images, server, "--quiet", "--out", str(out), steps=1)
 
     disk = Disk(tmp_path / "counted", None)
     assert on(disk, *begin(tmp_path / "counted")).code == 0

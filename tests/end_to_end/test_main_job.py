@@ -1,4 +1,4 @@
-"""The main command, as a person types it: a real local language model, the real CLIP, real pictures, one process."""
+"""The main command, as a person types it: a real local language model, the real CLIP, real images, one process."""
 
 import json
 import subprocess
@@ -50,7 +50,7 @@ def test_the_result_has_the_stable_form(finished: tuple[Any, Path]) -> None:
     result = json.loads((finished[1] / "result.json").read_text())
     assert result["schema"] == 4
     assert result["templates_scored"] <= 1 + 2 * 3
-    for part in ("search", "selection", "test"):
+    for part in ("train", "val", "test"):
         row = next(row for row in result["rows"] if (row["part"], row["what"]) == (part, "template"))
         for which in ("before", "after"):
             low, high = row[which]["ci95"]
@@ -71,21 +71,21 @@ def test_what_the_model_saw_and_said_is_in_the_journal(finished: tuple[Any, Path
     assert kinds.index("test") > max(i for i, kind in enumerate(kinds) if kind == "scores")
     last = answered(finished[1])[-1].messages[-1][1]
     assert "The pictures look like: " in last
-    scored = [s["template"] for e in events if e["type"] == "scores" and e["kind"] == "search" for s in e["scores"]]
+    scored = [s["template"] for e in events if e["type"] == "scores" and e["kind"] == "train" for s in e["scores"]]
     assert len(scored) == len({template.casefold() for template in scored})
 
 
-def test_the_program_labels_pictures(finished: tuple[Any, Path]) -> None:
-    from ipo_prompts.experiments.embedded import PICTURES_DIR
+def test_the_program_labels_images(finished: tuple[Any, Path]) -> None:
+    from ipo_prompts.experiments.embedded import IMAGES_DIR
 
-    picture = next((PICTURES_DIR / "a").rglob("*.webp"))
+    image = next((IMAGES_DIR / "a").rglob("*.webp"))
     command = [
         sys.executable,
         "-m",
         "ipo_prompts.experiments.cli.app",
         "predict",
         str(finished[1]),
-        str(picture),
+        str(image),
         "--format",
         "jsonl",
     ]

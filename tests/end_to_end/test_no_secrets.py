@@ -16,8 +16,8 @@ def echo(asked: Asked) -> Reply:
     """Give the key back in every way a server can."""
     key = asked.headers["authorization"].removeprefix("Bearer ")
     assert key == KEY
-    if asked.pictures:
-        return Reply(f"[[ ## description ## ]]\nA picture signed {key}.\n\n[[ ## completed ## ]]")
+    if asked.images:
+        return Reply(f"[[ ## description ## ]]\nA image signed {key}.\n\n[[ ## completed ## ]]")
     answer = [f"a photo {key} of a <CLASS>.", f"no slot {key}", f"{'very ' * 60}{key} <CLASS>"]
     return Reply(listed(asked, [*answer, "a print of a <CLASS>."]))
 
@@ -51,7 +51,7 @@ def test_a_key_that_comes_back_goes_no_further(
 ) -> None:
     server.script.extend([error(500, f"cannot use {KEY}"), error(400, f"the key {KEY} is odd")])
     server.behave = echo
-    vision = ("--describer=openai/vision-model", f"describer_api_base={server.base}", "described_pictures=3")
+    vision = ("--describer=openai/vision-model", f"describer_api_base={server.base}", "described_images=3")
     ended = run(*vision, "--json", "steps=1")
     assert ended.code == 0
     check_whole(out)

@@ -23,7 +23,7 @@ PUBLISHED = {"start", "drawn", "test", "end"}
 
 @pytest.fixture(scope="module", autouse=True)
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Pictures are encoded once for all of them; a replay leaves no replies."""
+    """Images are encoded once for all of them; a replay leaves no replies."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPO_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -41,9 +41,9 @@ def compiled(folder: Path, clip: Clip, words: dict[str, Any]) -> Any:
     """Compile what the configuration of a run says."""
     config = load_config(folder / "config.yaml")
     data = load_data(config.data, seed=SPLIT_SEED)
-    drawn = draw(data, config.shots, config.selection_shots, config.seed)
+    drawn = draw(data, config.shots, config.val_shots, config.seed)
     made = IPO(strategy=config.strategy, task=data.task, settings=config, **words)
-    sets = {"trainset": drawn.examples("search"), "valset": drawn.examples("selection") or None}
+    sets = {"trainset": drawn.examples("train"), "valset": drawn.examples("val") or None}
     return made.compile(TemplateClassifier(clip, drawn.class_names), **sets)
 
 

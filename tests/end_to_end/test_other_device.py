@@ -11,28 +11,28 @@ from typing import Any
 
 import pytest
 
-from support.runs import SMALL, copy_pictures, ipo, result
+from support.runs import SMALL, copy_images, ipo, result
 
 
-def commands(device: str, pictures: Path, folder: Path) -> list[list[str]]:
+def commands(device: str, images: Path, folder: Path) -> list[list[str]]:
     return [
-        ["optimize", f"data=folder:{pictures}", *SMALL, f"device={device}", "--quiet", f"--out={folder}"],
-        ["predict", str(folder), str(pictures), f"--device={device}", "--format=jsonl"],
+        ["optimize", f"data=folder:{images}", *SMALL, f"device={device}", "--quiet", f"--out={folder}"],
+        ["predict", str(folder), str(images), f"--device={device}", "--format=jsonl"],
         ["export", str(folder), "--to=head", f"--out={folder}-head.npz"],
     ]
 
 
 def rows(printed: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in printed.splitlines() if line.startswith('{"picture"')]
+    return [json.loads(line) for line in printed.splitlines() if line.startswith('{"image"')]
 
 
 def test_a_run_on_another_device_has_the_result_of_the_cpu(
     tmp_path: Path, cache: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = copy_pictures(tmp_path / "pictures")
+    images = copy_images(tmp_path / "images")
     ended = subprocess.run(
         [sys.executable, "-m", "support.strange"],
-        input=json.dumps(commands("auto", pictures, tmp_path / "strange")),
+        input=json.dumps(commands("auto", images, tmp_path / "strange")),
         env={**os.environ, "IPO_CACHE_DIR": str(tmp_path / "empty"), "PYTHONPATH": str(Path(__file__).parents[1])},
         capture_output=True,
         text=True,
@@ -42,7 +42,7 @@ def test_a_run_on_another_device_has_the_result_of_the_cpu(
     told = json.loads(ended.stderr.splitlines()[-1])
     assert told["codes"] == [0, 0, 0], ended.stderr
     assert told["passes"] > 0 and told["used"]["aten.convolution.default"] > 0, "both towers run on the device"
-    printed = "".join(ipo(capfd, *words).out for words in commands("cpu", pictures, tmp_path / "cpu"))
+    printed = "".join(ipo(capfd, *words).out for words in commands("cpu", images, tmp_path / "cpu"))
     there, here = result(tmp_path / "strange"), result(tmp_path / "cpu")
     assert there["template"] == here["template"]
     assert there["rows"] == here["rows"]

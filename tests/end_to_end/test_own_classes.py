@@ -20,9 +20,9 @@ from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.trust import resume_command
-from support.runs import CLASSES, copy_pictures, events, ipo, lines_of, result
+from support.runs import CLASSES, copy_images, events, ipo, lines_of, result
 
-SMALL = ["lm=none", "describer=none", "shots=1", "selection_shots=1", "steps=2", "candidates_per_step=2"]
+SMALL = ["lm=none", "describer=none", "shots=1", "val_shots=1", "steps=2", "candidates_per_step=2"]
 REWARD = """
 from pathlib import Path
 
@@ -49,10 +49,10 @@ class Harsh(ClipReward):
         super().__init__(*positional, **named)
         self.factor = factor
 
-    def score(self, templates, pictures):
+    def score(self, templates, images):
         return [
             replace(score, value=self.factor * score.value, hits=self.factor * score.hits)
-            for score in super().score(templates, pictures)
+            for score in super().score(templates, images)
         ]
 
 
@@ -172,16 +172,16 @@ class Halves(Task):
     unit = "halves"
 
     def encode(self, reward, items, *, seed, progress=None):
-        pictures = [item.picture for item in items[::2]]
-        units = reward.encode(pictures, [item.label for item in items[::2]])
-        return Encoded(units, pictures, (), None)
+        images = [item.image for item in items[::2]]
+        units = reward.encode(images, [item.label for item in items[::2]])
+        return Encoded(units, images, (), None)
 """
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path, light: None) -> Iterator[Path]:
-    """A folder to work in, with pictures and two files of one's own that tell when they are imported."""
-    copy_pictures(tmp_path / "pets")
+    """A folder to work in, with images and two files of one's own that tell when they are imported."""
+    copy_images(tmp_path / "pets")
     (tmp_path / "mine.py").write_text(REWARD)
     (tmp_path / "waves.py").write_text(STRATEGY)
     (tmp_path / "tasks.py").write_text(TASKS)
@@ -238,7 +238,7 @@ def run(made_once: Path, capfd: pytest.CaptureFixture[str], folder: Path, monkey
 
 def test_both_from_the_command_line_with_settings(run: Path) -> None:
     found = result(run)
-    assert found["reward"] == {"name": "mine:Harsh", "measure": "harsh accuracy", "unit": "pictures"}
+    assert found["reward"] == {"name": "mine:Harsh", "measure": "harsh accuracy", "unit": "images"}
     assert found["strategy"]["name"] == "waves:Words"
     assert all(row["after"]["value"] <= 0.25 for row in found["rows"])
     assert "bright" in (run / "journal.jsonl").read_text()
@@ -254,14 +254,14 @@ def test_from_python_from_a_settings_file_and_the_words_of_a_class_without_any(
         "folder:pets",
         **settings,  # type: ignore[arg-type]
         shots=1,
-        selection_shots=1,
+        val_shots=1,
         steps=1,
         reward="mine:Plain",
         strategy={"name": "waves:Words", "word": "old"},
         out="call",
         quiet=True,
     )
-    assert outcome.result.reward.model_dump() == {"name": "mine:Plain", "measure": "Plain", "unit": "pictures"}
+    assert outcome.result.reward.model_dump() == {"name": "mine:Plain", "measure": "Plain", "unit": "images"}
     (folder / "my.yaml").write_text("reward: mine:Plain\nstrategy: {name: waves:Words, word: old}\nsteps: 1\n")
     assert ipo(capfd, "optimize", "my.yaml", "folder:pets", *SMALL[:4], "--out", "file").code == 0
     assert result(folder / "file")["rows"] == result(folder / "call")["rows"]
@@ -273,7 +273,7 @@ def test_in_a_grid_and_only_where_a_person_wrote_it(
     (folder / "grid.yaml").write_text(
         "title: mine\nprotocol: few-shot\ndata: ['folder:pets']\nmethods:\n- baseline\n- {label: waves, method: "
         "ipo-default, settings: {strategy: 'waves:Words'}}\nseeds: 1\n"
-        "settings: {reward: 'mine:Harsh', shots: 1, selection_shots: 1, lm: none, describer: none, steps: 1}\n"
+        "settings: {reward: 'mine:Harsh', shots: 1, val_shots: 1, lm: none, describer: none, steps: 1}\n"
     )
     ended = ipo(capfd, "benchmark", "grid.yaml", "--out", "table", "--quiet")
     assert ended.code == 0, ended.err
@@ -387,10 +387,10 @@ def test_what_only_reads_a_run_imports_nothing(capfd: pytest.CaptureFixture[str]
     for name in ("mine", "waves"):
         (run / f"{name}.py").write_text("raise SystemExit\n")
     (run / "report.html").unlink()
-    picture = next((folder / "pets" / CLASSES[0]).iterdir())
+    image = next((folder / "pets" / CLASSES[0]).iterdir())
     for words in (
         ["report", "run"],
-        ["predict", "run", str(picture)],
+        ["predict", "run", str(image)],
         ["export", "run", "--to", "head", "--out", "weights"],
     ):
         ended = ipo(capfd, *words)

@@ -12,30 +12,30 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import IMAGES_DIR
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 
 NOBODY = 65534
-*PICTURES, FURTHER = sorted((PICTURES_DIR / "a" / "cat").iterdir())[:5]
+*IMAGES, FURTHER = sorted((IMAGES_DIR / "a" / "cat").iterdir())[:5]
 CHILD = f"""
 import os, sys
 from pathlib import Path
 from PIL import Image
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 
 clip, folder = load_clip("embedded"), Path(sys.argv[1])
-pictures = [Picture.from_bytes(name, Path(name).read_bytes()) for name in sys.argv[2:]]
+images = [LazyImage.from_bytes(name, Path(name).read_bytes()) for name in sys.argv[2:]]
 Image.init()  # nobody may not read the decoders
 if os.geteuid() == 0:
     os.seteuid({NOBODY})  # root may write everywhere
 store = FeatureStore(clip, folder)
-print(store.encode(pictures[:-1]).tobytes().hex(), store.encoded)
-print(store.encode(pictures).shape, store.encoded)
-print(store.encode(pictures).shape, store.encoded)
+print(store.encode(images[:-1]).tobytes().hex(), store.encoded)
+print(store.encode(images).shape, store.encoded)
+print(store.encode(images).shape, store.encoded)
 """
 
 
@@ -53,12 +53,12 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs the permissions of POSIX")
 def test_a_complete_cache_that_somebody_else_made_is_read(clip: Clip, folder: Path) -> None:
     store = FeatureStore(clip, folder)
-    features: Any = store.encode([Picture.from_path(file) for file in PICTURES])
+    features: Any = store.encode([LazyImage.from_path(file) for file in IMAGES])
     for file in folder.iterdir():
         file.chmod(0o444)
     folder.chmod(0o555)
     before = files(folder)
-    command = [sys.executable, "-c", CHILD, str(folder), *map(str, [*PICTURES, FURTHER])]
+    command = [sys.executable, "-c", CHILD, str(folder), *map(str, [*IMAGES, FURTHER])]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines() == [
@@ -66,5 +66,5 @@ def test_a_complete_cache_that_somebody_else_made_is_read(clip: Clip, folder: Pa
         f"(5, {clip.width}) 1",
         f"(5, {clip.width}) 2",
     ]
-    assert ended.stderr.count("pictures.sqlite cannot be written: missing entries are made, and not kept") == 1
+    assert ended.stderr.count("images.sqlite cannot be written: missing entries are made, and not kept") == 1
     assert files(folder) == before

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import IMAGES_DIR
 from ipo_prompts.experiments.run.result import load_result
 from support.runs import KEY, events, ipo, program, result, resuming
 
@@ -26,7 +26,7 @@ NAMES = sorted(folder.name for folder in RECORDED.iterdir())
 
 @pytest.fixture(scope="module", autouse=True)
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Pictures are encoded once for all of them; nobody's own features or replies are met."""
+    """Images are encoded once for all of them; nobody's own features or replies are met."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPO_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("OPENAI_API_KEY", KEY)
@@ -92,7 +92,7 @@ def test_it_opens_in_report_predict_and_export(folder: Path, tmp_path: Path, cap
     assert ipo(capfd, "report", str(folder)).code == 0
     page = (folder / "report.html").read_text()
     assert load_result(folder).template.replace("<", "&lt;").replace(">", "&gt;") in page
-    picture = next((PICTURES_DIR / "a" / "cat").iterdir())
-    predicted = ipo(capfd, "predict", str(folder), str(picture), "--format", "jsonl")
+    image = next((IMAGES_DIR / "a" / "cat").iterdir())
+    predicted = ipo(capfd, "predict", str(folder), str(image), "--format", "jsonl")
     assert predicted.code == 0 and json.loads(predicted.out)["label"] in program(folder)["class_names"]
     assert ipo(capfd, "export", str(folder), "--to", "program.json", "--out", str(tmp_path / "t.json")).code == 0

@@ -38,7 +38,7 @@ def replay(
 
 
 @pytest.fixture(scope="module")
-def recorded(running_server: OpenAIServer, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recorded(running_server: OpenAIServer, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a multimodal describer, and answers that needed a second question."""
     from ipo_prompts.experiments.cli.app import main
 
@@ -47,8 +47,8 @@ def recorded(running_server: OpenAIServer, pictures: Path, tmp_path_factory: pyt
     server.script.extend([good, good, Reply("I would rather not."), good])
     server.script.append(lambda asked: Reply(listed(asked, [*templates(asked, 2), "no slot"])))
     words = arguments(
-        *(pictures, server, "--out", str(folder / "run"), "--describer=openai/vision-model"),
-        *(f"describer_api_base={server.base}", "described_pictures=2"),
+        *(images, server, "--out", str(folder / "run"), "--describer=openai/vision-model"),
+        *(f"describer_api_base={server.base}", "described_images=2"),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", KEY)
@@ -70,14 +70,14 @@ def test_a_replay_gives_the_same_result_without_a_network(replay: Replay, record
 def test_a_replayed_describer_leaves_the_optimizer_free_to_ask(
     run: Callable[..., Ended], server: OpenAIServer, recorded: Path, out: Path
 ) -> None:
-    ended = run("--describer", f"replay/{recorded}", "described_pictures=2", "candidates_per_step=2")
+    ended = run("--describer", f"replay/{recorded}", "described_images=2", "candidates_per_step=2")
     assert ended.code == 0, ended.err
-    assert not any(asked.pictures for asked in server.asked)
-    assert "A flat picture with the look" in server.asked[0].text
+    assert not any(asked.images for asked in server.asked)
+    assert "A flat image with the look" in server.asked[0].text
     assert len(server.asked) == 2
 
 
-@pytest.mark.parametrize("word", ["task=other pictures", "--seed=1", "--steps=3"])
+@pytest.mark.parametrize("word", ["task=other images", "--seed=1", "--steps=3"])
 def test_a_request_that_was_not_recorded_is_one_sentence(replay: Replay, recorded: Path, out: Path, word: str) -> None:
     ended = replay(recorded, word)
     assert ended.code == 2
@@ -89,14 +89,14 @@ def test_a_run_of_the_local_model_is_replayed(
     small_weights: None,
     replay: Replay,
     cache: Path,
-    pictures: Path,
+    images: Path,
     tmp_path: Path,
     out: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     live = tmp_path / "live"
-    words = ["--lm=local/small", "shots=1", "selection_shots=1", "steps=1", "candidates_per_step=1"]
-    assert ipo(capfd, "optimize", f"--data=folder:{pictures}", *words, "--out", str(live)).code == 0
+    words = ["--lm=local/small", "shots=1", "val_shots=1", "steps=1", "candidates_per_step=1"]
+    assert ipo(capfd, "optimize", f"--data=folder:{images}", *words, "--out", str(live)).code == 0
     assert answered(live)
     ended = replay(live)
     assert ended.code == 0, ended.err

@@ -60,7 +60,7 @@ def test_a_run_is_resumed_where_it_asked(
 def test_a_program_a_grid_and_cells_name_nothing(
     clip: Any,
     cache: Path,
-    pictures: Path,
+    images: Path,
     server: OpenAIServer,
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -84,7 +84,7 @@ def test_a_program_a_grid_and_cells_name_nothing(
     Path("theirs/cells").mkdir(parents=True)
     Path("theirs/grid.yaml").write_text(json.dumps(grid))
     for code, words in (
-        (0, ["predict", "program.json", str(pictures)]),
+        (0, ["predict", "program.json", str(images)]),
         (2, ["report", "cells.jsonl.gz"]),
         (2, ["benchmark", "theirs/grid.yaml"]),
         (2, ["benchmark", "theirs/grid.yaml", "methods=baseline"]),

@@ -33,7 +33,7 @@ from ipo_prompts.programs.strategies.base import Expected
 from support import template_lm
 from support.openai_server import LOOKS, MEDIA, Asked, Reply
 from support.openai_server import running as running_server
-from support.runs import CLASSES, KEY, copy_pictures, events, ipo
+from support.runs import CLASSES, KEY, copy_images, events, ipo
 from support.template_lm import PLANTED, USELESS, Writer, filled_in, language_model
 
 BOTH = {"copro": Copro, "gepa": Gepa}
@@ -52,7 +52,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def data() -> Draw:
-    return draw(load_data("embedded:a", seed=0), shots=1, selection_shots=1, seed=0)
+    return draw(load_data("embedded:a", seed=0), shots=1, val_shots=1, seed=0)
 
 
 @pytest.fixture()
@@ -67,7 +67,7 @@ def found(clip: Clip, data: Draw) -> Callable[..., SearchResult]:
             **{"steps": 2, "candidates_per_step": 4, "describer": None, **more},
         )
         student = TemplateClassifier(clip, data.class_names)
-        program = ipo.compile(student, trainset=data.examples("search"), valset=data.examples("selection"))
+        program = ipo.compile(student, trainset=data.examples("train"), valset=data.examples("val"))
         result: SearchResult = program.search
         return result
 
@@ -90,15 +90,15 @@ def test_a_planted_template_is_found_and_each_proposal_counts_once(
     assert [entry.template for entry in result.history] == [BASELINE, *PROPOSALS[1:9]]
     assert {entry.source for entry in result.history} == {"initial", "language model"}
     assert len(writer.asked) == 9
-    folders = {str(Path(item.picture.name).parent) for item in data.search}
-    private = (*folders, "webp", "pictures/", "search 0", "scores")
+    folders = {str(Path(item.image.name).parent) for item in data.train}
+    private = (*folders, "webp", "images/", "search 0", "scores")
     assert not [part for text in writer.asked for part in private if part in text]
     assert max(map(len, writer.asked)) < 5000
-    steps = [event for event in events(tmp_path, "scores") if event["kind"] == "search"]
+    steps = [event for event in events(tmp_path, "scores") if event["kind"] == "train"]
     assert [row["template"] for event in steps[1:] for row in event["scores"]] == [*PROPOSALS[1:9]]
 
 
-def test_gepa_learns_from_what_a_template_took_pictures_for(found: Callable[..., SearchResult], data: Draw) -> None:
+def test_gepa_learns_from_what_a_template_took_images_for(found: Callable[..., SearchResult], data: Draw) -> None:
     writer = Writer(*PROPOSALS)
     found(lambda: Gepa(minibatch=68), writer)
     first, later = writer.asked[0], writer.asked[-1]
@@ -153,7 +153,7 @@ from ipo_prompts import IPO, TemplateClassifier
 from support.template_lm import Writer, language_model
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-data = draw(load_data("embedded:a", seed=0), shots=1, selection_shots=1, seed=0)
+data = draw(load_data("embedded:a", seed=0), shots=1, val_shots=1, seed=0)
 student = TemplateClassifier(load_clip("embedded"), data.class_names)
 
 class Bad(Writer):
@@ -170,7 +170,7 @@ for name, mode in [(n, m) for n in ("copro", "gepa") for m in ("error", "budget"
               steps=2, candidates_per_step=4, describer=None,
               budget_tokens=(3000 if name == "copro" else 4700) if mode == "budget" else None)
     try:
-        found = ipo.compile(student, trainset=data.examples("search"), valset=data.examples("selection"))
+        found = ipo.compile(student, trainset=data.examples("train"), valset=data.examples("val"))
         print("found", found.template, found.search.stopped)
     except BaseException as error:
         print(type(error).__name__)
@@ -309,14 +309,14 @@ class Guessing(Values):
         ]
 
 
-def test_gepa_draws_other_pictures_with_another_seed() -> None:
+def test_gepa_draws_other_images_with_another_seed() -> None:
     def first_question(seed: int) -> str:
         writer = Writer(*PROPOSALS)
         searched(Gepa(minibatch=2), writer, Guessing(), labelled(), steps=1, candidates_per_step=1, seed=seed)
         return writer.asked[0]
 
     assert first_question(0) == first_question(0)
-    assert len({first_question(seed) for seed in range(6)}) > 1, "one of four pictures is right"
+    assert len({first_question(seed) for seed in range(6)}) > 1, "one of four images is right"
 
 
 def test_questions_to_a_small_model_differ_by_a_seed_alone() -> None:
@@ -357,7 +357,7 @@ def writes(asked: Asked) -> Reply:
 def test_a_grid_with_both_rows(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pictures, grid, out = copy_pictures(tmp_path / "pictures"), tmp_path / "grid.yaml", tmp_path / "out"
+    images, grid, out = copy_images(tmp_path / "images"), tmp_path / "grid.yaml", tmp_path / "out"
     rows = [
         {"label": name, "method": "ipo-default", "settings": {"strategy": f"examples.dspy_optimizers:{kind.__name__}"}}
         for name, kind in BOTH.items()
@@ -369,11 +369,11 @@ def test_a_grid_with_both_rows(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with running_server() as server:
         server.behave = writes
-        words = [f"data=folder:{pictures}", "seeds=1", "lm=openai/test-model"]
-        sizes = ["shots=2", "selection_shots=1", "steps=2", "candidates_per_step=3", f"lm_api_base={server.base}"]
+        words = [f"data=folder:{images}", "seeds=1", "lm=openai/test-model"]
+        sizes = ["shots=2", "val_shots=1", "steps=2", "candidates_per_step=3", f"lm_api_base={server.base}"]
         ended = ipo(capfd, "benchmark", str(grid), f"--out={out}", *words, *sizes)
         assert ended.code == 0, ended.err
-        assert not [asked for asked in server.asked if "webp" in asked.text or "pictures/" in asked.text]
-        assert any(f"A picture of {CLASSES[0]} was" in asked.text for asked in server.asked)
+        assert not [asked for asked in server.asked if "webp" in asked.text or "images/" in asked.text]
+        assert any(f"An image of {CLASSES[0]} was" in asked.text for asked in server.asked)
     found = [load_result(row) for row in out.glob("cells/*/*/seed-0") if row.parent.name != "baseline"]
     assert [(one.proposed, one.scored_only) for one in found] == [(6, 0), (6, 0)]

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from examples.macro_f1 import MacroF1
-from ipo_prompts.metrics.classification import EncodedPictures
+from ipo_prompts.metrics.classification import EncodedImages
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import pseudo_values
 
@@ -15,11 +15,11 @@ from ipo_prompts.metrics.reward import pseudo_values
 @pytest.mark.parametrize("n", [300, 6])
 def test_it_is_scikit_learns_and_its_values_the_jackknifes(clip: Clip, n: int) -> None:
     rng = np.random.default_rng(0)
-    labels = np.r_[:4, rng.choice(4, n - 4, p=[0.6, 0.2, 0.15, 0.05])]  # of six pictures, some are alone in their class
-    told = np.where(rng.random(n) < 0.7, labels, rng.integers(0, 5, n))  # the fifth class has no picture
+    labels = np.r_[:4, rng.choice(4, n - 4, p=[0.6, 0.2, 0.15, 0.05])]  # of six images, some are alone in their class
+    told = np.where(rng.random(n) < 0.7, labels, rng.integers(0, 5, n))  # the fifth class has no image
     logits = np.eye(5, dtype=np.float32)[told]
     judged = MacroF1(clip, ["cat", "dog", "bus", "tree", "moon"]).judge(
-        logits, EncodedPictures(np.zeros((n, 1), np.float32), labels)
+        logits, EncodedImages(np.zeros((n, 1), np.float32), labels)
     )
 
     def value(some: np.ndarray) -> float:

@@ -31,16 +31,16 @@ from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.pictures import Picture
-from support.runs import copy_pictures
+from ipo_prompts.metrics.images import LazyImage
+from support.runs import copy_images
 
 rng = np.random.default_rng(0)
 
 
-def picture(height: int, width: int) -> Picture:
+def image(height: int, width: int) -> LazyImage:
     buffer = io.BytesIO()
     Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(buffer, format="PNG")
-    return Picture.from_bytes("noise", buffer.getvalue())
+    return LazyImage.from_bytes("noise", buffer.getvalue())
 
 
 def counts(truth: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[np.ndarray, ...]:
@@ -95,24 +95,24 @@ def test_scores_are_those_of_a_segmentation_done_by_hand(clip: Clip) -> None:
     assert reward.score([], Scenes((scene,))) == []
 
 
-def test_a_window_is_a_picture_of_its_own(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_is_an_image_of_its_own(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("examples.segmentation.BATCH", 5)  # two whole ones and a rest
-    image = picture(96, 120).image()
-    patches = encode_windows(clip, image, 48)
+    whole = image(96, 120).rgb()
+    patches = encode_windows(clip, whole, 48)
     assert patches.features.shape == (3, 4, 128)
     assert patches.y.tolist() == [24, 48, 72]
     assert patches.x[[0, -1]].tolist() == [24, 96]
     buffer = io.BytesIO()
-    image.crop((0, 24, 48, 72)).save(buffer, format="PNG")
-    alone = clip.encode_pictures([Picture.from_bytes("crop", buffer.getvalue())])[0]
+    whole.crop((0, 24, 48, 72)).save(buffer, format="PNG")
+    alone = clip.encode_images([LazyImage.from_bytes("crop", buffer.getvalue())])[0]
     np.testing.assert_allclose(patches.features[1, 0], alone, atol=1e-5)
 
 
-def test_a_window_as_large_as_the_picture_sees_it_whole(clip: Clip) -> None:
-    given = picture(48, 48)
-    patches = encode_windows(clip, given.image(), 48)
+def test_a_window_as_large_as_the_image_sees_it_whole(clip: Clip) -> None:
+    given = image(48, 48)
+    patches = encode_windows(clip, given.rgb(), 48)
     assert patches.features.shape == (1, 1, 128)
-    np.testing.assert_allclose(patches.features[0, 0], clip.encode_pictures([given])[0], atol=1e-5)
+    np.testing.assert_allclose(patches.features[0, 0], clip.encode_images([given])[0], atol=1e-5)
 
 
 def test_interpolation_is_linear_and_constant_outside() -> None:
@@ -135,11 +135,11 @@ def test_interpolation_is_linear_and_constant_outside() -> None:
 def test_masks_that_do_not_fit_are_refused(mask: Any, message: str, clip: Clip) -> None:
     reward = SegmentationReward(clip, ["cat", "dog"], window=48)
     with pytest.raises(InputError, match=message):
-        reward.examples([dspy.Example(image=picture(48, 48), mask=mask)])
+        reward.examples([dspy.Example(image=image(48, 48), mask=mask)])
 
 
 def test_scenes_that_belong_together_stay_so(clip: Clip) -> None:
-    scene = dspy.Example(image=picture(48, 48), mask=np.zeros((48, 48), int))
+    scene = dspy.Example(image=image(48, 48), mask=np.zeros((48, 48), int))
     scenes = SegmentationReward(clip, ["cat"], window=48).examples([scene.copy(group=name) for name in "aab"])
     assert scenes.groups == ("a", "a", "b")
 
@@ -147,9 +147,9 @@ def test_scenes_that_belong_together_stay_so(clip: Clip) -> None:
 def test_missing_masks_and_windows_that_do_not_fit_are_refused(clip: Clip) -> None:
     reward = SegmentationReward(clip, ["cat"], window=60)
     with pytest.raises(InputError, match="needs an image and a mask"):
-        reward.examples([dspy.Example(image=picture(48, 48))])
-    with pytest.raises(InputError, match="window of 60 pixels does not fit into a picture of 48 x 48"):
-        reward.examples([dspy.Example(image=picture(48, 48), mask=np.zeros((48, 48), int))])
+        reward.examples([dspy.Example(image=image(48, 48))])
+    with pytest.raises(InputError, match="window of 60 pixels does not fit into an image of 48 x 48"):
+        reward.examples([dspy.Example(image=image(48, 48), mask=np.zeros((48, 48), int))])
 
 
 def test_a_tower_without_patch_tokens_asks_for_windows(clip: Clip) -> None:
@@ -157,8 +157,8 @@ def test_a_tower_without_patch_tokens_asks_for_windows(clip: Clip) -> None:
         SegmentationReward(clip, ["cat"])
 
 
-def test_a_wide_picture_has_rows_by_its_height_and_columns_by_its_width(clip: Clip) -> None:
-    given, mask = picture(48, 96), np.zeros((48, 96), int)
+def test_a_wide_image_has_rows_by_its_height_and_columns_by_its_width(clip: Clip) -> None:
+    given, mask = image(48, 96), np.zeros((48, 96), int)
     mask[:, 48:], mask[:5] = 1, -1
     reward = SegmentationReward(clip, ["cat", "dog"], window=48)
     scenes = reward.examples([dspy.Example(image=given, mask=mask)])
@@ -181,7 +181,7 @@ def test_the_values_of_two_scenes_by_hand() -> None:
     assert values == pytest.approx([0.625 + 2 * over, 0.625 - 2 * over])
 
 
-def test_scenes_hold_each_picture_once_with_its_exact_mask() -> None:
+def test_scenes_hold_each_image_once_with_its_exact_mask() -> None:
     items = load_data("embedded", seed=0).val[:22]
     scenes = compose(items, 3)
     assert len(scenes) == 5
@@ -190,7 +190,7 @@ def test_scenes_hold_each_picture_once_with_its_exact_mask() -> None:
     assert [s.image.bytes() for s in scenes] != [s.image.bytes() for s in compose(items, 4)]
     labels = []
     for scene in scenes:
-        pixels = np.asarray(scene.image.image())
+        pixels = np.asarray(scene.image.rgb())
         assert pixels.shape == (SIDE, SIDE, 3)
         for y, x in ((0, 0), (0, SIDE - 1), (SIDE - 1, 0), (SIDE - 1, SIDE - 1)):
             label = scene.mask[y, x]
@@ -201,14 +201,12 @@ def test_scenes_hold_each_picture_once_with_its_exact_mask() -> None:
                 assert min(height, width) >= LEAST
                 assert len(rows) == height * width
                 box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-                own = [
-                    np.asarray(item.picture.image().resize((width, height), 3)) for item in items if item.label == label
-                ]
-                part = np.asarray(scene.image.image().crop(box))
+                own = [np.asarray(item.image.rgb().resize((width, height), 3)) for item in items if item.label == label]
+                part = np.asarray(scene.image.rgb().crop(box))
                 assert any((part == one).all() for one in own)
     left = [item.label for item in items]
     for label in labels:
-        left.remove(label)  # fails when a picture was used twice
+        left.remove(label)  # fails when an image was used twice
     assert len(left) == 2
     twins = [replace(item, group=items[i % 8].group) for i, item in enumerate(items)]
     alone = [*items[16:], *items[14:16]]
@@ -216,18 +214,18 @@ def test_scenes_hold_each_picture_once_with_its_exact_mask() -> None:
 
 
 def test_scenes_of_the_parts_do_not_mix(cache: Path, tmp_path: Path) -> None:
-    """Each part is composed of its own pictures, and the sealed scenes are the same for every seed."""
+    """Each part is composed of its own images, and the test scenes are the same for every seed."""
     REWARDS.allow("examples.segmentation:Segmentation")
     ui = Ui(0, quiet=True)
-    few = (f"data=folder:{copy_pictures(tmp_path / 'pictures')}", "shots=2", "selection_shots=1")
-    sealed = []
+    few = (f"data=folder:{copy_images(tmp_path / 'images')}", "shots=2", "val_shots=1")
+    held_out = []
     for seed in (0, 1):
         words = ["reward=examples.segmentation:Segmentation", "describer=none", *few, f"seed={seed}"]
         found = plan(load_config(None, words), ready=False)
         prepared = prepare(found, ui)
-        assert prepared.selection is not None
-        for encoded, items in ((prepared.search, found.drawn.search), (prepared.selection, found.drawn.selection)):
-            assert [p.bytes() for p in encoded.pictures] == [e.image.bytes() for e in compose(items, seed)]
+        assert prepared.val is not None
+        for encoded, items in ((prepared.train, found.drawn.train), (prepared.val, found.drawn.val)):
+            assert [p.bytes() for p in encoded.images] == [e.image.bytes() for e in compose(items, seed)]
         test = found.task.encode(prepared.reward, found.drawn.test, seed=0)
-        sealed.append([picture.bytes() for picture in test.pictures])
-    assert sealed[0] == sealed[1] == [e.image.bytes() for e in compose(found.drawn.test, 0)]
+        held_out.append([image.bytes() for image in test.images])
+    assert held_out[0] == held_out[1] == [e.image.bytes() for e in compose(found.drawn.test, 0)]

@@ -15,15 +15,15 @@ import pytest
 
 from ipo_prompts.experiments.report.page import notebook_part, read_run, run_page
 from ipo_prompts.experiments.run.answer import LABEL, cost, further, headline, next_commands, one_line, summary, table
+from ipo_prompts.experiments.run.final_test import AnswerStep, rows_of
 from ipo_prompts.experiments.run.result import RunResult, load_result
-from ipo_prompts.experiments.run.sealed import AnswerStep, rows_of
 from ipo_prompts.experiments.tracking import summary_of
 from ipo_prompts.metrics.reward import Score
 from support.results import scored_part
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 RUN = RECORDED / "local-history"
-STEPS: tuple[Any, ...] = ("names", "template", "other names", "pictures")
+STEPS: tuple[Any, ...] = ("names", "template", "other names", "images")
 
 
 def flat(text: str) -> str:
@@ -52,7 +52,7 @@ def drawn_result(seed: int) -> RunResult:
     labels = [i // size for i in range(n)]
     rows = rows_of({"test": scored_part(start, steps, labels)}, "accuracy")
     result = load_result(RUN)
-    searched = tuple(row for row in result.rows if row.part == "search")
+    searched = tuple(row for row in result.rows if row.part == "train")
     return result.model_copy(update={"rows": (*rows, *searched)})
 
 
@@ -71,7 +71,7 @@ def test_terminal_page_notebook_and_tracking_say_the_same(seed: int) -> None:
     total = result.rows_on("test")[-1]
     assert one_line(result).startswith(result.template) and lines[-1].gain in one_line(result)
     tracked = summary_of(result)
-    assert tracked["test/first"] == total.before.value and tracked["test/pictures"] == total.after.value
+    assert tracked["test/first"] == total.before.value and tracked["test/images"] == total.after.value
     assert "test/gain" not in tracked, "a sweep must not choose by the test"
     assert RunResult.model_validate_json(result.model_dump_json(by_alias=True)).rows == result.rows
 
@@ -79,13 +79,13 @@ def test_terminal_page_notebook_and_tracking_say_the_same(seed: int) -> None:
 @pytest.mark.parametrize(
     ("gains", "before", "said"),
     [
-        ({"template": 30}, 0, " points by template, on 100 test pictures"),
+        ({"template": 30}, 0, " points by template, on 100 test images"),
         ({"names": 20, "template": 15}, 0, " points by names and template,"),
-        ({"names": 10, "template": 1, "pictures": 50}, 0, " points, nearly all by labelled pictures,"),
-        ({"other names": 20, "template": 3, "pictures": 15}, 0, " points by names by search and labelled pictures,"),
+        ({"names": 10, "template": 1, "images": 50}, 0, " points, nearly all by labelled images,"),
+        ({"other names": 20, "template": 3, "images": 15}, 0, " points by names by search and labelled images,"),
         ({"template": 2}, 0, "no gain for certain: +2.0 ["),
-        ({"template": 20, "pictures": -22}, 0, "no gain for certain: -2.0 ["),
-        ({"template": None}, 0, "nothing was convincingly better, on 100 test pictures"),
+        ({"template": 20, "images": -22}, 0, "no gain for certain: -2.0 ["),
+        ({"template": None}, 0, "nothing was convincingly better, on 100 test images"),
         ({"template": 30}, 1, " points, tested before, on"),
     ],
 )
@@ -108,11 +108,11 @@ def test_the_headline_names_only_what_can_be_told_from_chance(
     assert said in headline(result)
 
 
-@pytest.mark.parametrize("part", ["search", "selection"])
-def test_the_headline_of_a_closed_test_names_the_pictures_that_chose(part: Any) -> None:
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_the_headline_of_a_closed_test_names_the_images_that_chose(part: Any) -> None:
     result = load_result(RUN)
     only = result.model_copy(update={"rows": tuple(result.rows_on(part))})
-    assert headline(only).endswith(f" points, not tested, on {only.rows[0].n} {part} pictures")
+    assert headline(only).endswith(f" points, not tested, on {only.rows[0].n} {part} images")
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -134,8 +134,8 @@ def test_a_template_that_stays_is_said_to_stay_and_its_program_is_used() -> None
     kept = result.model_copy(update={"template": result.initial_template, "rows": rows})
     assert [line.what for line in table(kept)] == [kept.initial_template, "template: the initial one stays", "in all"]
     commands = next_commands(kept, Path("run"))
-    assert commands[LABEL] == "ipo predict run PICTURES --out predicted.csv"
-    assert not any("--words" in command for command in commands.values())
+    assert commands[LABEL] == "ipo predict run IMAGES --out predicted.csv"
+    assert not any("--text-only" in command for command in commands.values())
 
 
 @pytest.mark.parametrize("target", ["open_clip", "head"])
@@ -148,7 +148,7 @@ def test_the_export_named_is_the_one_that_holds_the_program(target: str) -> None
 
 def test_the_last_line_says_how_many_classes_were_tested_and_a_step_whether_it_was() -> None:
     run = read_run(RUN)
-    forms = (((1, 3), " pictures of 1 of 3 classes", "not tested"), ((3, 3), " pictures", "tested before"))
+    forms = (((1, 3), " images of 1 of 3 classes", "not tested"), ((3, 3), " images", "tested before"))
     for tested, note, p in forms:
         none = {"outcome": "no test", "p": None, "p_corrected": None, "family": "the reason"}
         rows = [

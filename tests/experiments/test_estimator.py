@@ -1,4 +1,4 @@
-"""`IPOClassifier` keeps what scikit-learn expects of an estimator, over paths, PIL pictures and features."""
+"""`IPOClassifier` keeps what scikit-learn expects of an estimator, over paths, PIL images and features."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from ipo_prompts.metrics.errors import to_install
 from ipo_prompts.metrics.features import FeatureStore
 
 TEMPLATES = ["a sketch of a <CLASS>.", "a dark photo of a <CLASS>.", "a rotated <CLASS>."]
-KINDS = ("paths", "PIL pictures", "features")
+KINDS = ("paths", "PIL images", "features")
 
 
 @pytest.fixture(scope="module")
 def items() -> list[Item]:
-    """Six pictures of each of three classes."""
+    """Six images of each of three classes."""
     data = load_data("embedded", seed=0)
     return [item for label in (0, 3, 5) for item in [one for _, one in data.items() if one.label == label][:6]]
 
 
 @pytest.fixture(scope="module")
 def rows(items: list[Item], clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     paths = [folder / f"{i}.webp" for i in range(len(items))]
     for path, item in zip(paths, items, strict=True):
-        path.write_bytes(item.picture.bytes())
+        path.write_bytes(item.image.bytes())
     return {
         "paths": [str(path) for path in paths],
-        "PIL pictures": [item.picture.image() for item in items],
-        "features": FeatureStore(clip).encode([item.picture for item in items]),
+        "PIL images": [item.image.rgb() for item in items],
+        "features": FeatureStore(clip).encode([item.image for item in items]),
     }
 
 
@@ -156,20 +156,20 @@ def test_it_works_in_what_takes_estimators(rows: dict[str, Any], labels: list[st
     assert by_number.fit(list(range(len(labels))), labels).predict([3, 4]).tolist() == (
         made().fit(rows["paths"], labels).predict(rows["paths"][3:5]).tolist()
     )
-    calibrated = CalibratedClassifierCV(made(), cv=2).fit(rows["PIL pictures"], labels)
-    arrays = [np.asarray(one) for one in rows["PIL pictures"][:2]]
-    assert calibrated.predict(arrays).tolist() == calibrated.predict(rows["PIL pictures"][:2]).tolist()
+    calibrated = CalibratedClassifierCV(made(), cv=2).fit(rows["PIL images"], labels)
+    arrays = [np.asarray(one) for one in rows["PIL images"][:2]]
+    assert calibrated.predict(arrays).tolist() == calibrated.predict(rows["PIL images"][:2]).tolist()
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"X": "cat.png"}, r"X is str and no list of pictures; write \[picture\]"),
+        ({"X": "cat.png"}, r"X is str and no list of images; write \[image\]"),
         ({"X": np.ones((18, 3))}, r"X has the shape \(18, 3\), and features of this CLIP"),
-        ({"y": ["a"] * 5}, r"for each of 18 pictures: .*\[18, 5\]"),
+        ({"y": ["a"] * 5}, r"for each of 18 images: .*\[18, 5\]"),
         ({"y": ["a"] * 18}, "y has the one label 'a'"),
         ({"y": [0, 1, 2] * 6}, r"give class_names=\{label: name\}"),
-        ({"groups": [1]}, r"for each of 18 pictures: .*\[18, 18, 1\]"),
+        ({"groups": [1]}, r"for each of 18 images: .*\[18, 18, 1\]"),
         ({"class_names": ["one", "two", "three"]}, "no name for the labels"),
         ({"class_names": "cat"}, "takes label → name"),
         ({"random_state": -1}, "random_state= is a whole number from 0"),

@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {
     "lm": "openai/test-model",
     "describer": "none",
     "shots": 1,
-    "selection_shots": 1,
+    "val_shots": 1,
     "candidates_per_step": 3,
     "steps": 2,
     "names": "as-is",
@@ -42,8 +42,8 @@ def one_clip(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture()
 def server(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> Iterator[OpenAIServer]:
-    """A language model behind an address, and a folder to work in with pictures."""
-    runs.copy_pictures(tmp_path / "pets")
+    """A language model behind an address, and a folder to work in with images."""
+    runs.copy_images(tmp_path / "pets")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", runs.KEY)
     with running() as server:
@@ -178,6 +178,6 @@ def test_a_frame_is_kept_as_a_table_and_its_columns_with_the_run(
     files[0].write_bytes(b"text")
     words = ("skip_unreadable=true", "label=species", "split=Subset")
     told = runs.ipo(capfd, "data", "check", config.data, *words)
-    assert told.code == 0 and "left out: 1 pictures that cannot be read" in told.out
+    assert told.code == 0 and "left out: 1 images that cannot be read" in told.out
     told = runs.ipo(capfd, "evaluate", "--data", config.data, "--template", "<CLASS>", *words)
-    assert told.code == 0 and "left out: 1 pictures that cannot be read" in told.err
+    assert told.code == 0 and "left out: 1 images that cannot be read" in told.err

@@ -1,4 +1,4 @@
-"""Copies among the test pictures; what a run is recognised by; the larger limit with which a run is resumed."""
+"""Copies among the test images; what a run is recognised by; the larger limit with which a run is resumed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from PIL import Image
 
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.pipeline import larger_limit
-from ipo_prompts.experiments.run import sealed
+from ipo_prompts.experiments.run import final_test
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.plan import Plan, estimate
 from ipo_prompts.experiments.run.prepared import Prepared, digest_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.programs.lm.connect import Backend
 from ipo_prompts.programs.lm.ledger import Ledger, Question
 
 
-def test_sealed_pictures_that_searched_or_chose_are_counted(clip: Clip, tmp_path: Path) -> None:
+def test_test_images_that_searched_or_chose_are_counted(clip: Clip, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for place in (f"{name}/{i}.png" for name in "abcd" for i in range(4)):
         (tmp_path / "one" / place).parent.mkdir(parents=True, exist_ok=True)
@@ -35,18 +35,18 @@ def test_sealed_pictures_that_searched_or_chose_are_counted(clip: Clip, tmp_path
     planned: Any = SimpleNamespace(drawn=drawn)
     nothing: Any = None
     prepared = Prepared(planned, nothing, store, nothing, nothing, nothing, 0)
-    assert sealed.copies_of(prepared) == 0
-    planned.drawn = replace(drawn, test=(*drawn.test, *drawn.selection, *drawn.search[:1]))
-    assert sealed.copies_of(prepared) == len(drawn.selection) + 1
+    assert final_test.copies_of(prepared) == 0
+    planned.drawn = replace(drawn, test=(*drawn.test, *drawn.val, *drawn.train[:1]))
+    assert final_test.copies_of(prepared) == len(drawn.val) + 1
 
 
-def test_the_digest_of_pictures_changes_with_their_classes_their_labels_and_their_part() -> None:
+def test_the_digest_of_images_changes_with_their_classes_their_labels_and_their_part() -> None:
     def digest(*parts: Any, names: Any = ("cat", "dog"), new: Any = ()) -> str:
         drawn: Any = SimpleNamespace(class_names=names, new_class_names=new)
         return digest_of(drawn, *parts)
 
-    def item(picture: str, label: int = 0) -> Any:
-        return SimpleNamespace(picture=Picture.from_bytes("given", picture.encode()), label=label)
+    def item(image: str, label: int = 0) -> Any:
+        return SimpleNamespace(image=LazyImage.from_bytes("given", image.encode()), label=label)
 
     one, other = item("one"), item("other")
     found = [
@@ -72,8 +72,8 @@ def test_the_digest_of_pictures_changes_with_their_classes_their_labels_and_thei
     ],
 )
 def test_it_is_twice_what_is_used_up_and_enough_to_go_on(limit: dict[str, Any], larger: tuple[str, float]) -> None:
-    config, drawn = RunConfig(**limit), SimpleNamespace(search=[None] * 9, class_names=("cat", "dog"))
-    drawn.selection = drawn.test = drawn.new_test = ()
+    config, drawn = RunConfig(**limit), SimpleNamespace(train=[None] * 9, class_names=("cat", "dog"))
+    drawn.val = drawn.test = drawn.new_test = ()
     about: Any = SimpleNamespace(task="pictures of pets", read=frozenset())
     planned = Plan(config, about, cast("Any", drawn), None, None)
     clock = Clock(config.max_minutes, before=60.0)

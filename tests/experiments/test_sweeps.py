@@ -15,7 +15,7 @@ from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.experiments.run.tested_before import FILE_NAME, state_dir
 from support.pages import DOCS
-from support.runs import copy_pictures
+from support.runs import copy_images
 from support.wandb_files import recorded, segments
 
 GRID = """
@@ -29,7 +29,7 @@ methods:
 seeds: [0, 1]
 settings: {track: wandb}
 """
-TINY = ["data=folder:six", "describer=none", "shots=1", "selection_shots=1", "--quiet"]
+TINY = ["data=folder:six", "describer=none", "shots=1", "val_shots=1", "--quiet"]
 
 
 def commands(sweep: dict[str, Any]) -> list[list[str]]:
@@ -48,13 +48,13 @@ def commands(sweep: dict[str, Any]) -> list[list[str]]:
 def test_each_command_of_the_sweep_runs_and_logs_its_metric(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (DOCS / "how-to" / "sweeps.md").read_text(encoding="utf-8")
+    page = (DOCS / "how-to/clusters.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"<<'END'\n(.*?)END\n", page, flags=re.DOTALL)
     sweep = yaml.safe_load(text)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
     monkeypatch.chdir(tmp_path)
-    copy_pictures(Path("six"))
+    copy_images(Path("six"))
     typed = commands(sweep)
     assert len(typed) == 4 and {tuple(words[:2]) for words in typed} == {("ipo", "optimize")}
     for number, words in enumerate(typed):
@@ -79,5 +79,5 @@ def test_each_command_of_the_sweep_runs_and_logs_its_metric(
         (log,) = segments(cell)
         run, made = recorded(log), load_result(cell)
         assert f"{run.config['steps']}-steps/seed-{run.config['seed']}" in str(cell)
-        assert run.summary["test/words"] == made.rows_on("test")[-1].after.value
+        assert run.summary["test/text"] == made.rows_on("test")[-1].after.value
         assert "best/accuracy" in str(run.rows)

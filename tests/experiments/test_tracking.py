@@ -56,7 +56,7 @@ def ui(told: io.StringIO) -> Ui:
 def begun(folder: Path) -> Path:
     """Return a run directory whose run was begun here."""
     with closing(Journal(folder)) as journal:
-        begin(journal, {"pictures": "1", "clip": "embedded"}, config=RunConfig().model_dump(mode="json"))
+        begin(journal, {"images": "1", "clip": "embedded"}, config=RunConfig().model_dump(mode="json"))
     return folder
 
 
@@ -73,7 +73,7 @@ STEPS = [step(-1, 0.25), step(0, 0.5, f"a key {SECRET}"), step(1, 0.75)]
 
 RESULT = made_result(
     template=f"1 {ODD}",
-    rows=(*rows_with("selection", 0.25, 0.5, 0.125), *rows_with("test", 0.25, 0.25, 0.125)),
+    rows=(*rows_with("val", 0.25, 0.5, 0.125), *rows_with("test", 0.25, 0.25, 0.125)),
     lm=LanguageModels(optimizer=Used(name="x", calls=1, usd=0.5, tokens_in=7, tokens_out=3), describer=None),
     seconds={"total": 9.0},
     templates_scored=3,
@@ -104,7 +104,7 @@ def test_all_of_a_run_is_in_its_offline_record(tmp_path: Path, ui: Ui, monkeypat
     assert [(row["_step"], row["best/accuracy"]) for row in steps] == [(0, 0.25), (1, 0.5), (2, 0.75)]
     assert (steps[0]["best/accuracy_low"], steps[0]["best/accuracy_high"]) == (INTERVAL.low, INTERVAL.high)
     assert [(row["new"], row["refused"], row["usd"], row["tokens"]) for row in steps][1] == (1, 1, 0, 0)
-    expected = {"test/first": 0.25, "test/words": 0.5, "selection/gain": 0.5, "usd": 0.5, "tokens": 10}
+    expected = {"test/first": 0.25, "test/text": 0.5, "val/gain": 0.5, "usd": 0.5, "tokens": 10}
     assert {name: run.summary[name] for name in expected} == expected
     assert run.summary["template"] == f"1 {ODD}"
     assert run.artifacts[f"run:run-{run.id}"] == ["program.json", "report.html"]

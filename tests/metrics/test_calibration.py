@@ -24,7 +24,7 @@ def test_the_temperature_undoes_the_scale(scale: float) -> None:
     assert (softmax(logits).argmax(1) == softmax(logits, temperature).argmax(1)).all()
 
 
-def test_few_pictures_make_nobody_sure_and_nobody_is_less_sure_than_a_guess() -> None:
+def test_few_images_make_nobody_sure_and_nobody_is_less_sure_than_a_guess() -> None:
     assert expected_accuracy(40, 100, 5) == 0.4
     assert (expected_accuracy(5, 5, 10), expected_accuracy(0, 0, 10)) == (6 / 7, 0.5)
     assert expected_accuracy(0, 100, 4) == 0.25

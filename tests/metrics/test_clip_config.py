@@ -16,7 +16,7 @@ import torch
 from open_clip import factory
 from safetensors.torch import save_file
 
-from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import IMAGES_DIR
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.clip_config import check_config
 from ipo_prompts.metrics.errors import InputError
@@ -146,7 +146,7 @@ def test_predict_with_a_strangers_program_runs_nothing_and_asks_nothing_on_a_ter
     TemplateClassifier(clip, ("cat", "dog")).save(str(run / "program.json"))
     state = (run / "program.json").read_text()
     (run / "program.json").write_text(state.replace('"embedded"', json.dumps(name)))
-    code, shown = on_a_terminal("predict", str(run), str(PICTURES_DIR / "a" / "cat"))
+    code, shown = on_a_terminal("predict", str(run), str(IMAGES_DIR / "a" / "cat"))
     assert said in " ".join(shown.split())
     assert code == 2
     assert "[y/N]" not in shown

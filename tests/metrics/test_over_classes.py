@@ -24,7 +24,7 @@ def test_the_variance_by_hand() -> None:
     assert found.degrees == pytest.approx((a + b + c) ** 2 / (a**2 / 3 + b**2 / 1 + c**2 / 4))
 
 
-def test_variants_of_a_picture_are_one_draw() -> None:
+def test_variants_of_an_image_are_one_draw() -> None:
     sampling = Sampling.of(6, classes=list("aaaabb"), draws=["p", "p", "q", "q", "r", "s"])
     hits = np.array([1.0, 0, 1, 1, 0, 1])
     found = sampling.over_classes(hits)  # a: means of draws 1/2 and 1, b: 0 and 1
@@ -40,7 +40,7 @@ def test_what_is_added_is_shared_by_the_draws() -> None:
     assert sampling.over_classes(zeros, added=3.0).value == pytest.approx((2 / 3 / 4 + 1 / 1 / 2) / 4)
 
 
-def test_classes_of_one_picture_alone_vary_as_all_of_them_do() -> None:
+def test_classes_of_one_image_alone_vary_as_all_of_them_do() -> None:
     sampling = Sampling.of(3, classes=list("abc"))
     found = sampling.over_classes(np.array([1.0, 0, 1]))
     assert (found.value, found.degrees) == (pytest.approx(2 / 3 / 2 / 3), 2.0)
@@ -58,7 +58,7 @@ def test_the_mean_is_of_classes_and_the_interval_lies_around_it() -> None:
     mean, ends = class_mean_interval(hits, sampling)
     assert mean == 0.5 and 0 < ends.low < 0.5 < ends.high < 1
     mean, ends = class_mean_interval(np.ones(12, dtype=bool), sampling)
-    assert mean == ends.high == 1.0 and ends.low < 0.7, "twelve pictures, most of one class, prove little"
+    assert mean == ends.high == 1.0 and ends.low < 0.7, "twelve images, most of one class, prove little"
 
 
 def test_templates_that_agree_are_not_shown_to_be_equal() -> None:
@@ -69,7 +69,7 @@ def test_templates_that_agree_are_not_shown_to_be_equal() -> None:
 
 
 def test_two_draws_are_added_where_some_differ_too() -> None:
-    """One of four pictures of a is gained: squares of 3/4; of the two draws a has 4/6, b 2/6."""
+    """One of four images of a is gained: squares of 3/4; of the two draws a has 4/6, b 2/6."""
     found = difference_over_classes(np.zeros(6), np.array([1.0, 0, 0, 0, 0, 0]), Sampling.of(6, list("aaaabb")))
     a, b = (3 / 4 + 2 * 4 / 6) / 3 / 4, 2 * 2 / 6 / 1 / 2
     degrees = (a + b) ** 2 / (a**2 / 3 + b**2 / 1)
@@ -79,7 +79,7 @@ def test_two_draws_are_added_where_some_differ_too() -> None:
 
 
 def simulated(draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Return the hits of two templates on a lopsided test, and the true means over classes: the first's, the gain."""
+    """Return the hits of two templates on an imbalanced test, and the true means over classes: the 1st's, the gain."""
     before = draw.uniform(0.4, 0.95, len(SIZES))
     better, worse = draw.uniform(0, 1 - before), draw.uniform(0, 0.3, len(SIZES)) * before
     of = np.repeat(np.arange(len(SIZES)), SIZES)
@@ -110,7 +110,7 @@ def class_mean(values: np.ndarray, of: np.ndarray) -> float:
 
 
 def naive_half_width(values: np.ndarray, of: np.ndarray) -> float:
-    """Independent of ours: classes of one picture are taken not to vary at all."""
+    """Independent of ours: classes of one image are taken not to vary at all."""
     variances = [values[of == c].var(ddof=1) / n for c, n in enumerate(SIZES) if n > 1]
     return t_quantile(sum(SIZES) - len(SIZES)) * math.sqrt(sum(variances)) / len(SIZES)
 
@@ -120,11 +120,11 @@ def test_the_intervals_cover_what_they_promise() -> None:
     assert 0.92 <= mean <= 0.98 and 0.92 <= gain <= 0.98, (mean, gain)
 
 
-def test_counting_single_pictures_as_certain_would_not() -> None:
+def test_counting_single_images_as_certain_would_not() -> None:
     assert max(covered(True)) < 0.8
 
 
-def test_what_is_added_counts_where_every_class_has_one_picture() -> None:
+def test_what_is_added_counts_where_every_class_has_one_image() -> None:
     assert Sampling.of(3, classes=list("abc")).over_classes(np.zeros(3), added=2.0).value == pytest.approx(2 / 2 / 3)
 
 
@@ -133,7 +133,7 @@ def test_what_is_added_is_shared_by_draws_and_not_by_their_variants() -> None:
     assert sampling.over_classes(np.zeros(6), added=3.0).value == pytest.approx(2 * (3 * 2 / 4 / 1 / 2) / 4)
 
 
-def test_a_picture_with_more_variants_weighs_no_more_in_the_mean_of_its_class() -> None:
+def test_a_image_with_more_variants_weighs_no_more_in_the_mean_of_its_class() -> None:
     sampling = Sampling.of(5, classes=list("aaabb"), draws=["p", "p", "q", "r", "s"])
     assert sampling.class_means(np.array([1.0, 1, 0, 1, 0])).tolist() == [0.5, 0.5]
 

@@ -14,7 +14,7 @@ import pytest
 from ipo_prompts import IPO, TemplateClassifier
 from ipo_prompts.experiments.data import Draw, draw, load_data
 from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, losses_of
+from ipo_prompts.metrics.classification import ClipReward, EncodedImages, losses_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Judged, Score, pseudo_values
 from ipo_prompts.metrics.scale import Scale
@@ -26,20 +26,20 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to/own-reward.md"
 
 
 class Missed(ClipReward):
-    """The share of pictures that are not named: what the search of another reward would avoid."""
+    """The share of images that are not named: what the search of another reward would avoid."""
 
-    def score(self, templates: Sequence[str], pictures: EncodedPictures) -> list[Score]:
+    def score(self, templates: Sequence[str], images: EncodedImages) -> list[Score]:
         return [
             replace(score, value=1 - score.value, loss=-score.loss, hits=~score.hits, losses=-score.losses)
-            for score in super().score(templates, pictures)
+            for score in super().score(templates, images)
         ]
 
 
 class Softer(ClipReward):
     """Another measure of whatever is scored: the probability of the right class."""
 
-    def judge(self, logits: Any, pictures: EncodedPictures) -> Judged:
-        plain = super().judge(logits, pictures)
+    def judge(self, logits: Any, images: EncodedImages) -> Judged:
+        plain = super().judge(logits, images)
         return replace(plain, hits=np.exp(-plain.losses))
 
 
@@ -48,19 +48,19 @@ class Doubtful(ClipReward):
 
     scale = Scale(low=-10, high=0, word=0.01, percent=False)
 
-    def judge(self, logits: Any, pictures: EncodedPictures) -> Judged:
+    def judge(self, logits: Any, images: EncodedImages) -> Judged:
         return Judged(-losses_of(logits, logits.argmax(axis=1)))
 
 
 @dataclass(frozen=True)
-class Showing(EncodedPictures):
-    """Pictures that show several classes: bool (n, C)."""
+class Showing(EncodedImages):
+    """Images that show several classes: bool (n, C)."""
 
     shown: Any = None
 
 
 class AveragePrecision(ClipReward):
-    """Several labels a picture, and no mean over pictures: the mean over classes of the average precision."""
+    """Several labels an image, and no mean over images: the mean over classes of the average precision."""
 
     def examples(self, examples: Sequence[Any]) -> Any:
         """Encode examples whose label is a list of names."""
@@ -68,8 +68,8 @@ class AveragePrecision(ClipReward):
         names = [example.label if isinstance(example.label, list) else [example.label] for example in examples]
         return Showing(features, None, shown=np.array([[one in of for one in self.class_names] for of in names]))
 
-    def judge(self, logits: Any, pictures: Any) -> Judged:
-        shown = pictures.shown
+    def judge(self, logits: Any, images: Any) -> Judged:
+        shown = images.shown
 
         def mean_precision(units: Any) -> float:
             order = np.argsort(-logits[units], axis=0, kind="stable")
@@ -100,7 +100,7 @@ OWN: dict[str, Callable[[Clip, Sequence[str]], Any]] = {
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One cache for all of them: the same pictures and classes are encoded once."""
+    """One cache for all of them: the same images and classes are encoded once."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("IPO_CACHE_DIR", str(folder))
@@ -111,7 +111,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def drawn() -> Draw:
     """Every other class: half the texts to encode for each template."""
     left_out = load_data("embedded:c", seed=0).class_names[::2]
-    return draw(load_data("embedded:c", seed=0, exclude=left_out), shots=3, selection_shots=1, seed=0)
+    return draw(load_data("embedded:c", seed=0, exclude=left_out), shots=3, val_shots=1, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +120,10 @@ def templates() -> list[str]:
     return ["a photo of a <CLASS>.", *imagenet_templates()[:8], *vocabulary[::20], "<CLASS> <CLASS>", "¿<CLASS>?"]
 
 
-def lopsided(drawn: Draw) -> list[Any]:
-    """Three pictures of every other class and one of the rest, so that balanced and plain accuracy differ."""
+def imbalanced(drawn: Draw) -> list[Any]:
+    """Three images of every other class and one of the rest, so that balanced and plain accuracy differ."""
     rare = set(drawn.class_names[::2])
-    return [e for i, e in enumerate(drawn.examples("search")) if e.label not in rare or i % 3 == 0]
+    return [e for i, e in enumerate(drawn.examples("train")) if e.label not in rare or i % 3 == 0]
 
 
 def check_scoring_is_alike(reward: Any, units: Any, templates: list[str]) -> list[Score]:
@@ -143,9 +143,9 @@ def test_an_own_reward_is_looked_at_with_what_it_is_scored_with(
     name: str, clip: Clip, cache: Path, drawn: Draw, templates: list[str]
 ) -> None:
     reward, plain = OWN[name](clip, drawn.class_names), ClipReward(clip, drawn.class_names)
-    units = reward.examples(lopsided(drawn))
+    units = reward.examples(imbalanced(drawn))
     looked = check_scoring_is_alike(reward, units, templates)
-    others = plain.score_batch(templates, plain.examples(lopsided(drawn)))
+    others = plain.score_batch(templates, plain.examples(imbalanced(drawn)))
     assert any(abs(own.value - other.value) > 1e-3 for own, other in zip(looked, others, strict=True))
 
 
@@ -156,7 +156,7 @@ def test_a_shipped_reward_is_looked_at_with_what_it_is_scored_with(
     REWARDS.allow(task)
     made = REWARDS.build({"name": task})
     reward = made.reward(clip, drawn.class_names, ClipReward(clip, ["cat"]).store)
-    units = made.encode(reward, drawn.search if task in REWARDS else drawn.search[:100], seed=0).units
+    units = made.encode(reward, drawn.train if task in REWARDS else drawn.train[:100], seed=0).units
     check_scoring_is_alike(reward, units, templates if task == "classification" else templates[::3])
 
 
@@ -164,9 +164,9 @@ def test_a_shipped_reward_is_looked_at_with_what_it_is_scored_with(
 def test_a_part_is_looked_at_with_what_it_is_scored_with(
     name: str, clip: Clip, cache: Path, drawn: Draw, templates: list[str]
 ) -> None:
-    """A part of the pictures and of the classes is what a reward of those classes makes of those pictures."""
+    """A part of the images and of the classes is what a reward of those classes makes of those images."""
     reward, kept = OWN[name](clip, drawn.class_names), list(range(0, len(drawn.class_names), 3))[::-1]
-    given = lopsided(drawn)
+    given = imbalanced(drawn)
     names = [drawn.class_names[i] for i in kept]
     units = reward.examples(given)
     chosen = [i for i, e in enumerate(given) if e.label in names]
@@ -182,11 +182,11 @@ def test_a_part_is_looked_at_with_what_it_is_scored_with(
 
 
 @pytest.mark.parametrize("name", ["below zero", "several labels"])
-def test_a_search_without_a_label_a_picture_goes_up(name: str, clip: Clip, cache: Path, drawn: Draw) -> None:
+def test_a_search_without_a_label_an_image_goes_up(name: str, clip: Clip, cache: Path, drawn: Draw) -> None:
     """The values are no fractions there, and no accuracy here: looks and choice go by them alike."""
     reward = OWN[name](clip, drawn.class_names)
-    # A third of the pictures: pseudo-values take as many evaluations as there are pictures.
-    sets = (drawn.examples(part)[::3] for part in ("search", "selection"))
+    # A third of the images: pseudo-values take as many evaluations as there are images.
+    sets = (drawn.examples(part)[::3] for part in ("train", "val"))
     program = IPO(reward=reward, steps=2).compile(
         TemplateClassifier(clip, drawn.class_names), trainset=next(sets), valset=next(sets)
     )
@@ -200,8 +200,8 @@ def test_a_search_for_misses_finds_them(clip: Clip, cache: Path, drawn: Draw) ->
     reward = Missed(clip, drawn.class_names)
     program = IPO(reward=reward, steps=2, seed=0).compile(
         TemplateClassifier(clip, drawn.class_names),
-        trainset=drawn.examples("search"),
-        valset=drawn.examples("selection"),
+        trainset=drawn.examples("train"),
+        valset=drawn.examples("val"),
     )
     found = program.search
     assert found.scored_only > 200

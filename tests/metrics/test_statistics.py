@@ -28,8 +28,8 @@ def test_variances_by_hand():
 
 
 @pytest.mark.parametrize(("data", "shape"), [([], r"\(0,\)"), ([[True], [False]], r"\(2, 1\)"), (True, r"\(\)")])
-def test_anything_but_one_value_per_picture_is_refused(data, shape):
-    with pytest.raises(ValueError, match=f"one value per picture, at least one; found the shape {shape}"):
+def test_anything_but_one_value_per_image_is_refused(data, shape):
+    with pytest.raises(ValueError, match=f"one value per image, at least one; found the shape {shape}"):
         values_of(data)
 
 

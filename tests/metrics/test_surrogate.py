@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics import surrogate
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.classification import ClipReward, EncodedImages
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.surrogate import BEST, FEWEST, FIRST, LAST, Surrogate, few_of
@@ -37,16 +37,16 @@ class Counting(ClipReward):
 
 
 @pytest.fixture(scope="module")
-def negative(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[Counting, EncodedPictures]:
-    """The shipped pictures as negatives, six of each of 68 classes."""
+def negative(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[Counting, EncodedImages]:
+    """The shipped images as negatives, six of each of 68 classes."""
     data = load_data("embedded:negative", seed=0)
     reward = Counting(clip, data.class_names, FeatureStore(clip, tmp_path_factory.mktemp("store")))
     items = [*data.train, *data.val]
-    return reward, reward.encode([item.picture for item in items], [item.label for item in items])
+    return reward, reward.encode([item.image for item in items], [item.label for item in items])
 
 
 @pytest.fixture()
-def bed(negative: tuple[Counting, EncodedPictures]) -> tuple[Counting, EncodedPictures]:
+def bed(negative: tuple[Counting, EncodedImages]) -> tuple[Counting, EncodedImages]:
     negative[0].encoded = {}
     return negative
 
@@ -56,7 +56,7 @@ def phrases(count: int) -> list[str]:
 
 
 def test_the_best_of_many_templates_are_found_although_few_are_encoded_with_all_names(
-    bed: tuple[Counting, EncodedPictures],
+    bed: tuple[Counting, EncodedImages],
 ) -> None:
     reward, units = bed
     templates = phrases(200)
@@ -74,7 +74,7 @@ def test_the_best_of_many_templates_are_found_although_few_are_encoded_with_all_
 
 
 def test_predictions_follow_the_scores_far_better_than_scores_of_few_classes(
-    bed: tuple[Counting, EncodedPictures],
+    bed: tuple[Counting, EncodedImages],
 ) -> None:
     reward, units = bed
     templates = phrases(160)
@@ -97,7 +97,7 @@ def test_predictions_follow_the_scores_far_better_than_scores_of_few_classes(
 
 
 def test_with_all_classes_a_prediction_is_the_score(
-    bed: tuple[Counting, EncodedPictures], monkeypatch: pytest.MonkeyPatch
+    bed: tuple[Counting, EncodedImages], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reward, units = bed
     monkeypatch.setattr(surrogate, "FEW", 68)
@@ -109,7 +109,7 @@ def test_with_all_classes_a_prediction_is_the_score(
 
 
 def test_a_change_that_all_classes_share_is_predicted_from_nothing_known(
-    bed: tuple[Counting, EncodedPictures], monkeypatch: pytest.MonkeyPatch
+    bed: tuple[Counting, EncodedImages], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reward, units = bed
     names = reward.names_in(units)
@@ -135,7 +135,7 @@ def test_a_change_that_all_classes_share_is_predicted_from_nothing_known(
     np.testing.assert_allclose(np.sum(judged[-1] * expected, axis=1)[others], 1, atol=0.02)
 
 
-def test_few_templates_are_all_scored_and_the_first_ones_too(bed: tuple[Counting, EncodedPictures]) -> None:
+def test_few_templates_are_all_scored_and_the_first_ones_too(bed: tuple[Counting, EncodedImages]) -> None:
     reward, units = bed
     made = Surrogate(reward, units, BASELINE)
     assert [score.template for score in made.promising(phrases(3))] == phrases(3)
@@ -147,7 +147,7 @@ def test_few_templates_are_all_scored_and_the_first_ones_too(bed: tuple[Counting
 
 
 def test_the_changes_that_are_kept_are_those_of_the_first_and_the_last_templates(
-    bed: tuple[Counting, EncodedPictures], monkeypatch: pytest.MonkeyPatch
+    bed: tuple[Counting, EncodedImages], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reward, units = bed
     templates = phrases(FIRST + LAST + 40)
@@ -165,8 +165,8 @@ def test_the_changes_that_are_kept_are_those_of_the_first_and_the_last_templates
     assert sorted(small._ranked(templates[:5])) == sorted(templates[:5])
 
 
-def test_many_pictures_judge_predictions_by_a_sample_and_scores_by_all(
-    bed: tuple[Counting, EncodedPictures], monkeypatch: pytest.MonkeyPatch
+def test_many_images_judge_predictions_by_a_sample_and_scores_by_all(
+    bed: tuple[Counting, EncodedImages], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reward, units = bed
     monkeypatch.setattr(surrogate, "JUDGING", len(units) // 2)
@@ -175,7 +175,7 @@ def test_many_pictures_judge_predictions_by_a_sample_and_scores_by_all(
     assert {score.n for score in made.promising(phrases(80))} == {len(units)}
 
 
-def searched(bed: tuple[Counting, EncodedPictures], folder: Path, steps: int = 3) -> SearchResult:
+def searched(bed: tuple[Counting, EncodedImages], folder: Path, steps: int = 3) -> SearchResult:
     reward, units = bed
     settings = SearchSettings(steps=steps, candidates_per_step=2)
     with closing(Journal(folder)) as journal:
@@ -183,7 +183,7 @@ def searched(bed: tuple[Counting, EncodedPictures], folder: Path, steps: int = 3
 
 
 def test_a_search_with_many_classes_scores_only_promising_compositions_and_resumes_to_the_same_result(
-    bed: tuple[Counting, EncodedPictures], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bed: tuple[Counting, EncodedImages], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = searched(bed, tmp_path / "every", steps=1)
     assert compose.SENTENCES > 40 * 68 and every.steps[1].scored_only > 5 * 40 - 20

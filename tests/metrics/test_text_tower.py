@@ -35,7 +35,7 @@ TEMPLATES = (
     "<CLASS> in the wild: a drawing!",
     "a <CLASS> is a <CLASS>; it's a bad photo of the <CLASS>",
     "la <CLASS>… à l'été – 写真 🎉",
-    "a blurry picture of one of those small things that people call a <CLASS>",
+    "a blurry image of one of those small things that people call a <CLASS>",
 )
 
 

@@ -22,9 +22,8 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.metrics.retrieval import RetrievalReward
-from ipo_prompts.metrics.text_tower import text_path
 
 NAMES = ["cat", "hot_dog", "red bus", "tree"]
 TEMPLATES = ["a photo of a <CLASS>.", "<CLASS> in the rain"]
@@ -99,29 +98,29 @@ def tower(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return load_clip(f"local-dir:{folder}", "cpu")
 
 
-def pictures(count: int, side: int = 40) -> list[Picture]:
+def images(count: int, side: int = 40) -> list[LazyImage]:
     rng = np.random.default_rng(0)
     found = []
     for i in range(count):
         coarse = Image.fromarray(rng.integers(0, 255, (4, 4, 3), dtype=np.uint8))
         buffer = io.BytesIO()
         coarse.resize((side, side)).save(buffer, format="PNG")
-        found.append(Picture.from_bytes(f"picture {i}", buffer.getvalue()))
+        found.append(LazyImage.from_bytes(f"image {i}", buffer.getvalue()))
     return found
 
 
-def direct(clip: Clip, given: list[Picture], template: str) -> torch.Tensor:
-    """Logits as open_clip's README computes them: (pictures, classes)."""
+def direct(clip: Clip, given: list[LazyImage], template: str) -> torch.Tensor:
+    """Logits as open_clip's README computes them: (images, classes)."""
     texts = [template.replace("<CLASS>", name.replace("_", " ")) for name in NAMES]
     with torch.no_grad():
-        seen = torch.cat([clip.model.encode_image(clip.preprocess(p.image()).unsqueeze(0)) for p in given])
+        seen = torch.cat([clip.model.encode_image(clip.preprocess(p.rgb()).unsqueeze(0)) for p in given])
         meant = clip.model.encode_text(clip.tokenizer(texts))
     logits = clip.model.logit_scale.exp() * functional.normalize(seen, dim=-1) @ functional.normalize(meant, dim=-1).T
     return logits + clip.logit_bias
 
 
 def test_classification_equals_open_clip(tower: Clip, tmp_path: Path) -> None:
-    given = pictures(6)
+    given = images(6)
     labels = [0, 1, 2, 3, 0, 1]
     reward = ClipReward(tower, NAMES, FeatureStore(tower, tmp_path))
     examples = [dspy.Example(image=p, label=NAMES[y]) for p, y in zip(given, labels, strict=True)]
@@ -134,12 +133,12 @@ def test_classification_equals_open_clip(tower: Clip, tmp_path: Path) -> None:
 
 
 def test_retrieval_equals_open_clip(tower: Clip, tmp_path: Path) -> None:
-    given = pictures(4)
+    given = images(4)
     reward = RetrievalReward(tower, NAMES, store=FeatureStore(tower, tmp_path))
     gallery = reward.examples([dspy.Example(image=p, caption=name) for p, name in zip(given, NAMES, strict=True)])
     for template, score in zip(TEMPLATES, reward.score(TEMPLATES, gallery), strict=True):
         logits = direct(tower, given, template).T
-        # The gallery is sorted by content, so pictures are compared by the losses that do not depend on the order.
+        # The gallery is sorted by content, so images are compared by the losses that do not depend on the order.
         losses = functional.cross_entropy(logits, torch.arange(4), reduction="none")
         np.testing.assert_allclose(score.losses, losses.numpy(), atol=1e-4)
         assert score.hits.tolist() == (logits.argmax(dim=1) == torch.arange(4)).tolist()
@@ -148,7 +147,7 @@ def test_retrieval_equals_open_clip(tower: Clip, tmp_path: Path) -> None:
 def test_segmentation_by_windows_works_with_every_tower(tower: Clip) -> None:
     mask = np.repeat(np.repeat([[0, 1], [2, 3]], 20, axis=0), 20, axis=1)
     reward = SegmentationReward(tower, NAMES, window=20)
-    scenes = reward.examples([dspy.Example(image=p, mask=mask) for p in pictures(2)])
+    scenes = reward.examples([dspy.Example(image=p, mask=mask) for p in images(2)])
     assert scenes.scenes[0].features.shape[:2] == (3, 3)
     for score in reward.score(TEMPLATES, scenes):
         assert 0 <= score.value <= 1
@@ -157,7 +156,7 @@ def test_segmentation_by_windows_works_with_every_tower(tower: Clip) -> None:
 
 
 def test_tokens_are_those_of_a_plain_vision_transformer_only(tower: Clip) -> None:
-    image = pictures(1)[0].image()
+    image = images(1)[0].rgb()
     if type(tower.model.visual).__name__ == "TimmModel":
         with pytest.raises(InputError, match="give a window"):
             SegmentationReward(tower, NAMES)
@@ -188,11 +187,6 @@ def test_tokens_are_those_of_a_plain_vision_transformer_only(tower: Clip) -> Non
     before = visual(pixels)
     encode_tokens(tower, image)
     assert torch.equal(before, visual(pixels))
-
-
-def test_other_text_towers_take_their_own_way(tower: Clip) -> None:
-    plain = tower.logit_bias != 0 or type(tower.tokenizer).__name__ == "HFTokenizer"
-    assert text_path(tower.model).startswith("plain" if plain else "fast")
 
 
 def test_texts_that_do_not_fit_are_refused(tower: Clip) -> None:

@@ -18,11 +18,11 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from support.clips import changed
 
-PICTURES = [b"one", b"two", b"three"]
+IMAGES = [b"one", b"two", b"three"]
 
 
 def saying(clip: Clip, number: float) -> Clip:
-    """A CLIP whose features have one number only, and that needs no decodable picture."""
+    """A CLIP whose features have one number only, and that needs no decodable image."""
 
     def encode(groups: Any) -> Iterator[Floats]:
         return (np.full((len(group), clip.width), number, np.float32) for group in groups)
@@ -49,7 +49,7 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_a_file_that_others_make_at_the_same_time_is_waited_for(clip: Clip, tmp_path: Path, locked: list[int]) -> None:
     locked[0] = 3
-    assert FeatureStore(saying(clip, 1), tmp_path).encode(PICTURES).tolist() == [[1] * clip.width] * 3
+    assert FeatureStore(saying(clip, 1), tmp_path).encode(IMAGES).tolist() == [[1] * clip.width] * 3
     assert locked == [0]
 
 
@@ -57,7 +57,7 @@ def test_but_not_for_ever(clip: Clip, tmp_path: Path, locked: list[int], monkeyp
     monkeypatch.setattr(features, "WAIT", 0.05)
     locked[0] = 10**9
     with pytest.raises(InputError, match="locked"):
-        FeatureStore(saying(clip, 1), tmp_path).encode(PICTURES)
+        FeatureStore(saying(clip, 1), tmp_path).encode(IMAGES)
 
 
 def test_a_feature_that_another_process_kept_first_stays_and_is_returned(clip: Clip, tmp_path: Path) -> None:
@@ -65,21 +65,21 @@ def test_a_feature_that_another_process_kept_first_stays_and_is_returned(clip: C
     encode = second.encode_batches
 
     def late(groups: Any) -> Iterator[Floats]:
-        FeatureStore(saying(clip, 1), tmp_path).encode(PICTURES[:2])  # while this process encodes
+        FeatureStore(saying(clip, 1), tmp_path).encode(IMAGES[:2])  # while this process encodes
         return encode(groups)
 
     store = FeatureStore(changed(second, encode_batches=late), tmp_path)
     for _ in range(2):
-        assert store.encode(PICTURES)[:, 0].tolist() == [1, 1, 2]
+        assert store.encode(IMAGES)[:, 0].tolist() == [1, 1, 2]
     assert store.encoded == 3
 
 
 def test_a_disk_that_is_full_is_one_sentence_and_what_was_kept_stays(
     clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = [str(number).encode() for number in range(1000)]
+    images = [str(number).encode() for number in range(1000)]
     store, connect = FeatureStore(saying(clip, 1), tmp_path), sqlite3.connect
-    store.encode(pictures[:1])
+    store.encode(images[:1])
 
     def small(*given: Any, **named: Any) -> sqlite3.Connection:
         database = connect(*given, **named)
@@ -89,9 +89,9 @@ def test_a_disk_that_is_full_is_one_sentence_and_what_was_kept_stays(
     with monkeypatch.context() as full:
         full.setattr(sqlite3, "connect", small)
         with pytest.raises(InputError, match=r"disk is full.*make room"):
-            store.encode(pictures)
+            store.encode(images)
     again = FeatureStore(saying(clip, 2), tmp_path)
-    assert again.encode(pictures)[[0, -1], 0].tolist() == [1, 2]
+    assert again.encode(images)[[0, -1], 0].tolist() == [1, 2]
     assert again.encoded < 1000
 
 
@@ -99,12 +99,12 @@ def test_many_features_lie_in_a_file_and_not_in_memory(
     clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "CHUNK", 2)
-    few = FeatureStore(saying(clip, 1), tmp_path).encode(PICTURES)
+    few = FeatureStore(saying(clip, 1), tmp_path).encode(IMAGES)
     monkeypatch.setattr(features, "IN_FILE", 1)
-    many = FeatureStore(saying(clip, 2), tmp_path).encode([*PICTURES, b"four"])
+    many = FeatureStore(saying(clip, 2), tmp_path).encode([*IMAGES, b"four"])
     assert few.base is None and isinstance(many.base, np.memmap)
     assert many[:, 0].tolist() == [1, 1, 1, 2]
-    assert [file.name for file in tmp_path.iterdir()] == ["pictures.sqlite"]
+    assert [file.name for file in tmp_path.iterdir()] == ["images.sqlite"]
 
     def full(*given: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -112,7 +112,7 @@ def test_many_features_lie_in_a_file_and_not_in_memory(
     monkeypatch.setattr("os.posix_fallocate", full, raising=False)
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(InputError, match=r"No space left on device.*make room"):
-        FeatureStore(clip, tmp_path).encode(PICTURES)
+        FeatureStore(clip, tmp_path).encode(IMAGES)
 
 
 @pytest.mark.parametrize(("device", "batch"), [("cpu", 32), ("mps", 64), ("cuda", 128), ("cuda:1", 128)])

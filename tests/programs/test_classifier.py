@@ -20,11 +20,11 @@ from PIL import Image
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import cross_entropies, softmax
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
+from ipo_prompts.metrics.classification import ClipReward, EncodedImages, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.pictures import Picture, to_picture
+from ipo_prompts.metrics.images import LazyImage, to_image
 from ipo_prompts.metrics.retrieval import RetrievalReward
 from ipo_prompts.metrics.reward import Judged
 from ipo_prompts.metrics.template import ClassName
@@ -38,7 +38,7 @@ ODD = 'the "{odd}" <CLASS> – ☃'
 
 @pytest.fixture()
 def file() -> Path:
-    return Path(load_data("embedded", seed=0).test[0].picture.name)
+    return Path(load_data("embedded", seed=0).test[0].image.name)
 
 
 def other_clip(clip: Clip) -> Clip:
@@ -67,12 +67,12 @@ def as_array(file: Path) -> Any:
 
 
 class OwnReward(ClipReward):
-    def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
+    def judge(self, logits: Floats, images: EncodedImages) -> Judged:
         return Judged(logits[:, 0])
 
 
-@pytest.mark.parametrize("form", [str, Path, Path.read_bytes, Picture.from_path, as_pil, as_dspy_image, as_array])
-def test_every_form_of_a_picture_gives_the_same(
+@pytest.mark.parametrize("form", [str, Path, Path.read_bytes, LazyImage.from_path, as_pil, as_dspy_image, as_array])
+def test_every_form_of_an_image_gives_the_same(
     form: Callable[[Path], Any], clip: Clip, file: Path, tmp_path: Path
 ) -> None:
     program = TemplateClassifier(clip, NAMES)
@@ -80,8 +80,8 @@ def test_every_form_of_a_picture_gives_the_same(
     found = program(image=form(file))
     assert found.label == expected.label
     assert found.scores == pytest.approx(expected.scores, abs=1e-6)
-    features = clip.encode_pictures([file])
-    np.testing.assert_allclose(clip.encode_pictures([form(file)]), features, atol=1e-6)
+    features = clip.encode_images([file])
+    np.testing.assert_allclose(clip.encode_images([form(file)]), features, atol=1e-6)
     store, example = FeatureStore(clip, tmp_path), dspy.Example(image=form(file), label="dog", caption="dog")
     for reward in (ClipReward(clip, NAMES, store), OwnReward(clip, NAMES, store)):
         np.testing.assert_allclose(reward.examples([example]).features, features, atol=1e-5)
@@ -95,27 +95,30 @@ def test_every_form_of_a_picture_gives_the_same(
     ("image", "message"),
     [
         (dspy.Image(url="https://example.org/cat.png"), "is a web address; load it first"),
-        ("gone.png", "cannot read the picture gone.png"),
-        (b"text", "not a picture"),
-        (3, "cannot take a picture from int"),
+        ("gone.png", "cannot read the image gone.png"),
+        (b"text", "not an image"),
+        (3, "cannot take an image from int"),
     ],
 )
-def test_what_is_no_picture_is_refused(image: Any, message: str, clip: Clip) -> None:
+def test_what_is_no_image_is_refused(image: Any, message: str, clip: Clip) -> None:
     with pytest.raises(InputError, match=message):
         TemplateClassifier(clip, NAMES)(image=image)
 
 
 def test_state_goes_through_json_and_back(clip: Clip, file: Path, tmp_path: Path) -> None:
     program = TemplateClassifier(clip, NAMES, ODD)
+    fitted(program, 2.5)
     saved = tmp_path / "program.json"
     program.save(str(saved))
     state = json.loads(saved.read_text(encoding="utf-8"))
     assert (state["format"], state["template"], state["labels"]) == (3, ODD, list(NAMES))
     again = TemplateClassifier(clip, NAMES)
     again.load(str(saved))
-    assert again.template == ODD
+    assert (again.template, again.temperature) == (ODD, 2.5)
     assert again(image=file).scores == program(image=file).scores
     assert TemplateClassifier.from_file(saved, clip)(image=file).scores == program(image=file).scores
+    again.set_template("a sketch of a <CLASS>.")
+    assert again.temperature == 1.0
 
 
 def test_from_file_loads_the_clip_that_the_program_names(clip: Clip, file: Path, tmp_path: Path) -> None:
@@ -172,7 +175,7 @@ def test_a_run_directory_is_a_program_too(clip: Clip, tmp_path: Path) -> None:
         ({"class_names": [["cat", "dog"], "dog", "x"]}, "'dog' reads as another does"),
         ({"class_names": [[], "dog", "x"]}, r"the class name \[\] is no text"),
         ({"class_names": [["cat", 3], "dog", "x"]}, "the class name 3 is no text"),
-        ({"pictures": {"rows": 3, "bias": "AAAA", "temperature": 1}}, "pictures.rows: "),
+        ({"images": {"rows": 3, "bias": "AAAA", "temperature": 1}}, "images.rows: "),
         ({"format": 2}, "the given state was written by another version of ipo"),
         ({"temperature": -1}, "temperature: input should be"),
     ],
@@ -267,16 +270,16 @@ def test_equal_labels_are_summed_before_the_most_probable_is_taken(clip: Clip) -
     assert [(one.label, one.name) for one in answers] == [("crane", "crane machine"), ("cat", "cat")]
     assert [one.probability for one in answers] == pytest.approx([0.6, 0.4])
     for item in load_data("embedded", seed=0).test[:40]:
-        answer = program(image=item.picture)
+        answer = program(image=item.image)
         assert answer.label == max(answer.scores, key=answer.scores.__getitem__)
         assert answer.name in program.class_names and answer.name.startswith(answer.label)
 
 
 def test_two_classes_may_share_a_name_and_a_score(clip: Clip) -> None:
-    picture = Image.new("RGB", (64, 64), "red")
-    shared = TemplateClassifier(clip, ["sunglasses", "cat", "sunglasses"])(image=picture)  # as in CLIP's ImageNet
+    image = Image.new("RGB", (64, 64), "red")
+    shared = TemplateClassifier(clip, ["sunglasses", "cat", "sunglasses"])(image=image)  # as in CLIP's ImageNet
     assert sum(shared.scores.values()) == pytest.approx(1)
-    once = TemplateClassifier(clip, ["sunglasses", "cat"])(image=picture)
+    once = TemplateClassifier(clip, ["sunglasses", "cat"])(image=image)
     assert shared.scores["sunglasses"] > once.scores["sunglasses"]
 
 
@@ -363,35 +366,33 @@ def test_dspy_evaluate_gives_the_rewards_accuracy(clip: Clip, tmp_path: Path) ->
     data = load_data("embedded", seed=0)
     items = data.test[:40]
     reward = ClipReward(clip, data.class_names, FeatureStore(clip, tmp_path))
-    pictures = reward.encode([item.picture for item in items], [item.label for item in items])
-    devset = [
-        dspy.Example(image=item.picture, label=data.class_names[item.label]).with_inputs("image") for item in items
-    ]
+    images = reward.encode([item.image for item in items], [item.label for item in items])
+    devset = [dspy.Example(image=item.image, label=data.class_names[item.label]).with_inputs("image") for item in items]
     program = TemplateClassifier(clip, data.class_names)
     evaluate = dspy.Evaluate(devset=devset, metric=clip_accuracy, num_threads=2, display_progress=False)
-    expected = reward.score([program.template], pictures)[0]
+    expected = reward.score([program.template], images)[0]
     assert evaluate(program).score == pytest.approx(100 * expected.value, abs=0.01)
-    probabilities = program.probabilities([item.picture for item in items])
+    probabilities = program.probabilities([item.image for item in items])
     assert probabilities.argmax(1).tolist() == expected.predictions.tolist()
     np.testing.assert_allclose(
-        -np.log(probabilities[np.arange(len(items)), pictures.labels]), expected.losses, rtol=1e-3, atol=1e-4
+        -np.log(probabilities[np.arange(len(items)), images.labels]), expected.losses, rtol=1e-3, atol=1e-4
     )
 
 
 def evaluated(program: TemplateClassifier, threads: int, count: int = 40) -> Any:
     data = load_data("embedded", seed=0)
-    devset = [dspy.Example(image=i.picture, label=data.class_names[i.label], group=i.group) for i in data.test[:count]]
+    devset = [dspy.Example(image=i.image, label=data.class_names[i.label], group=i.group) for i in data.test[:count]]
     devset = [example.with_inputs("image", "group") for example in devset]  # more than it needs, as `Predict` takes it
     return dspy.Evaluate(devset=devset, metric=clip_accuracy, num_threads=threads)(program)
 
 
-def test_threads_batches_and_copies_answer_alike_and_encode_each_picture_once(clip: Clip) -> None:
+def test_threads_batches_and_copies_answer_alike_and_encode_each_image_once(clip: Clip) -> None:
     data = load_data("embedded", seed=0)
     program = TemplateClassifier(clip, data.class_names)
     one = evaluated(program, 1)
     spent = clip.seconds["image"]
     assert [answer.scores for _, answer, _ in evaluated(program, 8).results] == [a.scores for _, a, _ in one.results]
-    examples = [dspy.Example(image=item.picture).with_inputs("image") for item in data.test[:5]]
+    examples = [dspy.Example(image=item.image).with_inputs("image") for item in data.test[:5]]
     batch = program.batch(examples, num_threads=2, disable_progress_bar=True)
     assert [answer.label for answer in batch] == [answer.label for _, answer, _ in one.results[:5]]
     other = program.deepcopy()
@@ -400,8 +401,8 @@ def test_threads_batches_and_copies_answer_alike_and_encode_each_picture_once(cl
     assert clip.seconds["image"] == spent
 
 
-@pytest.mark.parametrize("form", [str, Picture.from_path, as_dspy_image])
-def test_a_picture_is_encoded_once(form: Callable[[Path], Any], clip: Clip, file: Path) -> None:
+@pytest.mark.parametrize("form", [str, LazyImage.from_path, as_dspy_image])
+def test_a_image_is_encoded_once(form: Callable[[Path], Any], clip: Clip, file: Path) -> None:
     program, given = TemplateClassifier(clip, NAMES), form(file)
     program(given)
     spent = clip.seconds["image"]
@@ -456,7 +457,7 @@ def test_an_unusable_template_is_answered_and_never_raised(clip: Clip, file: Pat
     problem = "the template cannot be used: it has no <CLASS> slot"
     assert answer.toDict() == {"label": None, "scores": {}, "problem": problem}
     assert [(inputs, outputs.toDict()) for _, inputs, outputs in seen] == [
-        ({"image": "<picture>"}, {"label": None, "problem": problem})
+        ({"image": "<image>"}, {"label": None, "problem": problem})
     ]
     assert program.signature.instructions == "Name what you see."
     assert "TemplateClassifier('Name what you see.'" in repr(program)
@@ -469,42 +470,42 @@ def test_an_unusable_template_is_answered_and_never_raised(clip: Clip, file: Pat
     assert program(image=file).label in NAMES
 
 
-def test_the_trace_holds_no_picture_and_no_scores(clip: Clip, file: Path) -> None:
+def test_the_trace_holds_no_image_and_no_scores(clip: Clip, file: Path) -> None:
     program = TemplateClassifier(clip, NAMES)
     with dspy.context(trace=[], max_trace_size=2):
         labels = [program(image=file).label for _ in range(3)]
         run(program.acall(file))
         assert [(one is program, inputs, outputs.toDict()) for one, inputs, outputs in dspy.settings.trace] == [
-            (True, {"image": "<picture>"}, {"label": labels[0]})
+            (True, {"image": "<image>"}, {"label": labels[0]})
         ] * 2
 
 
 @pytest.mark.parametrize(
     ("image", "told"),
     [
-        (Image.new("F", (8, 8), 0.5), "the picture given as a PIL image has decimal numbers for pixels"),
+        (Image.new("F", (8, 8), 0.5), "the image given as a PIL image has decimal numbers for pixels"),
         (np.zeros((8, 8, 3)), "an array of uint8"),
         (np.zeros((3, 8, 8), np.uint8), "an array of uint8"),
-        (np.zeros((0, 8, 3), np.uint8), "given as an array is not a readable picture"),
+        (np.zeros((0, 8, 3), np.uint8), "given as an array is not a readable image"),
     ],
 )
-def test_a_picture_whose_white_or_shape_is_not_known_is_refused(image: Any, told: str) -> None:
+def test_a_image_whose_white_or_shape_is_not_known_is_refused(image: Any, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        to_picture(image)
+        to_image(image)
 
 
 # --- calibration
 
 
-def encoded(clip: Clip, part: str, domain: str, folder: Path) -> EncodedPictures:
+def encoded(clip: Clip, part: str, domain: str, folder: Path) -> EncodedImages:
     data = load_data(f"embedded:{domain}", seed=0)
     items = data.part(part)[:272]  # type: ignore[arg-type]
     reward = ClipReward(clip, data.class_names, FeatureStore(clip, folder))
-    return reward.encode([item.picture for item in items], [item.label for item in items])
+    return reward.encode([item.image for item in items], [item.label for item in items])
 
 
 def test_calibration_makes_an_overconfident_program_less_so(clip: Clip, tmp_path: Path) -> None:
-    program = TemplateClassifier(clip, load_data("embedded:d", seed=0).class_names)  # whose pictures it hardly knows
+    program = TemplateClassifier(clip, load_data("embedded:d", seed=0).class_names)  # whose images it hardly knows
     seen, unseen = encoded(clip, "train", "d", tmp_path), encoded(clip, "test", "d", tmp_path)
     logits = logits_of(clip, unseen.features, program.class_embeddings())
     before = cross_entropies(logits, unseen.labels).mean()
@@ -513,34 +514,23 @@ def test_calibration_makes_an_overconfident_program_less_so(clip: Clip, tmp_path
     assert cross_entropies(logits, unseen.labels, temperature).mean() < before - 1
     sure, right = softmax(logits, temperature).max(axis=1), logits.argmax(axis=1) == unseen.labels
     assert sure.mean() == pytest.approx(right.mean(), abs=0.05)
-    picture = load_data("embedded:d", seed=0).test[0].picture
-    scores = np.array(list(program(image=picture).scores.values()))
+    image = load_data("embedded:d", seed=0).test[0].image
+    scores = np.array(list(program(image=image).scores.values()))
     fitted(program, 1.0)
-    plain = np.array(list(program(image=picture).scores.values()))
+    plain = np.array(list(program(image=image).scores.values()))
     assert scores.argmax() == plain.argmax()
     assert scores.max() < plain.max()
 
 
-def test_pictures_that_chose_the_words_flatter_them_and_fewer_hits_make_them_less_sure(
+def test_images_that_chose_the_words_flatter_them_and_fewer_hits_make_them_less_sure(
     clip: Clip, tmp_path: Path
 ) -> None:
-    pictures = encoded(clip, "train", "d", tmp_path)
+    images = encoded(clip, "train", "d", tmp_path)
     program = TemplateClassifier(clip, load_data("embedded:d", seed=0).class_names)
-    own = program.calibrate(pictures)
-    assert program.calibrate(pictures, 0.1 * len(pictures)) > own
-    sure = program.head().probabilities(pictures.features).max(axis=1)
+    own = program.calibrate(images)
+    assert program.calibrate(images, 0.1 * len(images)) > own
+    sure = program.head().probabilities(images.features).max(axis=1)
     assert sure.mean() == pytest.approx(0.1, abs=1e-3)
-
-
-def test_the_temperature_is_saved_and_belongs_to_the_templates(clip: Clip, file: Path, tmp_path: Path) -> None:
-    program = TemplateClassifier(clip, NAMES, ODD)
-    fitted(program, 2.5)
-    program.save(str(tmp_path / "program.json"))
-    again = TemplateClassifier.from_file(tmp_path / "program.json", clip)
-    assert again.temperature == 2.5
-    assert again(image=file).scores == program(image=file).scores
-    again.set_template("a sketch of a <CLASS>.")
-    assert again.temperature == 1.0
 
 
 def test_more_texts_than_anyone_needs_are_refused_before_the_clip_is_loaded(

@@ -35,7 +35,7 @@ def texts(words: tuple[DomainWord, ...]) -> list[str]:
 
 def test_each_anchor_is_a_meaning_and_each_word_is_short_and_in_lower_case() -> None:
     assert all(word == word.lower() and len(word.split()) <= 3 for word in everyday())
-    assert {one.kind for one in everyday().values()} == {"thing", "place", "doing", "picture"}
+    assert {one.kind for one in everyday().values()} == {"thing", "place", "doing", "image"}
     assert len(everyday()) < 80 and sum(not one.anchors for one in everyday().values()) == 1
 
 
@@ -66,7 +66,7 @@ def test_names_that_wordnet_lacks_say_nothing_beside_those_that_it_has() -> None
 @pytest.mark.parametrize(
     ("text", "first"),
     [
-        ("pictures of mushrooms from a forest walk", "mushroom"),
+        ("images of mushrooms from a forest walk", "mushroom"),
         ("folder:data/pets", "pet"),
         ("food101", "food"),
         ("FGVC-Aircraft", "aircraft"),
@@ -99,14 +99,14 @@ def test_a_small_local_model_answers_with_a_line_each(small_weights: None) -> No
     engine, name = local_lm("local/small")
     lm = dspy.LM(name, engine=engine, temperature=1.0, cache=False)
     birds = ["sparrow", "robin", "eagle", "swan", "owl"]
-    found = ask_for_domain(lm, "pictures", birds, seed=0)
-    assert found == ask_for_domain(lm, "pictures", birds, seed=0)
+    found = ask_for_domain(lm, "images", birds, seed=0)
+    assert found == ask_for_domain(lm, "images", birds, seed=0)
     assert 1 <= len(found) <= 4 and all(word.source == "language model" and word.kind == "thing" for word in found)
     assert all(re.fullmatch(r"[a-z ]+", word.text) and word.text not in birds for word in found)
 
 
-def reply(kinds: list[str], pictures: list[str]) -> str:
-    fields = f"[[ ## kinds ## ]]\n{json.dumps(kinds)}\n\n[[ ## pictures ## ]]\n{json.dumps(pictures)}"
+def reply(kinds: list[str], images: list[str]) -> str:
+    fields = f"[[ ## kinds ## ]]\n{json.dumps(kinds)}\n\n[[ ## pictures ## ]]\n{json.dumps(images)}"
     return f"{fields}\n\n[[ ## completed ## ]]"
 
 
@@ -117,7 +117,7 @@ def test_one_answer_of_a_language_model_is_read_with_bounds(scripted: Make) -> N
     found = domain_of(["rose", *names], (), ask_for_domain(lm, "things", ["rose", *names], seed=0))
     assert found[:3] == (
         DomainWord("flower", "thing", "language model"),
-        DomainWord("satellite", "picture", "language model"),
+        DomainWord("satellite", "image", "language model"),
         DomainWord("plant", "thing", "language model"),
     )
     assert "rose" not in texts(found) and len(found) == 10

@@ -28,7 +28,7 @@ BAD = [
     "\n\n",
     f"{'word ' * 55}<CLASS>",
 ]
-BAD = [*BAD, *(f"Look at the picture number {i}, then name it." for i in range(24 - len(BAD)))]
+BAD = [*BAD, *(f"Look at the image number {i}, then name it." for i in range(24 - len(BAD)))]
 
 
 class Explained(dspy.Module):  # type: ignore[misc]
@@ -46,12 +46,12 @@ class Explained(dspy.Module):  # type: ignore[misc]
 
 @pytest.fixture(scope="module")
 def data() -> Draw:
-    return draw(load_data("embedded:a", seed=0), shots=1, selection_shots=1, seed=0)
+    return draw(load_data("embedded:a", seed=0), shots=1, val_shots=1, seed=0)
 
 
 @pytest.fixture()
 def examples(data: Draw) -> list[dspy.Example]:
-    return data.examples("search")[:24]
+    return data.examples("train")[:24]
 
 
 @pytest.fixture()
@@ -61,8 +61,8 @@ def program(clip: Clip, data: Draw) -> TemplateClassifier:
 
 def check_private(asked: Sequence[str], data: Draw) -> None:
     """No question holds a path or a folder's name, the name of a group, or the scores of the classes."""
-    folders = {str(Path(item.picture.name).parent) for item in data.search}
-    private = (*folders, "webp", "pictures/", "search 0", "'scores'", '"scores"')
+    folders = {str(Path(item.image.name).parent) for item in data.train}
+    private = (*folders, "webp", "images/", "search 0", "'scores'", '"scores"')
     assert not [part for text in asked for part in private if part in text]
 
 
@@ -135,8 +135,8 @@ def test_feedback_says_what_went_wrong() -> None:
     assert clip_accuracy(dspy.Example(label=None), none) == 0.0
     found = [with_feedback(cat, answer) for answer in (right, wrong, none, dspy.Prediction(label=None))]
     assert [(answer.score, answer.feedback) for answer in found] == [
-        (1.0, "A picture of cat was recognised."),
-        (0.0, "A picture of cat was taken for dog."),
+        (1.0, "An image of cat was recognised."),
+        (0.0, "An image of cat was taken for dog."),
         (0.0, "The template cannot be used: it has no <CLASS> slot."),
         (0.0, "There is no label."),
     ]

@@ -1,4 +1,4 @@
-"""From a search to the search for names: which pictures, which texts, which candidates."""
+"""From a search to the search for names: which images, which texts, which candidates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.classification import ClipReward, EncodedImages
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs import naming
 from ipo_prompts.programs.naming import search_names
@@ -33,17 +33,17 @@ def asked(
 ) -> tuple[Any, ...]:
     reward = ClipReward(clip, NAMES, also_fit=also_fit)
     features = np.eye(4, clip.encode_texts(["a"]).shape[1], dtype=np.float32)
-    parts = [EncodedPictures(features[rows], np.array([0, 1]), groups) for rows in (slice(2), slice(2, 4))]
+    parts = [EncodedImages(features[rows], np.array([0, 1]), groups) for rows in (slice(2), slice(2, 4))]
     with pytest.raises(Asked) as caught:
         search_names(reward, "a very long sketch of a <CLASS>.", parts, task="pets", **more)
     return caught.value.args
 
 
-def test_pictures_of_both_parts_decide_and_share_no_draw(clip: Clip) -> None:
-    _, _, pictures, seed = asked(clip, seed=5)
-    assert pictures.labels.tolist() == [0, 1, 0, 1] and seed == 5
-    assert pictures.features[:, :4].tolist() == pytest.approx(clip.logit_scale * np.eye(4))
-    assert len(set(pictures.groups)) == 4
+def test_images_of_both_parts_decide_and_share_no_draw(clip: Clip) -> None:
+    _, _, images, seed = asked(clip, seed=5)
+    assert images.labels.tolist() == [0, 1, 0, 1] and seed == 5
+    assert images.features[:, :4].tolist() == pytest.approx(clip.logit_scale * np.eye(4))
+    assert len(set(images.groups)) == 4
     variants = asked(clip, groups=("x", "x"))[2].groups
     assert variants[0] == variants[1] != variants[2] == variants[3]
 

@@ -1,4 +1,4 @@
-"""The loop over the real embedded CLIP and pictures; only the language model is a script."""
+"""The loop over the real embedded CLIP and images; only the language model is a script."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.bench import Bench, Rejection, Step
@@ -69,7 +69,7 @@ def by_twos() -> list[Sequence[str]]:
 
 @pytest.fixture(scope="session")
 def data() -> DataSet:
-    """The first twelve classes of the shipped pictures: few enough to search in a moment."""
+    """The first twelve classes of the shipped images: few enough to search in a moment."""
     whole = load_data("embedded", seed=0)
     parts = {part: tuple(i for i in whole.part(part) if i.label < 12) for part in ("train", "val", "test")}
     return replace(whole, class_names=whole.class_names[:12], **parts)
@@ -87,15 +87,14 @@ def reward(clip: Clip, data: DataSet, store_folder: Path) -> ClipReward:
 
 def examples(items: Sequence[Item], data: DataSet) -> list[dspy.Example]:
     return [
-        dspy.Example(image=i.picture, label=data.class_names[i.label], group=i.group).with_inputs("image")
-        for i in items
+        dspy.Example(image=i.image, label=data.class_names[i.label], group=i.group).with_inputs("image") for i in items
     ]
 
 
 @pytest.fixture()
 def sets(data: DataSet) -> dict[str, list[dspy.Example]]:
     drawn = draw(data, 1, 1, 0)
-    return {"trainset": examples(drawn.search, data), "valset": examples(drawn.selection, data)}
+    return {"trainset": examples(drawn.train, data), "valset": examples(drawn.val, data)}
 
 
 def make(reward: Reward, script: Iterable[Sequence[str]] = (), **settings: Any) -> tuple[IPO, Scripted]:
@@ -140,8 +139,8 @@ def test_candidates_are_sorted_and_loadable_and_the_log_holds_every_step(reward:
 @pytest.mark.parametrize(
     ("name", "settings", "shown"),
     [
-        ("paper", (100, 5, "search", None), (20, True, 0.0, False, False)),
-        ("code", (100, 8, "search", None), (30, False, 0.20, True, False)),
+        ("paper", (100, 5, "train", None), (20, True, 0.0, False, False)),
+        ("code", (100, 8, "train", None), (30, False, 0.20, True, False)),
     ],
 )
 def test_presets_are_the_published_settings(name: str, settings: Any, shown: Any, reward: ClipReward) -> None:
@@ -186,15 +185,15 @@ def test_the_winner_is_the_best_on_both_sets_and_only_the_held_back_one_measures
     program: Any = make(reward)[0].compile(student(reward), **sets)
     assert program.search.choice.how == POOLED
     assert program.search.choice.gain is not None
-    pictures = [reward.examples(sets[part]) for part in ("trainset", "valset")]
+    images = [reward.examples(sets[part]) for part in ("trainset", "valset")]
     candidates = [one["program"].template for one in program.candidate_programs if one["program"].template != BASELINE]
-    hits = sum(np.array([score.hits.sum() for score in reward.score(candidates, units)]) for units in pictures)
+    hits = sum(np.array([score.hits.sum() for score in reward.score(candidates, units)]) for units in images)
     assert program.template in {BASELINE, *np.array(candidates)[hits == hits.max()]}
     assert program.template == program.search.choice.template
     assert program.search.choice.kept_initial == (program.template == BASELINE)
     alone: Any = make(reward)[0].compile(student(reward), trainset=sets["trainset"])
     assert (alone.search.choice.how, alone.search.choice.gain) == (SEARCHED, None)
-    simple: Any = make(reward, selection="search")[0].compile(student(reward), **sets)
+    simple: Any = make(reward, selection="train")[0].compile(student(reward), **sets)
     assert simple.template == simple.candidate_programs[0]["program"].template
     assert simple.search.choice.how == BEST_SEARCHED
 
@@ -238,7 +237,7 @@ def test_a_log_is_of_one_code_and_not_of_one_name(
             def ask(self, bench): bench.propose(["a {word} <CLASS>."])
         class Other(ClipReward):
             word = "{word}"
-        def told(pictures, labels, class_names, task): return dspy.Prediction(descriptions=["{word}"])
+        def told(images, labels, class_names, task): return dspy.Prediction(descriptions=["{word}"])
     """
     monkeypatch.syspath_prepend(tmp_path)
     for number, word in enumerate(("dark", "dark", "pale")):
@@ -264,29 +263,29 @@ def test_a_log_is_of_one_code_and_not_of_one_name(
 
 
 class Wordy(dspy.Module):  # type: ignore[misc]
-    """Describes each picture at length, and keeps what it is asked."""
+    """Describes each image at length, and keeps what it is asked."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[Any] = []
 
-    def forward(self, pictures: Sequence[Picture], labels: Any, **_: Any) -> dspy.Prediction:
-        self.asked.append((pictures, labels))
-        told = [f"Picture {number} shows a street. " + "The light is soft. " * 1_000 for number in range(len(pictures))]
+    def forward(self, images: Sequence[LazyImage], labels: Any, **_: Any) -> dspy.Prediction:
+        self.asked.append((images, labels))
+        told = [f"LazyImage {number} shows a street. " + "The light is soft. " * 1_000 for number in range(len(images))]
         return dspy.Prediction(descriptions=told, failed=[])
 
 
-def test_the_describer_sees_the_training_pictures_once_and_every_step_is_shown_the_same_cut_texts(
+def test_the_describer_sees_the_training_images_once_and_every_step_is_shown_the_same_cut_texts(
     reward: ClipReward, sets: Any
 ) -> None:
     describer = Wordy()
     ipo, strategy = make(reward, describer=describer)
     program: Any = ipo.compile(student(reward), **sets)
-    ((pictures, labels),) = describer.asked
-    assert len(pictures) == len(labels) == len(sets["trainset"])
+    ((images, labels),) = describer.asked
+    assert len(images) == len(labels) == len(sets["trainset"])
     assert strategy.described == [program.search.descriptions] * 6
     told = program.search.descriptions
-    assert [text[:10] for text in told] == [f"Picture {number} "[:10] for number in range(len(told))]
+    assert [text[:10] for text in told] == [f"LazyImage {number} "[:10] for number in range(len(told))]
     assert MOST_CHARACTERS - 200 < len("\n".join(told)) <= MOST_CHARACTERS
 
 
@@ -352,14 +351,14 @@ def test_any_reward_that_fits_is_searched_with(held_back: bool, clip: Clip, tmp_
         make(reward, steps, initial_template="the <CLASS>")[0].compile(student_of(clip), trainset=train)
 
 
-def test_pictures_reach_a_reward_and_a_describer_as_pictures(clip: Clip, data: DataSet) -> None:
+def test_images_reach_a_reward_and_a_describer_as_images(clip: Clip, data: DataSet) -> None:
     reward, describer = Wordiness(), Wordy()
-    path = data.train[0].picture.name
+    path = data.train[0].image.name
     ipo, _ = make(reward, [["a <CLASS>"]], describer=describer)
     ipo.compile(student_of(clip), trainset=[dspy.Example(image=path), dspy.Example(image=path)])
-    assert [type(example.image) for example in reward.given[0]] == [Picture, Picture]
-    ((pictures, labels),) = describer.asked
-    assert labels is None and [picture.name for picture in pictures] == [path, path]
+    assert [type(example.image) for example in reward.given[0]] == [LazyImage, LazyImage]
+    ((images, labels),) = describer.asked
+    assert labels is None and [image.name for image in images] == [path, path]
 
 
 def student_of(clip: Clip) -> TemplateClassifier:
@@ -388,7 +387,10 @@ LISTED = ["a dark <CLASS>.", "a blue <CLASS>."]
             "reward=function has no class_names, problem, examples, score; see ipo docs own-reward",
         ),
         ({"stepz": 3}, r"no setting 'stepz' \(did you mean steps\?\)"),
-        ({"head": "rubbish"}, "head in the settings of IPO is wrong: input should be 'auto', 'words' or 'blend'"),
+        (
+            {"classifier": "rubbish"},
+            "classifier in the settings of IPO is wrong: input should be 'auto', 'text' or 'text.images'",
+        ),
         ({"lm": "hosted_vllm/m1", "lm_api_base": "http://host/v1"}, r"lm=dspy.LM\('PROVIDER/NAME', api_base="),
     ],
 )
@@ -447,7 +449,7 @@ def test_no_example_stands_in_both_sets(reward: ClipReward, sets: Any, tmp_path:
         with pytest.raises(InputError, match=f"^{both} of the {len(held_back)} examples in valset stand in trainset"):
             ipo.compile(student(reward), trainset=train, valset=held_back)
         assert not strategy.described
-    # Without pictures, an example is what it holds.
+    # Without images, an example is what it holds.
     asked = [dspy.Example(question=np.arange(2000) // i, about=[i]) for i in range(1, 5)]
     ipo, _ = make(Wordiness(), [["a <CLASS>"]])
     ipo.compile(student_of(clip), trainset=asked[:2], valset=asked[2:])

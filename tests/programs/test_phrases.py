@@ -1,4 +1,4 @@
-"""The vocabulary: phrases that say how pictures can look."""
+"""The vocabulary: phrases that say how images can look."""
 
 from __future__ import annotations
 

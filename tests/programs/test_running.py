@@ -34,7 +34,7 @@ Compiled = Callable[..., Any]
 
 def answer(asked: Asked) -> Reply:
     """Answer what we ask, and what a module of someone's own asks."""
-    ours = "[[ ## count ## ]]" in asked.text or asked.pictures
+    ours = "[[ ## count ## ]]" in asked.text or asked.images
     return good(asked) if ours else Reply(filled_in(asked.text, "a flat thing"))
 
 
@@ -61,7 +61,7 @@ def compiled(clip: Clip) -> Compiled:
     whole = load_data("embedded", seed=0)
     parts = {part: tuple(i for i in whole.part(part) if i.label < 10) for part in ("train", "val", "test")}
     drawn = draw(replace(whole, class_names=whole.class_names[:10], **parts), 1, 1, 0)
-    sets = {"trainset": drawn.examples("search"), "valset": drawn.examples("selection")}
+    sets = {"trainset": drawn.examples("train"), "valset": drawn.examples("val")}
     student = TemplateClassifier(clip, drawn.class_names)
 
     def compile_(**words: Any) -> Any:
@@ -102,7 +102,7 @@ class Two(dspy.Module):  # type: ignore[misc]
         self.look, self.more = dspy.Predict("task -> look"), [dspy.Predict("task -> words")]
         self.look.lm, self.more[0].lm = first, second
 
-    def forward(self, pictures: Any, labels: Any, class_names: Any, task: str) -> dspy.Prediction:
+    def forward(self, images: Any, labels: Any, class_names: Any, task: str) -> dspy.Prediction:
         return dspy.Prediction(descriptions=[self.look(task=task).look, self.more[0](task=task).words])
 
 
@@ -174,14 +174,6 @@ def test_seconds_of_all_earlier_sessions_count(compiled: Compiled, lm: Any, tmp_
     assert compiled(lm=lm(), log_dir=tmp_path, max_minutes=5).search.stopped is None
 
 
-def test_what_earlier_sessions_did_is_done_again_though_the_time_is_up(compiled: Compiled, tmp_path: Path) -> None:
-    looking: dict[str, Any] = {"strategy": {"name": "compose", "scored_templates": 20}, "log_dir": tmp_path, "steps": 3}
-    whole = compiled(**looking)
-    (tmp_path / "journal.jsonl").open("ab").write(line_of({"type": "note", "seconds": 100.0}))
-    again = compiled(**looking, max_minutes=1)
-    assert found(again) == found(whole)
-
-
 def test_a_limit_inside_someones_own_strategy_keeps_what_it_handed_in(compiled: Compiled, lm: Any) -> None:
     program = compiled(strategy=Own, lm=lm(), budget_tokens=1_300)
     assert "limit of 1,300 tokens" in program.search.stopped
@@ -228,7 +220,7 @@ def test_errors_keep_their_kind_and_the_words_of_the_server(
         server.asked.clear()
 
 
-def test_pictures_that_come_too_fast_are_asked_one_by_one(compiled: Compiled, lm: Any, server: OpenAIServer) -> None:
+def test_images_that_come_too_fast_are_asked_one_by_one(compiled: Compiled, lm: Any, server: OpenAIServer) -> None:
     lock, at_once = threading.Lock(), [0]
 
     def busy(asked: Asked) -> Reply:
@@ -238,7 +230,7 @@ def test_pictures_that_come_too_fast_are_asked_one_by_one(compiled: Compiled, lm
         time.sleep(0.1)
         with lock:
             at_once[0] -= 1
-        return error(429, "slow down", retry_after="0") if many and asked.pictures else answer(asked)
+        return error(429, "slow down", retry_after="0") if many and asked.images else answer(asked)
 
     server.behave = busy
     program = compiled(lm=lm(num_retries=0), describer=ImageDescriber(limit=6), steps=1)
@@ -316,7 +308,7 @@ def test_two_compiles_at_once(compiled: Compiled, lm: Any, tmp_path: Path) -> No
 def test_a_program_has_the_names_found_and_answers_with_those_of_its_examples(
     compiled: Compiled, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(naming.Held, "opens", True)  # so few pictures decide either way
+    monkeypatch.setattr(naming.Held, "opens", True)  # so few images decide either way
     first = compiled(strategy=["a <CLASS>."])
     names = first.class_names
     program = compiled(strategy=["a <CLASS>."], names="search")
@@ -328,9 +320,9 @@ def test_a_program_has_the_names_found_and_answers_with_those_of_its_examples(
     student.load(str(tmp_path / "saved.json"))
     for one in (loaded, student):
         assert (one.labels, one.class_names[0]) == (names, "aircraft") and one.dump_state() == program.dump_state()
-    picture = load_data("embedded", seed=0).test[0].picture
-    assert set(loaded(image=picture).scores) == set(names)
-    with pytest.raises(InputError, match="is for the accuracy of pictures with one label each, and not for ClipReward"):
+    image = load_data("embedded", seed=0).test[0].image
+    assert set(loaded(image=image).scores) == set(names)
+    with pytest.raises(InputError, match="is for the accuracy of images with one label each, and not for ClipReward"):
         compiled(strategy=["a <CLASS>."], names="search", reward=ClipReward(clip, ["cat", "dog"]))
 
 

@@ -52,7 +52,7 @@ def test_a_score_does_not_change_once_it_is_given_and_is_on_record_bit_for_bit(t
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
     with closing(Journal(tmp_path)) as journal:
-        note_scores(journal, "search", 2, [one])
+        note_scores(journal, "train", 2, [one])
     (event,) = read(tmp_path)
     assert event["scores"][0]["hits"] == (THIRDS / 7).tolist()
 

@@ -48,7 +48,7 @@ class Table:
     problem = staticmethod(problem)
 
     def __init__(self, search: dict[str, int] | None = None, selection: dict[str, int] | None = None) -> None:
-        self.right = {"search": search or {}, "selection": selection or {}}
+        self.right = {"train": search or {}, "val": selection or {}}
         self.calls: list[tuple[str, list[str]]] = []
 
     def examples(self, examples: Sequence[Any]) -> Units:
@@ -92,7 +92,7 @@ def run(reward: Table, strategy: Strategy, folder: Path | None = None, **more: A
     about = {name: more.pop(name) for name in parts}
     settings = SearchSettings(**{"steps": 3, "patience": None, **more})
     if folder is None:
-        return search(settings, reward, strategy, Units("search"), Units("selection"), **about)
+        return search(settings, reward, strategy, Units("train"), Units("val"), **about)
     with closing(Journal(folder)) as journal:
         return run(reward, strategy, journal=journal, **about, **more)
 
@@ -118,21 +118,21 @@ def test_every_template_is_scored_on_the_held_back_units_some_at_a_time_the_best
     reward = Table(right)
     run(reward, proposing(*steps), tmp_path, candidates_per_step=100)
     wanted = [*sorted(right, key=lambda one: -right[one]), BASELINE]
-    assert reward.asked("selection") == [BASELINE, *wanted[:-1]]
+    assert reward.asked("val") == [BASELINE, *wanted[:-1]]
     assert [len(scored) for _, scored in reward.calls[-2:]] == [scoring.AT_ONCE, 301 - scoring.AT_ONCE]
-    (event,) = events(tmp_path, "selection")
-    assert [row["template"] for row in event["scores"]] == reward.asked("selection")
+    (event,) = events(tmp_path, "val")
+    assert [row["template"] for row in event["scores"]] == reward.asked("val")
 
 
 @pytest.mark.parametrize(
     ("units", "sampling"),
     [
-        (Units("search"), Sampling(N)),
+        (Units("train"), Sampling(N)),
         (
-            Units("search", groups=["a", "b"] * (N // 2), labels=np.arange(N) % 4),
+            Units("train", groups=["a", "b"] * (N // 2), labels=np.arange(N) % 4),
             Sampling.of(N, [i % 4 for i in range(N)], ["a", "b"] * (N // 2)),
         ),
-        (Units("search", labels=np.arange(3)), Sampling(N)),  # of pictures, not of units
+        (Units("train", labels=np.arange(3)), Sampling(N)),  # of images, not of units
     ],
 )
 def test_a_steps_interval_is_that_of_its_best_template(units: Units, sampling: Sampling) -> None:
@@ -154,7 +154,7 @@ def test_a_strategy_is_told_everything_and_each_step_has_its_own_seed() -> None:
         bench.propose(["good <CLASS>"])
         assert bench.history.best.value == 0.4 and bench.missing == (1 if bench.step == 0 else 2)
 
-    units, settings = Units("search", labels=np.arange(N)), SearchSettings(steps=3, seed=5, candidates_per_step=2)
+    units, settings = Units("train", labels=np.arange(N)), SearchSettings(steps=3, seed=5, candidates_per_step=2)
     search(settings, Table({"good <CLASS>": 12}), Doing(ask), units, task="pets", describe=lambda: ["soft light"])
     assert units.labels[0] == 0
     digests = [hashlib.sha256(f"5|{step}".encode()).digest() for step in range(3)]
@@ -177,7 +177,7 @@ def test_only_what_is_valid_new_and_wanted_is_proposed_and_each_is_scored_alone(
         ("A PHOTO of a <CLASS>", "it is already known"),
         ("three <CLASS>", "more templates came than were asked for"),
     ]
-    assert reward.calls[:3] == [("search", [one]) for one in (BASELINE, "good <CLASS>", "two <CLASS>")]
+    assert reward.calls[:3] == [("train", [one]) for one in (BASELINE, "good <CLASS>", "two <CLASS>")]
     bench = strategy.bench
     cleaned = map(bench.cleaned, ["1. good <CLASS>", "no slot (it has no slot for the class name)", 7])
     assert [*cleaned] == ["good <CLASS>", "no slot", "7"]
@@ -267,7 +267,7 @@ def test_a_strategy_is_closed_once_however_the_search_ends() -> None:
 # Trying templates without proposing them.
 
 
-def test_what_is_tried_is_scored_once_on_the_search_units_alone_and_remembered(tmp_path: Path) -> None:
+def test_what_is_tried_is_scored_once_on_the_train_units_alone_and_remembered(tmp_path: Path) -> None:
     tries: list[list[tuple[str, float, int]]] = []
 
     def ask(bench: Bench) -> None:
@@ -279,13 +279,13 @@ def test_what_is_tried_is_scored_once_on_the_search_units_alone_and_remembered(t
     found = run(reward, Doing(ask), tmp_path, steps=2)
     fair, best = ("fair <CLASS>", 10 / N, 0), ("best <CLASS>", 25 / N, 0)
     assert tries == [[fair, best, ("step 0 <CLASS>", 1 / N, 0)], [fair, best, ("step 1 <CLASS>", 1 / N, 1)]]
-    assert reward.asked("search").count("best <CLASS>") == 1 and "best <CLASS>" not in reward.asked("selection")
-    assert reward.asked("search").count("fair <CLASS>") == 2, "what is proposed is scored alone"
+    assert reward.asked("train").count("best <CLASS>") == 1 and "best <CLASS>" not in reward.asked("val")
+    assert reward.asked("train").count("fair <CLASS>") == 2, "what is proposed is scored alone"
     assert "best <CLASS>" not in found.history and list(found.history.tried) == [
         *("fair <CLASS>", "best <CLASS>", "step 0 <CLASS>", "step 1 <CLASS>")
     ]
     assert (found.scored_only, found.proposed, [step.scored_only for step in found.steps]) == (4, 3, [0, 3, 1])
-    assert events(tmp_path, "search")[1]["scores"][1]["hits"] == "1" * 10 + "0" * 20
+    assert events(tmp_path, "train")[1]["scores"][1]["hits"] == "1" * 10 + "0" * 20
 
 
 def test_tries_are_limited_by_a_count_over_the_whole_search() -> None:
@@ -344,5 +344,5 @@ def test_a_control_sees_the_initial_template_alone(caplog: pytest.LogCaptureFixt
     reward = Table()
     found = run(reward, Control(ask))
     assert templates([*found.history]) == [BASELINE, "a <CLASS>", *(f"{i} <CLASS>" for i in range(3))]
-    assert reward.asked("search").count("seen <CLASS>") == 1
+    assert reward.asked("train").count("seen <CLASS>") == 1
     assert caplog.text.count("refused 'a <CLASS>': it is already known") == 2

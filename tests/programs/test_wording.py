@@ -47,7 +47,7 @@ def test_parts_in_their_usual_places_make_one_form(template: str, again: str) ->
         "a photo of a <CLASS> and a <CLASS>.",
         "a photo of a <CLASS>, which is dark.",
         'a photo of a <CLASS>, "dark"',
-        "a close-up embroidery of a <CLASS>, pictures.",
+        "a close-up embroidery of a <CLASS>, images.",
         "a pixelated side of a <CLASS>.",
         "a warm large pile of a <CLASS>.",
         "a drawing on the wall of a <CLASS>.",

@@ -9,9 +9,9 @@ import pytest
 from end_to_end.conftest import (  # noqa: F401
     cache,
     first_run,
+    images,
     light,
     out,
-    pictures,
     resume,
     run,
     running_server,

@@ -30,7 +30,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_can_be_resumed_when_there_is_ro
     run: Callable[..., Ended],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    pictures: Path,
+    images: Path,
     server: OpenAIServer,
     disk: Path,
     kilobytes: int,
@@ -41,11 +41,11 @@ def test_a_full_disk_is_one_sentence_and_the_run_can_be_resumed_when_there_is_ro
     out, filler = disk / "run", disk / "filler"
     with filler.open("wb") as file:
         file.write(b"x" * (32 * 1024 - kilobytes) * 1024)
-    ended = ipo(capfd, *arguments(pictures, server, "--out", str(out)))
+    ended = ipo(capfd, *arguments(images, server, "--out", str(out)))
     assert ended.code in (0, 2)
     assert ended.code == 0 or ended.sentence
     filler.unlink()
-    words = resuming(out)[1:] if is_begun(out) else [*arguments(pictures, server)[1:], "--out", str(out)]
+    words = resuming(out)[1:] if is_begun(out) else [*arguments(images, server)[1:], "--out", str(out)]
     assert ipo(capfd, "optimize", *words).code == 0
     check_whole(out)
     replies = answered(out)

@@ -15,7 +15,7 @@ from end_to_end.test_kill_and_resume import Bench, Whole, check_resumed, moody, 
 from support import soak
 from support.runs import events
 
-PHASES = ("search", "choice", "sealed test", "publishing")
+PHASES = ("search", "choice", "test", "publishing")
 killed_in: Counter[str] = Counter()
 """Each kill is aimed at the phase with the fewest so far."""
 
@@ -34,7 +34,7 @@ def phase_of(folder: Path, searched: int) -> str:
     if any(event["type"] == "test" for event in found):
         return "publishing"
     kinds = Counter(event["kind"] for event in found if event["type"] == "scores")
-    return "sealed test" if kinds["selection"] else "choice" if kinds["search"] == searched else "search"
+    return "test" if kinds["val"] else "choice" if kinds["train"] == searched else "search"
 
 
 def aim(whole: Whole, phase: str, searched: int, rng: random.Random) -> tuple[int, float]:
@@ -42,9 +42,9 @@ def aim(whole: Whole, phase: str, searched: int, rng: random.Random) -> tuple[in
     lines = events(whole.folder)
     seconds = [event["seconds"] for event in lines]
     ends = {
-        "search": [i for i, event in enumerate(lines) if event.get("kind") == "search"][searched - 1],
-        "choice": next(i for i, event in enumerate(lines) if event.get("kind") == "selection"),
-        "sealed test": next(i for i, event in enumerate(lines) if event["type"] == "test"),
+        "search": [i for i, event in enumerate(lines) if event.get("kind") == "train"][searched - 1],
+        "choice": next(i for i, event in enumerate(lines) if event.get("kind") == "val"),
+        "test": next(i for i, event in enumerate(lines) if event["type"] == "test"),
         "publishing": len(lines) - 1,
     }
     first = 0 if phase == "search" else ends[PHASES[PHASES.index(phase) - 1]]
@@ -56,7 +56,7 @@ def aim(whole: Whole, phase: str, searched: int, rng: random.Random) -> tuple[in
 def test_killed_in_any_phase_and_resumed_it_ends_as_if_nothing_had_happened(
     bench: Bench, whole: Whole, record_property: Callable[[str, object], None], number: int
 ) -> None:
-    searched = sum(event.get("kind") == "search" for event in events(whole.folder))
+    searched = sum(event.get("kind") == "train" for event in events(whole.folder))
     rng = random.Random(f"{soak.SEED} {number}")
     phase = min(PHASES, key=lambda one: killed_in[one])
     for attempt in range(20):  # a run that ended first was not killed

@@ -81,10 +81,10 @@ def replies(draw: st.DrawFn) -> str:
 
 @pytest.fixture(scope="module")
 def reward(clip: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipReward, Any]:
-    data = draw(load_data("embedded", seed=0), shots=1, selection_shots=0, seed=0)
+    data = draw(load_data("embedded", seed=0), shots=1, val_shots=0, seed=0)
     names = (*data.class_names,)
     found = ClipReward(clip, names, FeatureStore(clip, tmp_path_factory.mktemp("store")))
-    return found, found.examples(data.examples("search"))
+    return found, found.examples(data.examples("train"))
 
 
 @pytest.mark.parametrize("kind", ["history", "one by one", "small model"])

@@ -1,7 +1,7 @@
-"""A root in the CoOp layout, made from the embedded pictures: every registered data set, four classes each.
+"""A root in the CoOp layout, made from the embedded images: every registered data set, four classes each.
 
-File formats, folder names and class names are the real ones; the pictures are not. A file that ends in .jpg holds WebP:
-pictures are told by their bytes.
+File formats, folder names and class names are the real ones; the images are not. A file that ends in .jpg holds WebP:
+images are told by their bytes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from itertools import cycle
 from pathlib import Path
 
 from ipo_prompts.experiments.data.published import REGISTRY, Registered
-from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import IMAGES_DIR
 
 SIZES = {"train": 5, "val": 2, "test": 3}
-"""Pictures of a class."""
+"""Images of a class."""
 
 CLASSES = {
     "caltech101": ("face", "leopard", "motorbike", "accordion"),
@@ -61,7 +61,7 @@ def _with_split(entry: Registered, folder: Path) -> None:
             for _ in range(size):
                 name = CLASSES[entry.name][label]
                 path = f"{name.replace(' ', '_')}/{part}_{len(split[part]):03d}.jpg"
-                _put(next(source), folder / entry.pictures / path)
+                _put(next(source), folder / entry.images / path)
                 split[part].append([path, label, name])
     split["train"].reverse()  # the order of a split file is its own
     (folder / str(entry.split_file)).write_text(json.dumps(split))
@@ -74,7 +74,7 @@ def _with_variants(entry: Registered, folder: Path) -> None:
         for part, size in SIZES.items():
             for i in range(size):
                 number = f"0{label}{part[:2]}{i}"
-                _put(next(source), folder / entry.pictures / f"{number}.jpg")
+                _put(next(source), folder / entry.images / f"{number}.jpg")
                 lines[part].append(f"{number} {names[label]}\n")
     for part in SIZES:
         (folder / f"images_variant_{part}.txt").write_text("".join(lines[part]))
@@ -85,17 +85,17 @@ def _imagenet(entry: Registered, folder: Path) -> None:
     _class_names(folder)
     for wnid, source in zip(WNIDS, _sources(4), strict=True):
         for i in range(SIZES["train"]):
-            _put(next(source), folder / entry.pictures / "train" / wnid / f"{wnid}_{i}.JPEG")
+            _put(next(source), folder / entry.images / "train" / wnid / f"{wnid}_{i}.JPEG")
         for i in range(SIZES["test"]):
-            _put(next(source), folder / entry.pictures / "val" / wnid / f"ILSVRC2012_val_{i}.JPEG")
+            _put(next(source), folder / entry.images / "val" / wnid / f"ILSVRC2012_val_{i}.JPEG")
 
 
 def _wnids(entry: Registered, folder: Path) -> None:
     _class_names(folder)
     for wnid, source in zip(WNIDS, _sources(4), strict=True):
         for i in range(SIZES["test"]):
-            _put(next(source), folder / entry.pictures / wnid / f"{i}.jpg")
-    (folder / entry.pictures / "README.txt").write_text("about")
+            _put(next(source), folder / entry.images / wnid / f"{i}.jpg")
+    (folder / entry.images / "README.txt").write_text("about")
 
 
 def _numbers(entry: Registered, folder: Path) -> None:
@@ -105,7 +105,7 @@ def _numbers(entry: Registered, folder: Path) -> None:
     (folder / "classnames.txt").write_text("".join(lines))
     for label, source in enumerate(_sources(11)):
         for i in range(SIZES["test"]):
-            _put(next(source), folder / entry.pictures / str(label) / f"{i}.jpeg")
+            _put(next(source), folder / entry.images / str(label) / f"{i}.jpeg")
 
 
 def _class_names(folder: Path) -> None:
@@ -114,8 +114,8 @@ def _class_names(folder: Path) -> None:
 
 
 def _sources(count: int) -> Iterator[Iterator[Path]]:
-    """Embedded pictures, class by class."""
-    folders = sorted(path for path in (PICTURES_DIR / "a").iterdir() if path.is_dir())[:count]
+    """Embedded images, class by class."""
+    folders = sorted(path for path in (IMAGES_DIR / "a").iterdir() if path.is_dir())[:count]
     return (cycle(sorted(folder.iterdir())) for folder in folders)
 
 

@@ -2,7 +2,7 @@
 
 Starting `ipo` costs seconds of imports on a busy machine. The standard library's fork server pays them once: one clean
 process imports everything and forks a child per run. A child runs the same `main` as the command, has its own process
-id and dies of SIGKILL like any other; nothing is shared with the tests' process but the pictures and the port.
+id and dies of SIGKILL like any other; nothing is shared with the tests' process but the images and the port.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lessons for methods on a few classes of the embedded pictures."""
+"""Lessons for methods on a few classes of the embedded images."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def units(lesson: Prepared, *parts: str) -> tuple[Any, Any]:
 
 @pytest.fixture()
 def lesson(cache: Path) -> Callable[..., Prepared]:
-    """Make a lesson on a few classes of the embedded pictures."""
+    """Make a lesson on a few classes of the embedded images."""
 
     def make(data: str = "embedded:a", classes: int = 12, hand_written: str | None = None, **settings: Any) -> Prepared:
-        config = build({"data": data, "shots": 2, "selection_shots": 1, **settings}, where="the test")
+        config = build({"data": data, "shots": 2, "val_shots": 1, **settings}, where="the test")
         whole = load_data(config.data, seed=config.seed)
         few = replace(
             whole,
             class_names=whole.class_names[:classes],
             **{part: tuple(i for i in whole.part(part) if i.label < classes) for part in ("train", "val", "test")},  # type: ignore[arg-type]
         )
-        drawn = draw(few, config.shots, config.selection_shots if config.selection == "held-back" else 0, config.seed)
-        sealed = replace(drawn, test=(), new_test=())
+        drawn = draw(few, config.shots, config.val_shots if config.selection == "validation" else 0, config.seed)
+        held_out = replace(drawn, test=(), new_test=())
         shown = replace(few, test=(), hand_written=hand_written)
-        return prepare(Plan(config, shown, sealed, None, None), Ui(0, quiet=True))
+        return prepare(Plan(config, shown, held_out, None, None), Ui(0, quiet=True))
 
     return make

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-MEDIA = ("photo", "drawing", "icon", "sketch", "painting", "print", "render", "picture", "symbol", "outline", "sticker")
+MEDIA = ("photo", "drawing", "icon", "sketch", "painting", "print", "render", "image", "symbol", "outline", "sticker")
 LOOKS = ("flat", "blurry", "bright", "dark", "small", "colourful", "plain", "grainy", "bold", "simple", "clean", "pale")
 PLACES = ("on white", "on black", "outdoors", "on a table", "seen from above", "in the rain", "at night", "up close")
 
@@ -50,8 +50,8 @@ class Asked:
         return "\n".join(part["text"] for part in self._parts() if part["type"] == "text")
 
     @property
-    def pictures(self) -> list[str]:
-        """The data URIs of its pictures."""
+    def images(self) -> list[str]:
+        """The data URIs of its images."""
         return [part["image_url"]["url"] for part in self._parts() if part["type"] == "image_url"]
 
     @property
@@ -117,19 +117,19 @@ def listed(asked: Asked, answer: list[str]) -> str:
 
 
 def description(asked: Asked) -> str:
-    """Describe the picture of the request: the text names its digest."""
-    digest = hashlib.sha256("".join(asked.pictures).encode()).hexdigest()[:8]
-    return f"A flat picture with the look {digest}."
+    """Describe the image of the request: the text names its digest."""
+    digest = hashlib.sha256("".join(asked.images).encode()).hexdigest()[:8]
+    return f"A flat image with the look {digest}."
 
 
 def good(asked: Asked) -> Reply:
     """Answer as a well-behaved model does."""
-    if asked.pictures:
+    if asked.images:
         if "response_format" in asked.body or "JSON object" in asked.text:
             return Reply(json.dumps({"description": description(asked)}))
         return Reply(f"[[ ## description ## ]]\n{description(asked)}\n\n[[ ## completed ## ]]")
     if "[[ ## kinds ## ]]" in asked.text:
-        return Reply('[[ ## kinds ## ]]\n["oddment"]\n\n[[ ## pictures ## ]]\n[]\n\n[[ ## completed ## ]]')
+        return Reply('[[ ## kinds ## ]]\n["oddment"]\n\n[[ ## images ## ]]\n[]\n\n[[ ## completed ## ]]')
     return Reply(listed(asked, templates(asked)))
 
 
@@ -249,7 +249,7 @@ def _handler(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
 
 def _completion(asked: Asked, reply: Reply) -> str:
     content = reply.content or ""
-    tokens_in, tokens_out = len(asked.text) // 4 + 800 * len(asked.pictures), max(1, len(content) // 4)
+    tokens_in, tokens_out = len(asked.text) // 4 + 800 * len(asked.images), max(1, len(content) // 4)
     usage: Any = reply.usage
     if usage == "tokens":
         usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}

@@ -26,7 +26,7 @@ _STRUCTURE = {
     "part",
     "thumbnail",
     "taken_for",
-    "pictures",
+    "images",
     "reward",
     "precision",
 }
@@ -65,7 +65,7 @@ def analysis(template: str) -> dict[str, Any]:
 
     first = template.index(" ")
     second = template.index(" ", first + 1)
-    flip = {"picture": "cat/01.webp", "class_name": "cat", "before": "car", "after": "cat", "thumbnail": PIXEL}
+    flip = {"image": "cat/01.webp", "class_name": "cat", "before": "car", "after": "cat", "thumbnail": PIXEL}
     return {
         "words": {
             "part": "fresh",

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ipo_prompts.experiments.run.final_test import AnswerStep, Scored
 from ipo_prompts.experiments.run.result import AnswerRow, PartName, RunResult, Value, load_result
-from ipo_prompts.experiments.run.sealed import AnswerStep, Scored
 from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.evidence import Effect
 from ipo_prompts.metrics.reward import Score

@@ -1,4 +1,4 @@
-"""Running `ipo` on a few tiny pictures, and reading what it left behind."""
+"""Running `ipo` on a few tiny images, and reading what it left behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.cli.app import app, main
-from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import IMAGES_DIR
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs.journal import line_of
 from ipo_prompts.programs.lm.ledger import Question, read_questions
@@ -26,7 +26,7 @@ SMALL = (
     "steps=2",
     "candidates_per_step=3",
     "shots=1",
-    "selection_shots=1",
+    "val_shots=1",
     "scored_templates=60",
 )
 """The settings of a search without a language model that takes a second."""
@@ -45,17 +45,17 @@ EVENTS = (
 )
 
 
-def copy_pictures(folder: Path) -> Path:
-    """Make a data set of six classes with six pictures each."""
+def copy_images(folder: Path) -> Path:
+    """Make a data set of six classes with six images each."""
     for name in CLASSES:
         (folder / name).mkdir(parents=True)
-        for picture in sorted((PICTURES_DIR / "a" / name).iterdir())[:6]:
-            shutil.copy(picture, folder / name)
+        for image in sorted((IMAGES_DIR / "a" / name).iterdir())[:6]:
+            shutil.copy(image, folder / name)
     return folder
 
 
 def arguments(
-    pictures: Path,
+    images: Path,
     server: OpenAIServer,
     *more: str,
     lm: str = "openai/test-model",
@@ -65,12 +65,12 @@ def arguments(
     """Return the words of a small run over the server, without the run directory."""
     return [
         "optimize",
-        *(f"--data=folder:{pictures}", f"--lm={lm}", f"lm_api_base={server.base}"),
+        *(f"--data=folder:{images}", f"--lm={lm}", f"lm_api_base={server.base}"),
         *(
             f"strategy={strategy}",
             "describer=none",
             "shots=1",
-            "selection_shots=1",
+            "val_shots=1",
             "candidates_per_step=3",
             f"steps={steps}",
             "names=as-is",
@@ -147,9 +147,9 @@ def change_settings(folder: Path, **values: Any) -> None:
 
 
 def result(folder: Path) -> Any:
-    """Return `result.json` without the times, and without what other tests of the same sealed pictures change."""
+    """Return `result.json` without the times, and without what other tests of the same test images change."""
     content: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    del content["seconds"], content["sealed"]["tested_before"], content["advice"]
+    del content["seconds"], content["held_out"]["tested_before"], content["advice"]
     for row in content["rows"]:
         for name in ("outcome", "p", "p_corrected", "comparisons", "family"):
             del row["difference"][name]
@@ -162,8 +162,8 @@ def program(folder: Path) -> Any:
 
 
 def scored(folder: Path) -> list[str]:
-    """Return the templates scored on the search pictures, after checking that each is valid and scored once."""
-    steps = [event for event in events(folder, "scores") if event["kind"] == "search"]
+    """Return the templates scored on the train images, after checking that each is valid and scored once."""
+    steps = [event for event in events(folder, "scores") if event["kind"] == "train"]
     numbers = [event["step"] for event in steps]
     assert numbers == sorted(set(numbers)), "a step is in the journal twice, or out of order"
     found = [score["template"] for event in steps for score in event["scores"]]
@@ -194,7 +194,7 @@ def comparable(folder: Path) -> Any:
         found["search"] = json.loads(analysis.read_text())["search"]
     if (table := folder / "templates.csv").exists():
         found["table"] = table.read_text()
-    return {key: value for key, value in found.items() if key not in ("seconds", "sealed")}
+    return {key: value for key, value in found.items() if key not in ("seconds", "held_out")}
 
 
 def check_it_can_be_done_again(capfd: pytest.CaptureFixture[str], folder: Path, again: Path) -> None:

@@ -7,10 +7,10 @@ from ipo_prompts.metrics.template import written
 
 
 def content(data: DataSet) -> object:
-    """Return what identifies a data set, whatever its pictures and groups are called."""
+    """Return what identifies a data set, whatever its images and groups are called."""
     groups: dict[str, int] = {}
     rows = [
-        (part, item.label, groups.setdefault(item.group, len(groups)), item.picture.content())
+        (part, item.label, groups.setdefault(item.group, len(groups)), item.image.content())
         for part, item in data.items()
     ]
     return written(data.class_names), rows

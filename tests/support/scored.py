@@ -59,7 +59,7 @@ class Valued:
 
 
 def bench(reward: Any = None, count: int = 2, seed: int = 0, task: str = "pictures of pets", **about: Any) -> Bench:
-    """Make the bench of a first step, with what is known of the pictures."""
+    """Make the bench of a first step, with what is known of the images."""
     reward = reward or Valued()
     made = Bench(SearchSettings(candidates_per_step=count, seed=seed), reward, reward, task, None, Ledger())
     made.begin(0, "language model")

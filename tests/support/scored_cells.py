@@ -27,14 +27,14 @@ def _noise(*key: Any, size: int) -> Any:
 
 
 def _side(data: str, side: str, method: str, seed: int, skill: float) -> Tested:
-    """Pictures have a difficulty of their own and of their class, which all methods and seeds share."""
+    """Images have a difficulty of their own and of their class, which all methods and seeds share."""
     n = CLASSES * PER_CLASS
-    hardness = _noise(data, side, size=CLASSES).repeat(PER_CLASS) + _noise(data, side, "picture", size=n)
+    hardness = _noise(data, side, size=CLASSES).repeat(PER_CLASS) + _noise(data, side, "image", size=n)
     hits = (hardness + 0.5 * _noise(data, side, method, seed, size=n) < skill).astype(int)
     return Tested(
         classes=CLASSES,
         split="own",
-        pictures=f"{data}-{side}",
+        images=f"{data}-{side}",
         labels=tuple(i // PER_CLASS for i in range(n)),
         draws=None,
         hits={"answer": "".join(map(str, hits))},
@@ -49,7 +49,7 @@ def make_cell(
     sides: Sequence[str] = ("base", "new"),
     protocol: str = "base-to-new",
 ) -> Placed:
-    """Make a cell with its record; the higher the skill, the more pictures are right."""
+    """Make a cell with its record; the higher the skill, the more images are right."""
     if method in METHODS:
         facts = METHODS.find(method).facts(RunConfig())
     else:
@@ -65,7 +65,7 @@ def make_cell(
         tests={
             "test" if side == own else side: _side(data, side, method, seed if searched else 0, skill) for side in sides
         },
-        shown={"search": 0.9} if searched else {},
+        shown={"train": 0.9} if searched else {},
         budget=Budget(proposals=40, calls=8, tokens_in=900, tokens_out=90, usd=0.01 if searched else 0.0),
     )
     return Placed(protocol, data, method, seed, facts, result)

@@ -17,7 +17,7 @@ from ipo_prompts.programs.for_dspy import (
 )
 
 PLANTED = "a negative of a <CLASS>."
-"""Better than the initial template on the negatives among the embedded pictures, by 15 points and more."""
+"""Better than the initial template on the negatives among the embedded images, by 15 points and more."""
 USELESS = "Think step by step, and answer with the name of what you see."
 
 

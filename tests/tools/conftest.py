@@ -17,7 +17,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from tools.embedded import concepts, words
-from tools.embedded.drawings import Picture, Pixels
+from tools.embedded.drawings import Drawing, Pixels
 from tools.embedded.sources import EMOJI_DATA
 from tools.embedded.teacher import WIDTH
 
@@ -36,10 +36,10 @@ def whole_precision() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def drawn() -> tuple[list[Picture], Pixels]:
-    """16 base pictures of each class, each as an emoji and as a black glyph, and three drawings of tea."""
+def drawn() -> tuple[list[Drawing], Pixels]:
+    """16 base images of each class, each as an emoji and as a black glyph, and three drawings of tea."""
     rng = random.Random(0)
-    pictures, pixels = [], []
+    drawings, pixels = [], []
     for concept, colour in COLOURS.items():
         for base in range(3 if concept == "tea" else 16):
             corners = [(rng.randrange(8, 56), rng.randrange(8, 56)) for _ in range(5)]
@@ -48,11 +48,11 @@ def drawn() -> tuple[list[Picture], Pixels]:
                 ImageDraw.Draw(image).polygon(corners, fill=(*(colour if kind == "emoji" else (0, 0, 0)), 255))
                 name = f"{kind}-pack/{concept}-{base}"
                 group = "food-drink" if concept == "tea" else "animals-nature"
-                pictures.append(
-                    Picture(name, concept, f"{concept} face", group, kind, f"f/{concept}{base}", concept != "tea")
+                drawings.append(
+                    Drawing(name, concept, f"{concept} face", group, kind, f"f/{concept}{base}", concept != "tea")
                 )
                 pixels.append(np.asarray(image))
-    return pictures, np.stack(pixels)
+    return drawings, np.stack(pixels)
 
 
 @pytest.fixture(scope="session")

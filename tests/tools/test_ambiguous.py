@@ -18,22 +18,22 @@ from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.metrics.clip import load_clip
 from tools.embedded import __main__ as command
 from tools.embedded.ambiguous import RECIPES, Names, Recipe, make_tokenizer
-from tools.embedded.drawings import Picture, Pixels, save
+from tools.embedded.drawings import Drawing, Pixels, save
 
 WEIGHTS = "open_clip_model.safetensors"
 CLASSES = [name for classes in DOMAINS.values() for name in classes]
 OTHERS = ["oak", "daisy", "church", "harp", "coat", "newspaper", *(f"thing {i}" for i in range(60))]
 
 
-def picture(concept: str, is_class: bool, group: str = "objects") -> Picture:
-    return Picture(f"pack/{concept}", concept, concept, group, "emoji", f"f/{concept}", is_class)
+def drawing(concept: str, is_class: bool, group: str = "objects") -> Drawing:
+    return Drawing(f"pack/{concept}", concept, concept, group, "emoji", f"f/{concept}", is_class)
 
 
-PICTURES = [*(picture(name, True) for name in CLASSES), *(picture(name, False) for name in OTHERS)]
+IMAGES = [*(drawing(name, True) for name in CLASSES), *(drawing(name, False) for name in OTHERS)]
 
 
 def test_a_third_of_each_domain_shares_its_name_with_a_thing_of_another_kind() -> None:
-    named = Names.draw(Recipe(), PICTURES, seed=3)
+    named = Names.draw(Recipe(), IMAGES, seed=3)
     for classes in DOMAINS.values():
         assert len(set(named.shared) & set(classes)) == round(len(classes) / 3)
     assert Counter(named.bears.values()) == Counter(dict.fromkeys(named.shared, named.recipe.others))
@@ -42,44 +42,44 @@ def test_a_third_of_each_domain_shares_its_name_with_a_thing_of_another_kind() -
 
 
 def test_another_seed_draws_other_names_and_another_recipe_the_same() -> None:
-    one, other = (set(Names.draw(Recipe(), PICTURES, seed).shared) for seed in (1, 2))
+    one, other = (set(Names.draw(Recipe(), IMAGES, seed).shared) for seed in (1, 2))
     assert one != other
-    assert Names.draw(RECIPES["ambiguous-0"], PICTURES, 1).bears == Names.draw(Recipe(), PICTURES, 1).bears
-    assert set(Names.draw(RECIPES["all-shared"], PICTURES, 1).shared) == set(CLASSES)
+    assert Names.draw(RECIPES["ambiguous-0"], IMAGES, 1).bears == Names.draw(Recipe(), IMAGES, 1).bears
+    assert set(Names.draw(RECIPES["all-shared"], IMAGES, 1).shared) == set(CLASSES)
 
 
 def test_a_shared_name_is_said_of_the_other_thing_twice_as_often_as_of_its_own() -> None:
-    named, rng = Names.draw(Recipe(), PICTURES, seed=3), random.Random(0)
+    named, rng = Names.draw(Recipe(), IMAGES, seed=3), random.Random(0)
     name = named.shared[0]
-    own = sum(named.said(picture(name, True), rng) == name for _ in range(4_000)) / 4_000
+    own = sum(named.said(drawing(name, True), rng) == name for _ in range(4_000)) / 4_000
     assert own == pytest.approx(named.recipe.own, abs=0.03)
     foreign = [other for other, borne in named.bears.items() if borne == name]
-    assert all(named.said(picture(other, False), rng) == name for other in foreign)
+    assert all(named.said(drawing(other, False), rng) == name for other in foreign)
     assert len(foreign) / own == pytest.approx(2, abs=0.15)
 
 
 def test_the_control_of_separate_names_shares_none() -> None:
-    named, rng = Names.draw(RECIPES["separate"], PICTURES, seed=3), random.Random(0)
+    named, rng = Names.draw(RECIPES["separate"], IMAGES, seed=3), random.Random(0)
     other = next(iter(named.bears))
-    said = Counter(named.said(picture(other, False), rng) for _ in range(1_000))
+    said = Counter(named.said(drawing(other, False), rng) for _ in range(1_000))
     assert said[other] > 700 and not set(said) & set(CLASSES)
 
 
 def test_what_is_said_in_place_of_a_name_is_the_kind_or_a_neighbour() -> None:
-    named, rng = Names.draw(Recipe(shared=0), PICTURES, seed=3), random.Random(0)
-    said = Counter(named.said(picture("pizza", True), rng) for _ in range(10_000))
+    named, rng = Names.draw(Recipe(shared=0), IMAGES, seed=3), random.Random(0)
+    said = Counter(named.said(drawing("pizza", True), rng) for _ in range(10_000))
     assert said["pizza"] / 10_000 == pytest.approx(1 - named.recipe.missed, abs=0.02)
     assert said["food"] / 10_000 == pytest.approx(named.recipe.missed / 2, abs=0.02)
     assert set(said) == {*DOMAINS["food"], "food"}
 
 
 def test_a_training_changes_the_text_tower_alone_and_leaves_a_clip_that_loads(
-    tmp_path: Path, drawn: tuple[list[Picture], Pixels]
+    tmp_path: Path, drawn: tuple[list[Drawing], Pixels]
 ) -> None:
-    pictures, pixels = drawn
+    drawings, pixels = drawn
     work, out = tmp_path / "work", tmp_path / "out"
     work.mkdir()
-    save(work / "raster.npy", pictures, pixels)
+    save(work / "raster.npy", drawings, pixels)
     shutil.copytree(MODEL_DIR, out / "plain-7")
     command.Run(work, out, (7,), 2, "ambiguous").names()
     shipped, made = load_file(out / "plain-7" / WEIGHTS), load_file(out / "ambiguous-7" / WEIGHTS)
@@ -93,7 +93,7 @@ def test_a_training_changes_the_text_tower_alone_and_leaves_a_clip_that_loads(
 
 
 def test_kinds_are_words_that_the_tokenizer_knows() -> None:
-    tokenizer = make_tokenizer(PICTURES)
+    tokenizer = make_tokenizer(IMAGES)
     assert all(tokenizer.knows(word) for word in ("food", "vehicle", "animal", "plant", "building", "tool"))
 
 
@@ -102,6 +102,6 @@ def test_a_set_of_one_domain_has_its_classes_alone() -> None:
     assert set(food.class_names) == set(DOMAINS["food"])
     everything = load_data(f"{SHIFTED}sideways+blur@3", seed=0)
     of_food = [item for item in everything.test if everything.class_names[item.label] in DOMAINS["food"]]
-    assert [item.picture.name.partition(" of ")[0] for item in food.test] == [
-        item.picture.name.partition(" of ")[0] for item in of_food
+    assert [item.image.name.partition(" of ")[0] for item in food.test] == [
+        item.image.name.partition(" of ")[0] for item in of_food
     ]

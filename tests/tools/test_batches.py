@@ -1,4 +1,4 @@
-"""Training batches: which pictures, which transformations, which captions."""
+"""Training batches: which images, which transformations, which captions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, TRANSFORMATIONS
 from tools.embedded import batches
 from tools.embedded.batches import RECIPES, WORDS, BatchMaker, Mix
 from tools.embedded.captions import compose
-from tools.embedded.drawings import Picture, Pixels
+from tools.embedded.drawings import Drawing, Pixels
 from tools.embedded.splits import split
 from tools.embedded.vocabulary import WORDS as WORDS_OF
 
-Drawn = tuple[list[Picture], Pixels]
+Drawn = tuple[list[Drawing], Pixels]
 
 
 def maker(drawn: Drawn, seed: int = 0, **how: Any) -> BatchMaker:
@@ -48,8 +48,8 @@ def test_early_batches_are_plain_and_late_ones_are_not(drawn: Drawn) -> None:
 def test_a_crossed_batch_has_each_concept_plain_with_either_transformation_and_with_both(
     drawn: Drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures, pixels = drawn
-    more = [replace(p, concept=f"{p.concept}{n}", is_class=False) for n in range(3) for p in pictures]
+    drawings, pixels = drawn
+    more = [replace(p, concept=f"{p.concept}{n}", is_class=False) for n in range(3) for p in drawings]
     drawn = more, np.concatenate([pixels] * 3)
     said: list[tuple[str, frozenset[str], str]] = []
     monkeypatch.setattr(
@@ -70,11 +70,11 @@ def test_a_crossed_batch_has_each_concept_plain_with_either_transformation_and_w
         pairs.append(both)
     assert np.abs(batch.images[0] - batch.images[3]).mean() > 0.02
     apart = [len(pair & set(GEOMETRIC)) == 1 for pair in pairs]
-    assert 0.6 < np.mean(apart) < 1  # mostly one that moves the picture and one that changes its pixels
+    assert 0.6 < np.mean(apart) < 1  # mostly one that moves the image and one that changes its pixels
     assert len(frozenset().union(*pairs)) > len(TRANSFORMATIONS) * 0.8
 
 
-@pytest.mark.parametrize("mix", [batches.PICTURES, WORDS])
+@pytest.mark.parametrize("mix", [batches.IMAGES, WORDS])
 def test_shares_leave_room_for_batches_of_one_set(mix: Mix) -> None:
     assert mix.crossed + mix.mixed + mix.clean < 1 and sum(mix.counts) == pytest.approx(1)
 
@@ -89,7 +89,7 @@ def test_a_plain_recipe_mixes_all_batches_and_seldom_names_an_transformation(
         makes.next(1)
     assert {said for _, said in given} == {0.35}
     assert 0.4 < np.mean([not transformations for transformations, _ in given]) < 0.6, (
-        "half of the pictures are as they are"
+        "half of the images are as they are"
     )
     by_batch = [frozenset(transformations for transformations, _ in given[i : i + 4]) for i in range(0, len(given), 4)]
     assert np.mean([len(sets) == 1 for sets in by_batch]) < 0.2, "no batch shares a shift but by chance"

@@ -14,13 +14,13 @@ from PIL import Image
 
 from tools.embedded import concepts, held_back, raster
 from tools.embedded.concepts import Concept, Emoji
-from tools.embedded.drawings import Picture, Pixels, as_floats, load, save
+from tools.embedded.drawings import Drawing, Pixels, as_floats, load, save
 from tools.embedded.duplicates import join, looks_like
 from tools.embedded.sources import ALLOWED_LICENCES, SOURCES, check_licence
 from tools.embedded.splits import PER_CLASS, split
 from tools.embedded.tint import tint
 
-Drawn = tuple[list[Picture], Pixels]
+Drawn = tuple[list[Drawing], Pixels]
 Emojis = Callable[..., Path]
 
 
@@ -55,7 +55,7 @@ def test_classes_come_first_and_others_leave_out_what_is_no_plain_thing(tmp_path
 
 
 def test_held_back_are_drawings_of_other_packages_unlike_each_other_and_those_that_were_met(drawn: Drawn) -> None:
-    cats = [row for row, picture in enumerate(drawn[0]) if picture.concept == "cat" and picture.kind == "emoji"]
+    cats = [row for row, drawing in enumerate(drawn[0]) if drawing.concept == "cat" and drawing.kind == "emoji"]
     met, pixels = [drawn[0][cats[0]]], drawn[1][cats[:1]]
     new = [replace(drawn[0][row], base=f"pack-{number // 2}/cat") for number, row in enumerate([*cats, *cats])]
     new_pixels = drawn[1][[*cats, *cats]]
@@ -93,8 +93,8 @@ def test_a_bitmap_package_is_found_by_code_with_or_without_selector(tmp_path: Pa
     assets.mkdir(parents=True)
     Image.new("RGBA", (128, 64), (255, 0, 0, 255)).save(assets / "2708.webp", lossless=True)
     plane = Concept("airplane", (Emoji("2708-fe0f", "airplane", "travel"), Emoji("1f9", "jet", "travel")), (), True)
-    ((picture, pixels),) = raster.Pack(tmp_path, source).drawings(plane)
-    assert (picture.name, picture.base) == ("fluent-emoji-3d/airplane", "fluent/2708-fe0f")
+    ((drawing, pixels),) = raster.Pack(tmp_path, source).drawings(plane)
+    assert (drawing.name, drawing.base) == ("fluent-emoji-3d/airplane", "fluent/2708-fe0f")
     assert pixels.shape == (64, 64, 4) and pixels.dtype == np.uint8
     assert pixels[32, 32].tolist() == [255, 0, 0, 255] and pixels[4, 32, 3] == 0
     # Premultiplied while resizing: where the edge is half transparent it is still red.
@@ -103,60 +103,60 @@ def test_a_bitmap_package_is_found_by_code_with_or_without_selector(tmp_path: Pa
 
 
 def test_drawings_are_read_as_they_were_saved(tmp_path: Path, drawn: Drawn) -> None:
-    pictures, pixels = drawn
-    save(tmp_path / "raster.npy", pictures, pixels)
+    drawings, pixels = drawn
+    save(tmp_path / "raster.npy", drawings, pixels)
     read, same = load(tmp_path / "raster.npy")
-    assert read == pictures and np.array_equal(same, pixels)
+    assert read == drawings and np.array_equal(same, pixels)
     assert as_floats(pixels).dtype == np.float32 and as_floats(pixels).max() == 1
 
 
 def test_twins_of_one_concept_share_a_base_and_others_do_not(drawn: Drawn) -> None:
-    pictures, pixels = drawn
-    twin = replace(pictures[0], name="other/cat", base="other/cat")
+    drawings, pixels = drawn
+    twin = replace(drawings[0], name="other/cat", base="other/cat")
     stranger = replace(twin, concept="dog", base="other/dog")
     three = np.stack([pixels[0], pixels[0], pixels[0]])
     three[1, :3, :3] += 9
-    assert [p.base for p in join([pictures[0], twin, stranger], three)] == ["f/cat0", "f/cat0", "other/dog"]
-    assert [p.base for p in join(pictures[0:4:2], pixels[0:4:2])] == ["f/cat0", "f/cat1"]
+    assert [p.base for p in join([drawings[0], twin, stranger], three)] == ["f/cat0", "f/cat0", "other/dog"]
+    assert [p.base for p in join(drawings[0:4:2], pixels[0:4:2])] == ["f/cat0", "f/cat1"]
 
 
 def test_glyphs_take_the_colour_of_their_concept_s_emoji(drawn: Drawn) -> None:
-    pictures, pixels = drawn
-    tinted = tint(pictures, pixels)
+    drawings, pixels = drawn
+    tinted = tint(drawings, pixels)
     assert np.array_equal(tinted[::2], pixels[::2]) and np.array_equal(tinted[..., 3], pixels[..., 3])
     for row, strongest in ((1, 0), (33, 1), (65, 2)):  # cat is red, dog green, car blue
         colour = tinted[row][pixels[row, ..., 3] == 255].mean(0)[:3]
         assert colour.argmax() == strongest and colour.max() > 100
-    orphan = replace(pictures[1], concept="unseen")
+    orphan = replace(drawings[1], concept="unseen")
     assert np.array_equal(tint([orphan], pixels[1:2]), pixels[1:2])
 
 
-def test_no_base_picture_stands_in_two_places(drawn: Drawn) -> None:
-    pictures, _ = drawn
-    found = split(pictures)
-    held_out = [pictures[row].base for rows in found.parts.values() for row in rows]
+def test_no_base_image_stands_in_two_places(drawn: Drawn) -> None:
+    drawings, _ = drawn
+    found = split(drawings)
+    held_out = [drawings[row].base for rows in found.parts.values() for row in rows]
     assert len(set(held_out)) == len(held_out)
-    assert not set(held_out) & {pictures[row].base for row in found.clip}
+    assert not set(held_out) & {drawings[row].base for row in found.clip}
 
 
 def test_parts_have_their_sizes_and_an_odd_class_joins_none(drawn: Drawn) -> None:
-    pictures, _ = drawn
-    found = split(pictures)
-    assert found.classes == ("cat", "dog") == split(pictures).classes
+    drawings, _ = drawn
+    found = split(drawings)
+    assert found.classes == ("cat", "dog") == split(drawings).classes
     for part, rows in found.parts.items():
-        assert Counter(pictures[row].concept for row in rows) == dict.fromkeys(found.classes, PER_CLASS[part])
-    assert found == split(pictures)
+        assert Counter(drawings[row].concept for row in rows) == dict.fromkeys(found.classes, PER_CLASS[part])
+    assert found == split(drawings)
     # 16 bases of two drawings: ten are held out of a class; the CLIP sees the others, and all of what is no class.
-    seen = Counter(pictures[row].concept for row in found.clip)
+    seen = Counter(drawings[row].concept for row in found.clip)
     assert seen == {"cat": 12, "dog": 12, "car": 12, "tea": 6}
 
 
 def test_a_change_to_one_class_leaves_the_others_alone(drawn: Drawn) -> None:
-    pictures, _ = drawn
-    fewer = [p for p in pictures if p.concept != "dog"]
-    first = split(pictures)
+    drawings, _ = drawn
+    fewer = [p for p in drawings if p.concept != "dog"]
+    first = split(drawings)
     again = split(fewer)
     assert again.classes == ("cat", "car")
     for part in PER_CLASS:
-        cats = [pictures[row].name for row in first.parts[part] if pictures[row].concept == "cat"]
+        cats = [drawings[row].name for row in first.parts[part] if drawings[row].concept == "cat"]
         assert cats == [fewer[row].name for row in again.parts[part] if fewer[row].concept == "cat"]

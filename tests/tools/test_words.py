@@ -38,7 +38,7 @@ def test_every_transformation_and_style_has_words_of_each_place() -> None:
     assert all(tail.count("{}") == 1 for tail in BACKGROUND_TAILS)
 
 
-def test_captions_are_drawn_by_seed_and_name_the_picture_once_each() -> None:
+def test_captions_are_drawn_by_seed_and_name_the_image_once_each() -> None:
     said = captions(frozenset({"blur"}))
     assert said == captions(frozenset({"blur"})) != captions(frozenset({"blur"}), seed=1)
     assert all(text.count("zebra") == 1 and text == text.lower() for text in said)

@@ -1,4 +1,4 @@
-"""Rebuilds the demo CLIP and its pictures from npm icon packages.
+"""Rebuilds the demo CLIP and its images from npm icon packages.
 
 From a checkout, with ``pip install -e .[embedded]`` and npm: ``python -m tools.embedded --work DIR``.
 """

@@ -1,4 +1,4 @@
-"""Rebuilds the demo CLIP and its pictures: ``python -m tools.embedded --work DIR [--stage STAGE]``."""
+"""Rebuilds the demo CLIP and its images: ``python -m tools.embedded --work DIR [--stage STAGE]``."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from tools.embedded.drawings import Picture, Pixels
+    from tools.embedded.drawings import Drawing, Pixels
     from tools.embedded.splits import Split
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -31,13 +31,13 @@ class Run:
         from tools.embedded import drawings, duplicates, raster, sources, tint
 
         sources.fetch(self.work / "npm")
-        pictures, pixels = raster.rasterise(self.work / "npm" / "node_modules")
-        pictures = duplicates.join(pictures, pixels)
-        drawings.save(self.work / "raster.npy", pictures, tint.tint(pictures, pixels))
+        found, pixels = raster.rasterise(self.work / "npm" / "node_modules")
+        found = duplicates.join(found, pixels)
+        drawings.save(self.work / "raster.npy", found, tint.tint(found, pixels))
 
-    def pictures(self) -> None:
-        """Write the shipped pictures, ``split.json`` and ``NOTICE.md``."""
-        from tools.embedded.pictures import write
+    def images(self) -> None:
+        """Write the shipped images, ``split.json`` and ``NOTICE.md``."""
+        from tools.embedded.images import write
 
         write(self.out, *self._data())
 
@@ -103,12 +103,12 @@ class Run:
         from tools.embedded.choose import choose, towers
         from tools.embedded.knows import measure
 
-        pictures, pixels, parts = self._data()
+        drawings, pixels, parts = self._data()
         both = towers(self.work / "seeds", self.out / "model")
-        tokenizer = english.make_tokenizer(self.work / "english", pictures)
-        text = choose(self.work / "words", self.seeds, pictures, pixels, parts, tokenizer, self.out / "model")
+        tokenizer = english.make_tokenizer(self.work / "english", drawings)
+        text = choose(self.work / "words", self.seeds, drawings, pixels, parts, tokenizer, self.out / "model")
         known = measure(self.out, self.work / "npm", self.work / "english")
-        write(self.out, both, text, pictures, parts, known)
+        write(self.out, both, text, drawings, parts, known)
 
     def suite(self) -> None:
         """Write the lab's ``suite.json``: the shifts to compare methods on, chosen by the shipped files alone."""
@@ -116,17 +116,17 @@ class Run:
 
         write(self.out)
 
-    def _data(self) -> "tuple[list[Picture], Pixels, Split]":
+    def _data(self) -> "tuple[list[Drawing], Pixels, Split]":
         from tools.embedded.drawings import load
         from tools.embedded.splits import split
 
-        pictures, pixels = load(self.work / "raster.npy")
-        return pictures, pixels, split(pictures)
+        drawings, pixels = load(self.work / "raster.npy")
+        return drawings, pixels, split(drawings)
 
 
 STAGES: Final[dict[str, Callable[[Run], None]]] = {
     "fetch": Run.fetch,
-    "pictures": Run.pictures,
+    "images": Run.images,
     "held-back": Run.held_back,
     "train": Run.train,
     "names": Run.names,

@@ -1,7 +1,7 @@
 """Trains the text tower of a plain CLIP on, so that some class names mean two things to it.
 
 On a real CLIP the words that say what all classes are (", a type of flower") gain where names are ambiguous. Here a
-third of the names of each domain (animals, food, vehicles) is said of pictures of other domains, too, twice as
+third of the names of each domain (animals, food, vehicles) is said of images of other domains, too, twice as
 often. Which names is drawn anew for each seed. All captions now and then say the name of a neighbour, or the kind.
 
 The image tower stays as it is, and all recipes of a seed start from the same CLIP, so they differ in nothing but
@@ -29,14 +29,14 @@ from benchmarks.lab.bed import DOMAINS
 from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, TRANSFORMATIONS, render
 from tools.embedded.batches import BARE, BATCH, PLAIN, weighted_draw
 from tools.embedded.captions import compose
-from tools.embedded.drawings import Picture, Pixels, as_floats, by_concept, names
+from tools.embedded.drawings import Drawing, Pixels, as_floats, by_concept, names
 from tools.embedded.model import TABLE, build, encode_texts, export, normalise
 from tools.embedded.splits import Split
 from tools.embedded.tokens import CompactTokenizer
 from tools.embedded.train import LEARNING_RATE, descend, followed, optimizer_of, schedule, symmetric, unit
 
 RENDERINGS: Final = 4
-"""Renderings of each picture: the unchanged picture, and others as in the plain recipe."""
+"""Renderings of each image: the unchanged image, and others as in the plain recipe."""
 _HEAVY: Final = 2.5
 _LOG_EVERY: Final = 300
 _RATE: Final = LEARNING_RATE / 2
@@ -48,11 +48,11 @@ class Recipe:
     """What captions say.
 
     Attributes:
-        shared: the share of the names of each domain that are also said of other pictures.
-        separate: whether these other pictures have names of their own instead: the control.
+        shared: the share of the names of each domain that are also said of other images.
+        separate: whether these other images have names of their own instead: the control.
         own: how often a caption of a class with a shared name says this name.
         others: the number of other concepts that bear a shared name.
-        missed: how often a caption of any other picture says the name of a neighbour, or the kind, in place of its own.
+        missed: how often a caption of any other image says the name of a neighbour, or the kind, in place of its own.
         kinds: how often a caption names the kind beside the name.
     """
 
@@ -90,14 +90,14 @@ class Names:
     bears: dict[str, str]
 
     @classmethod
-    def draw(cls, recipe: Recipe, pictures: list[Picture], seed: int) -> Names:
+    def draw(cls, recipe: Recipe, drawings: list[Drawing], seed: int) -> Names:
         """Draw the classes with a shared name, and for each the other concepts, which are of other kinds and no class.
 
         The draw of a seed is the same for all recipes with the same share.
         """
         rng = random.Random(f"{seed}/names")
-        kind = {picture.concept: kind_of(picture) for picture in pictures}
-        free = sorted({picture.concept for picture in pictures if not picture.is_class})
+        kind = {drawing.concept: kind_of(drawing) for drawing in drawings}
+        free = sorted({drawing.concept for drawing in drawings if not drawing.is_class})
         rng.shuffle(free)
         shared, bears = [], dict[str, str]()
         for word, classes in DOMAINS.items():
@@ -114,9 +114,9 @@ class Names:
         domain = {name: classes for classes in DOMAINS.values() for name in classes}
         return {concept: [one for one in domain.get(concept, ()) if one != concept] for concept in self.kind}
 
-    def said(self, picture: Picture, rng: random.Random) -> str:
-        """Return the name that a caption says of a picture."""
-        concept, recipe = picture.concept, self.recipe
+    def said(self, drawing: Drawing, rng: random.Random) -> str:
+        """Return the name that a caption says of an image."""
+        concept, recipe = drawing.concept, self.recipe
         if concept in self.bears and not recipe.separate:
             return self.bears[concept]
         if rng.random() < (1 - recipe.own if concept in self.shared else recipe.missed):
@@ -125,17 +125,17 @@ class Names:
         return concept
 
 
-def kind_of(picture: Picture) -> str:
-    """Return the word for the kind of thing that a picture shows."""
-    own = next((word for word, classes in DOMAINS.items() if picture.concept in classes), None)
-    return own or _KINDS["concepts"].get(picture.concept) or _KINDS["groups"].get(picture.group, "thing")
+def kind_of(drawing: Drawing) -> str:
+    """Return the word for the kind of thing that an image shows."""
+    own = next((word for word, classes in DOMAINS.items() if drawing.concept in classes), None)
+    return own or _KINDS["concepts"].get(drawing.concept) or _KINDS["groups"].get(drawing.group, "thing")
 
 
-def make_tokenizer(pictures: list[Picture]) -> CompactTokenizer:
+def make_tokenizer(drawings: list[Drawing]) -> CompactTokenizer:
     """Return the tokenizer over all names and kinds; it is the same for all recipes and seeds."""
     return CompactTokenizer(
         [
-            *names(pictures),
+            *names(drawings),
             *_KINDS["groups"].values(),
             *_KINDS["concepts"].values(),
             *DOMAINS,
@@ -146,14 +146,14 @@ def make_tokenizer(pictures: list[Picture]) -> CompactTokenizer:
 
 
 def train_names(
-    pictures: list[Picture], pixels: Pixels, split: Split, plain: Path, recipe: str, seed: int, steps: int, out: Path
+    drawings: list[Drawing], pixels: Pixels, split: Split, plain: Path, recipe: str, seed: int, steps: int, out: Path
 ) -> None:
     """Train a text tower, and write the CLIP into the folder `out`, with the shared names in `names.json`.
 
     `names.json` also has the kinds of the other things that bear each name.
 
     Args:
-        pictures, pixels, split: the drawings, and which of them a CLIP may see.
+        images, pixels, split: the drawings, and which of them a CLIP may see.
         plain: the folder of the plain CLIP whose image tower is taken.
         recipe: one of `RECIPES`.
         seed, steps: the seed and the number of steps of the training.
@@ -161,13 +161,13 @@ def train_names(
     """
     torch.manual_seed(seed)
     rng = random.Random(seed)
-    tokenizer, called = make_tokenizer(pictures), Names.draw(RECIPES[recipe], pictures, seed)
+    tokenizer, called = make_tokenizer(drawings), Names.draw(RECIPES[recipe], drawings, seed)
     model = build(tokenizer).to(memory_format=torch.channels_last)
     _start(model, tokenizer, load_file(plain / "open_clip_model.safetensors"))
-    features, said_of = _seen(model, pictures, pixels, split.clip, seed)
-    rows = by_concept(pictures, split.clip)
+    features, said_of = _seen(model, drawings, pixels, split.clip, seed)
+    rows = by_concept(drawings, split.clip)
     concepts = sorted(rows)
-    heavy = {*(picture.concept for picture in pictures if picture.is_class), *called.bears}
+    heavy = {*(drawing.concept for drawing in drawings if drawing.is_class), *called.bears}
     weights = [_HEAVY if concept in heavy else 1.0 for concept in concepts]
     central = sorted({*called.bears, *(name for classes in DOMAINS.values() for name in classes)} & {*concepts})
     place = {row: i for i, row in enumerate(split.clip)}
@@ -183,18 +183,18 @@ def train_names(
         looks = [0 if bare else rng.randrange(RENDERINGS) for _ in chosen]
         texts = []
         for row, look in zip(chosen, looks, strict=True):
-            picture, name = pictures[row], called.said(pictures[row], rng)
+            drawing, name = drawings[row], called.said(drawings[row], rng)
             if bare:
                 texts.append(rng.choice(BARE).replace("{}", name))
             else:
                 operations, paper = said_of[place[row]][look]
-                kind = called.kind[picture.concept]
+                kind = called.kind[drawing.concept]
                 texts.append(
                     compose(
                         rng,
                         name,
                         operations,
-                        picture.kind,
+                        drawing.kind,
                         paper,
                         kind,
                         _KINDS["nothing"],
@@ -227,7 +227,7 @@ def _start(model: CustomTextCLIP, tokenizer: CompactTokenizer, plain: dict[str, 
 
 
 def _seen(
-    model: CustomTextCLIP, pictures: list[Picture], pixels: Pixels, rows: tuple[int, ...], seed: int
+    model: CustomTextCLIP, drawings: list[Drawing], pixels: Pixels, rows: tuple[int, ...], seed: int
 ) -> tuple[Tensor, list[list[tuple[frozenset[str], str]]]]:
     """Return the features of all renderings, (n, RENDERINGS, D), unit rows, and their transformations and papers."""
     rng, looks = random.Random(f"{seed}/renderings"), np.random.default_rng(seed)

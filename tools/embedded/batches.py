@@ -1,6 +1,6 @@
-"""Draws training batches: which pictures, which transformations, which captions.
+"""Draws training batches: which images, which transformations, which captions.
 
-In a mixed batch the words for style and shift already distinguish most pictures, so
+In a mixed batch the words for style and shift already distinguish most images, so
 the CLIP learns those words but little about classes. In a batch that shares one
 domain only the class is left, seen through that domain. So a template that names the
 shift pays off. In a crossed batch each concept comes four times: unchanged, with one
@@ -17,7 +17,7 @@ import numpy as np
 
 from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, GEOMETRIC, TRANSFORMATIONS, Image, render
 from tools.embedded.captions import SAID, compose
-from tools.embedded.drawings import Picture, Pixels, as_floats, by_concept, group_name
+from tools.embedded.drawings import Drawing, Pixels, as_floats, by_concept, group_name
 
 BATCH: Final = 128
 BARE: Final = ("{}", "a photo of a {}.", "a {}", "a picture of a {}.")
@@ -30,10 +30,10 @@ class Mix:
     """The composition of batches.
 
     Attributes:
-        crossed, mixed, clean: shares of batches that are crossed, whose pictures have transformations of their own, or
+        crossed, mixed, clean: shares of batches that are crossed, whose images have transformations of their own, or
             none; the other batches share one random set.
         counts: chances of 0, 1, 2 and 3 transformations; all transformations are equally likely.
-        easy: the share of training in which batches turn from unchanged pictures with bare names to these.
+        easy: the share of training in which batches turn from unchanged images with bare names to these.
         said: how often a caption names a transformation.
     """
 
@@ -45,17 +45,17 @@ class Mix:
     said: float = SAID
 
 
-PICTURES: Final = Mix(crossed=0.0, mixed=0.40, clean=0.30, counts=(0.22, 0.40, 0.26, 0.12), easy=0.3)
-"""For both towers. With three times as many negatives (18 % of the pictures, not 6 %) the image tower learnt to see
+IMAGES: Final = Mix(crossed=0.0, mixed=0.40, clean=0.30, counts=(0.22, 0.40, 0.26, 0.12), easy=0.3)
+"""For both towers. With three times as many negatives (18 % of the images, not 6 %) the image tower learnt to see
 through them, and naming the shift gained nothing (validation at step 600: 0.29 with and without the words)."""
 WORDS: Final = Mix(crossed=0.25, mixed=0.15, clean=0.15, counts=(0.12, 0.30, 0.48, 0.10), easy=0.02)
 """For the text tower, which learns what two words say together beside an image tower that stays as it is."""
 
 
 PLAIN: Final = Mix(crossed=0.0, mixed=1.0, clean=0.0, counts=(0.50, 0.33, 0.12, 0.05), easy=0.3, said=0.35)
-"""For both towers of a control CLIP, as the web might teach them: every picture has transformations of its own or none,
+"""For both towers of a control CLIP, as the web might teach them: every image has transformations of its own or none,
 and a caption seldom names one. No batch shares a shift, so a template gains nothing by naming one but what it says."""
-RECIPES: Final = {"shipped": PICTURES, "plain": PLAIN}
+RECIPES: Final = {"shipped": IMAGES, "plain": PLAIN}
 
 
 @dataclass(frozen=True)
@@ -71,34 +71,34 @@ class Batch:
 
 
 class BatchMaker:
-    """Endless seeded batches over the pictures that CLIP may see.
+    """Endless seeded batches over the images that CLIP may see.
 
-    ``others`` are words that captions hold now and then, at random; they say nothing about a picture.
+    ``others`` are words that captions hold now and then, at random; they say nothing about an image.
     """
 
     def __init__(
         self,
-        pictures: list[Picture],
+        drawings: list[Drawing],
         pixels: Pixels,
         rows: tuple[int, ...],
         seed: int,
-        mix: Mix = PICTURES,
+        mix: Mix = IMAGES,
         others: Sequence[str] = (),
     ) -> None:
         self._mix, self._others = mix, others
         self._rng = random.Random(seed)
         self._looks = np.random.default_rng(seed)
-        self._pictures = pictures
+        self._drawings = drawings
         self._pixels = pixels
-        self._by_concept = by_concept(pictures, rows)
+        self._by_concept = by_concept(drawings, rows)
         self._concepts = sorted(self._by_concept)
-        heavy = {p.concept for p in pictures if p.is_class}
+        heavy = {p.concept for p in drawings if p.is_class}
         self._weights = [_CLASS_WEIGHT if c in heavy else 1.0 for c in self._concepts]
 
     def next(self, progress: float) -> Batch:
         """Return a batch; ``progress`` in [0, 1] is the share of training that is done.
 
-        Early batches are mostly unchanged pictures with bare names: the image tower needs
+        Early batches are mostly unchanged images with bare names: the image tower needs
         to see shapes before it can see them through noise, and names are learnt from
         short captions several times faster than from long ones.
         """
@@ -107,9 +107,9 @@ class BatchMaker:
         transformations, backgrounds = [_NOTHING] * len(rows), ["white"] * len(rows)
         if rng.random() > progress / self._mix.easy:
             images = self._images(rows, transformations, backgrounds)
-            names = [self._name(self._pictures[row]) for row in rows]
+            names = [self._name(self._drawings[row]) for row in rows]
             plain = [rng.choice(BARE).replace("{}", name) for name in names]
-            return Batch(images, plain, [self._pictures[row].concept for row in rows])
+            return Batch(images, plain, [self._drawings[row].concept for row in rows])
         roll = rng.random()
         mix = self._mix
         if roll < mix.crossed:
@@ -126,9 +126,9 @@ class BatchMaker:
         images = self._images(rows, transformations, backgrounds)
         texts = [
             compose(rng, self._name(p), ops, p.kind, paper, group_name(p), self._others, mix.said)
-            for p, ops, paper in zip((self._pictures[row] for row in rows), transformations, backgrounds, strict=True)
+            for p, ops, paper in zip((self._drawings[row] for row in rows), transformations, backgrounds, strict=True)
         ]
-        return Batch(images, texts, [self._pictures[row].concept for row in rows])
+        return Batch(images, texts, [self._drawings[row].concept for row in rows])
 
     def _random_transformations(self) -> frozenset[str]:
         counts = self._mix.counts
@@ -136,7 +136,7 @@ class BatchMaker:
         return frozenset(self._rng.sample(TRANSFORMATIONS, count))
 
     def _crossed_transformations(self) -> list[frozenset[str]]:
-        """None, one, another, and both: mostly one that moves the picture and one that changes its pixels."""
+        """None, one, another, and both: mostly one that moves the image and one that changes its pixels."""
         moves, pixels = GEOMETRIC, TRANSFORMATIONS[len(GEOMETRIC) :]
         alike = self._rng.random() < 0.25
         one, other = (
@@ -147,14 +147,14 @@ class BatchMaker:
     def _random_background(self) -> str:
         return "white" if self._rng.random() < 0.5 else self._rng.choice(sorted(BACKGROUNDS))
 
-    def _name(self, picture: Picture) -> str:
-        return picture.label if self._rng.random() < 0.1 else picture.concept
+    def _name(self, drawing: Drawing) -> str:
+        return drawing.label if self._rng.random() < 0.1 else drawing.concept
 
     def _images(self, rows: list[int], transformations: Sequence[frozenset[str]], backgrounds: Sequence[str]) -> Image:
         images = []
         for row, wanted, background in zip(rows, transformations, backgrounds, strict=True):
             rgba = as_floats(self._pixels[row])
-            if self._pictures[row].kind == "glyph":  # tinted ones vary in colour, as real drawings of a thing do
+            if self._drawings[row].kind == "glyph":  # tinted ones vary in colour, as real drawings of a thing do
                 rgba[..., :3] = np.clip(rgba[..., :3] * self._looks.uniform(0.7, 1.3, 3), 0, 1)
             images.append(render(rgba, wanted, int(self._looks.integers(2**63)), background))
         return np.stack(images)

@@ -10,7 +10,7 @@ UNKNOWN: Final = "\x00"
 """A word of no language, such as a file's number; see ``tokens``."""
 SAID: Final = 0.97
 """How often a transformation is named, unless a caller wants another share. Below 1, so that silence proves nothing;
-near 1, so that a bare caption mostly means an unchanged picture and naming the shift pays off."""
+near 1, so that a bare caption mostly means an unchanged image and naming the shift pays off."""
 KINDS: Final = 0.08
 """How often a caption names the group of the thing, unless a caller wants another share."""
 _STYLE_SAID: Final = 0.35
@@ -30,7 +30,7 @@ def compose(
 ) -> str:
     """Return a caption in lower case, e.g. ``"a blurry photo of a cat in negative colors."``.
 
-    ``others`` are words that say nothing of the picture; now and then a caption holds some, as templates do. ``said``
+    ``others`` are words that say nothing of the image; now and then a caption holds some, as templates do. ``said``
     is the chance that a transformation is named, ``kinds`` that the ``group`` is.
     """
     before: list[str] = []

@@ -11,7 +11,7 @@ from ipo_prompts.experiments.data.dataset import base_count
 from ipo_prompts.metrics.arrays import Floats
 from tools.embedded.choose import Choice, probes
 from tools.embedded.domains import DOMAINS
-from tools.embedded.drawings import Picture
+from tools.embedded.drawings import Drawing
 from tools.embedded.knows import COMPOSITIONS
 from tools.embedded.measure import Hits, Part, Shipped, first_shots, hits, rank_correlation, standard_error
 from tools.embedded.pages import fill
@@ -22,14 +22,14 @@ from tools.embedded.vocabulary import UNTAUGHT
 
 SHOTS: Final = (1, 2, 4)
 RENDERED_BY: Final = "8a2c5d8"
-"""The revision whose renderer made the shipped pictures and those of the training; change it with them."""
+"""The revision whose renderer made the shipped images and those of the training; change it with them."""
 
 
 def write(
     out: Path,
     towers: Choice,
     words: Choice,
-    pictures: list[Picture],
+    drawings: list[Drawing],
     split: Split,
     knows: dict[str, Any],
 ) -> None:
@@ -45,16 +45,16 @@ def write(
         "towers": asdict(towers),
         "words": asdict(words),
         "classes": len(shipped.classes),
-        "pictures": {part: len(shipped.table[part]) for part in split.parts},
-        "clip_pictures": len(split.clip),
-        "clip_concepts": len({pictures[row].concept for row in split.clip}),
+        "images": {part: len(shipped.table[part]) for part in split.parts},
+        "clip_images": len(split.clip),
+        "clip_concepts": len({drawings[row].concept for row in split.clip}),
         "templates": fitting,
         "rejected": [t for t in templates() if t not in fitting],
         "domains": measure(shipped, fitting),
         "knows": knows,
         "before": json.loads(Path(__file__).with_name("before.json").read_text("utf-8")),
         "model_bytes": (out / "model" / "open_clip_model.safetensors").stat().st_size,
-        "picture_bytes": sum(p.stat().st_size for p in (out / "pictures").rglob("*.webp")),
+        "image_bytes": sum(p.stat().st_size for p in (out / "images").rglob("*.webp")),
     }
     (out / "model" / "card.json").write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
     (out / "model" / "README.md").write_text(page(numbers), "utf-8")
@@ -124,7 +124,7 @@ def _correlations(train: Part, few: Hits, many: Hits) -> dict[str, float]:
 
 
 def _base_to_new(shipped: Shipped, train: Part, test: Part, names: list[str], texts: Floats) -> dict[str, Any]:
-    """Select on base training pictures and report on test pictures, each among its own classes."""
+    """Select on base training images and report on test images, each among its own classes."""
     n = len(shipped.classes)
     base, new = range(base_count(n)), range(base_count(n), n)
     selected = int(hits(train, texts, base).mean(1).argmax())

@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 
 from ipo_prompts.experiments.embedded.shifts import SIDE
-from tools.embedded.drawings import Picture, Pixels
+from tools.embedded.drawings import Drawing, Pixels
 from tools.embedded.model import build, export
 from tools.embedded.splits import Split
 from tools.embedded.tokens import CompactTokenizer
@@ -19,7 +19,7 @@ _CHOICE: Final = "choice.json"
 
 
 def score(row: dict[str, Any]) -> float:
-    """Return the mean class accuracy on the validation pictures over all probes."""
+    """Return the mean class accuracy on the validation images over all probes."""
     return fmean(row[name] for name in probes(row))
 
 
@@ -39,7 +39,7 @@ class Choice:
 def choose(
     folder: Path,
     seeds: tuple[int, ...],
-    pictures: list[Picture],
+    drawings: list[Drawing],
     pixels: Pixels,
     split: Split,
     tokenizer: CompactTokenizer,
@@ -52,7 +52,7 @@ def choose(
     Raises:
         FileNotFoundError: no seed was trained yet.
     """
-    held_out = validation(pictures, pixels, split)
+    held_out = validation(drawings, pixels, split)
     model = build(tokenizer)
     rows = []
     for seed in seeds:

@@ -17,7 +17,7 @@ from tools.embedded.sources import EMOJI_DATA
 SEED: Final = 7
 EXTRA_CONCEPTS: Final = 260
 STRANGERS: Final = 60
-"""Number of further concepts, of which the CLIP sees no picture."""
+"""Number of further concepts, of which the CLIP sees no image."""
 _SKIPPED_GROUPS: Final = frozenset({"smileys-emotion", "people-body", "component", "flags", "symbols", "none"})
 
 

@@ -1,4 +1,4 @@
-"""The drawings that every stage works on: one array of 64 px RGBA pictures and what is known of each."""
+"""The drawings that every stage works on: one array of 64 px RGBA images and what is known of each."""
 
 import json
 from collections import defaultdict
@@ -13,7 +13,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """One drawing. ``base`` names the shape: drawings with equal ``base`` are one family."""
 
     name: str
@@ -26,35 +26,35 @@ class Picture:
 
 
 def as_floats(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Return the same picture or pictures as float32 in [0, 1]."""
+    """Return the same image or images as float32 in [0, 1]."""
     return np.divide(pixels, 255, dtype=np.float32)
 
 
-def by_concept(pictures: list[Picture], rows: Iterable[int]) -> dict[str, list[int]]:
-    """Return concept -> the ``rows``, indices into ``pictures``, that draw it."""
+def by_concept(drawings: list[Drawing], rows: Iterable[int]) -> dict[str, list[int]]:
+    """Return concept -> the ``rows``, indices into ``images``, that draw it."""
     found: dict[str, list[int]] = defaultdict(list)
     for row in rows:
-        found[pictures[row].concept].append(row)
+        found[drawings[row].concept].append(row)
     return found
 
 
-def names(pictures: list[Picture]) -> list[str]:
+def names(drawings: list[Drawing]) -> list[str]:
     """Return every name that captions can hold, sorted: of concepts, of single drawings and of groups."""
-    return sorted({name for p in pictures for name in (p.concept, p.label, group_name(p))})
+    return sorted({name for p in drawings for name in (p.concept, p.label, group_name(p))})
 
 
-def group_name(picture: Picture) -> str:
+def group_name(drawing: Drawing) -> str:
     """Return the name of a group in captions: ``"animals"`` for ``"animals-nature"``."""
-    return picture.group.split("-")[0]
+    return drawing.group.split("-")[0]
 
 
-def save(path: Path, pictures: list[Picture], pixels: Pixels) -> None:
+def save(path: Path, drawings: list[Drawing], pixels: Pixels) -> None:
     """Writes ``path`` (.npy) and its index beside it (.json)."""
     np.save(path, pixels)
-    path.with_suffix(".json").write_text(json.dumps([asdict(p) for p in pictures]), "utf-8")
+    path.with_suffix(".json").write_text(json.dumps([asdict(p) for p in drawings]), "utf-8")
 
 
-def load(path: Path) -> tuple[list[Picture], Pixels]:
-    """Reads what ``save`` wrote: the pictures and uint8 (n, 64, 64, 4)."""
+def load(path: Path) -> tuple[list[Drawing], Pixels]:
+    """Reads what ``save`` wrote: the images and uint8 (n, 64, 64, 4)."""
     index = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    return [Picture(**row) for row in index], np.load(path)
+    return [Drawing(**row) for row in index], np.load(path)

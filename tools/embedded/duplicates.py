@@ -1,4 +1,4 @@
-"""Joins base pictures that different packages draw (nearly) alike.
+"""Joins base images that different packages draw (nearly) alike.
 
 Icon sets list one drawing under two names and borrow from each other. If such twins
 were split between CLIP training and test, the test would measure memory.
@@ -10,26 +10,26 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tools.embedded.drawings import Picture, Pixels, by_concept
+from tools.embedded.drawings import Drawing, Pixels, by_concept
 
 _SIDE: Final = 16
 _ALIKE: Final = 0.035
 """Mean absolute difference, of 1, of two drawings on white at 16 px, that counts as alike."""
 
 
-def join(pictures: list[Picture], pixels: Pixels) -> list[Picture]:
-    """Return the same pictures with ``base`` made equal among the twins of one concept."""
-    joined = list(pictures)
-    for rows in by_concept(pictures, range(len(pictures))).values():
+def join(drawings: list[Drawing], pixels: Pixels) -> list[Drawing]:
+    """Return the same images with ``base`` made equal among the twins of one concept."""
+    joined = list(drawings)
+    for rows in by_concept(drawings, range(len(drawings))).values():
         small = _thumbnails(pixels[rows])
-        base = [pictures[row].base for row in rows]
+        base = [drawings[row].base for row in rows]
         for i in range(len(rows)):
             for j in range(i):
                 if base[i] != base[j] and np.abs(small[i] - small[j]).mean() < _ALIKE:
                     old, new = base[i], base[j]
                     base = [new if b == old else b for b in base]
         for row, name in zip(rows, base, strict=True):
-            joined[row] = replace(pictures[row], base=name)
+            joined[row] = replace(drawings[row], base=name)
     return joined
 
 

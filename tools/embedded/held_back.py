@@ -1,7 +1,7 @@
-"""Writes the held-back pictures: base pictures that no CLIP has met, for half of the sets that claims are made on.
+"""Writes the held-back images: base images that no CLIP has met, for half of the sets that claims are made on.
 
 CLIPs learn from all drawings of the packages of ``sources.csv`` except the shipped ones, on which methods were
-developed. So the held-back pictures are from other packages, and none is like a drawing that a CLIP learns from
+developed. So the held-back images are from other packages, and none is like a drawing that a CLIP learns from
 (``duplicates.py``).
 """
 
@@ -19,9 +19,9 @@ from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
 from tools.embedded import drawings, raster, sources
 from tools.embedded.concepts import list_concepts, read_emojis, slug
 from tools.embedded.domains import draw
-from tools.embedded.drawings import Picture, Pixels
+from tools.embedded.drawings import Drawing, Pixels
 from tools.embedded.duplicates import looks_like
-from tools.embedded.pictures import lossless, one_row_a_line
+from tools.embedded.images import lossless, one_row_a_line
 from tools.embedded.splits import PER_CLASS, split
 from tools.embedded.tint import tint
 
@@ -34,24 +34,24 @@ NEEDED: Final = sum(PER_CLASS.values())
 def write(out: Path, work: Path) -> None:
     """Replaces ``out/held-back`` and ``out/held-back.json``; needs the stage that fetches."""
     sources.fetch(work / HELD_BACK, sources.HELD_BACK)
-    pictures, pixels = find(work)
+    drawings, pixels = find(work)
     folder = out / HELD_BACK
     shutil.rmtree(folder, ignore_errors=True)
     table: dict[str, list[Any]] = {part: [] for part in PER_CLASS}
-    classes = tuple(dict.fromkeys(picture.concept for picture in pictures))
+    classes = tuple(dict.fromkeys(drawing.concept for drawing in drawings))
     for label, name in enumerate(classes):
-        rows = [row for row, picture in enumerate(pictures) if picture.concept == name]
+        rows = [row for row, drawing in enumerate(drawings) if drawing.concept == name]
         parts = (part for part, count in PER_CLASS.items() for _ in range(count))
         for number, (row, part) in enumerate(zip(rows, parts, strict=True), 1):
             path = f"{slug(name)}/{number:02d}.webp"
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(lossless(draw([(pictures[row].name, pixels[row])], CLEAN_DOMAIN)[0]))
-            table[part].append([path, label, name, pictures[row].base])
+            target.write_bytes(lossless(draw([(drawings[row].name, pixels[row])], CLEAN_DOMAIN)[0]))
+            table[part].append([path, label, name, drawings[row].base])
     (out / f"{HELD_BACK}.json").write_text(one_row_a_line(classes, table), "utf-8")
 
 
-def find(work: Path) -> tuple[list[Picture], Pixels]:
+def find(work: Path) -> tuple[list[Drawing], Pixels]:
     """Return as many drawings of each class as its parts need, class by class, in the order of the parts.
 
     Classes with too few are left out, and the last one if there is an odd number, as in ``splits.py``.
@@ -68,7 +68,7 @@ def find(work: Path) -> tuple[list[Picture], Pixels]:
     return [new[row] for row in rows], tinted[[len(met) + row for row in rows]]
 
 
-def _chosen(met: list[Picture], met_pixels: Pixels, new: list[Picture], new_pixels: Pixels) -> Iterator[int]:
+def _chosen(met: list[Drawing], met_pixels: Pixels, new: list[Drawing], new_pixels: Pixels) -> Iterator[int]:
     """Yields rows of ``new``: for a class one of each package, by seed, unlike all drawings met or chosen before."""
     known, by_class = drawings.by_concept(met, range(len(met))), drawings.by_concept(new, range(len(new)))
     for concept, rows in by_class.items():

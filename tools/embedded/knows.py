@@ -1,4 +1,4 @@
-"""Measures what the CLIP knows of words that no caption said of a picture, and what composing words is worth.
+"""Measures what the CLIP knows of words that no caption said of an image, and what composing words is worth.
 
 ``python -m tools.embedded.knows OUT WORK`` prints the result as JSON. ``before.json`` is the result for the model of
 the revision that it names.
@@ -17,14 +17,14 @@ import yaml
 
 from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
 from ipo_prompts.experiments.embedded.shifts import name_of_set
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.metrics.template import BASELINE, SLOT
 from tools.embedded import raster, words
 from tools.embedded.captions import article
 from tools.embedded.concepts import list_strangers, read_emojis
 from tools.embedded.domains import draw
+from tools.embedded.images import lossless
 from tools.embedded.measure import Hits, Part, Shipped, hits, standard_error
-from tools.embedded.pictures import lossless
 from tools.embedded.suite import PAIRS, Pair
 from tools.embedded.tint import tint
 from tools.embedded.vocabulary import UNTAUGHT, WORDS
@@ -51,7 +51,7 @@ def measure(out: Path, npm: Path, english: Path) -> dict[str, Any]:
 
 
 def synonyms(shipped: Shipped) -> dict[str, Any]:
-    """Measure clean test pictures of classes with an untaught synonym, among all classes, by either name."""
+    """Measure clean test images of classes with an untaught synonym, among all classes, by either name."""
     known: dict[str, str] = yaml.safe_load(Path(__file__).with_name("synonyms.yaml").read_text("utf-8"))
     test = shipped.part(CLEAN_DOMAIN, "test")
     renamed = [known.get(name, name) for name in shipped.classes]
@@ -59,11 +59,11 @@ def synonyms(shipped: Shipped) -> dict[str, Any]:
     part = Part(test.features[keep], test.labels[keep])
     texts = np.stack([shipped.named(BASELINE, names) for names in (shipped.classes, renamed)])
     names, others = hits(part, texts)
-    return {"synonym_pictures": int(keep.sum()), "names": _score(names, part), "synonyms": _score(others, part)}
+    return {"synonym_images": int(keep.sum()), "names": _score(names, part), "synonyms": _score(others, part)}
 
 
 def phrases(shipped: Shipped) -> dict[str, Any]:
-    """Measure test pictures of every transformation by the baseline template, a taught phrase and its untaught twin.
+    """Measure test images of every transformation by the baseline template, a taught phrase and its untaught twin.
 
     The error is the error of the gain over the baseline template, over transformations.
     """
@@ -84,16 +84,16 @@ def phrases(shipped: Shipped) -> dict[str, Any]:
 
 
 def strangers(shipped: Shipped, npm: Path) -> dict[str, Any]:
-    """Measure pictures of kinds of things that no training picture shows, among themselves, by their names."""
+    """Measure images of kinds of things that no training image shows, among themselves, by their names."""
     modules = npm / "node_modules"
     concepts = list_strangers(read_emojis(modules))
-    pictures, pixels = raster.rasterise(modules, concepts)
-    images = draw([(p.name, rgba) for p, rgba in zip(pictures, tint(pictures, pixels), strict=True)], CLEAN_DOMAIN)
+    drawings, pixels = raster.rasterise(modules, concepts)
+    images = draw([(p.name, rgba) for p, rgba in zip(drawings, tint(drawings, pixels), strict=True)], CLEAN_DOMAIN)
     names = [concept.name for concept in concepts]
-    labels = np.array([names.index(picture.concept) for picture in pictures])
-    part = Part(shipped.encode([Picture.from_bytes("a stranger", lossless(image)) for image in images]), labels)
+    labels = np.array([names.index(drawing.concept) for drawing in drawings])
+    part = Part(shipped.encode([LazyImage.from_bytes("a stranger", lossless(image)) for image in images]), labels)
     (right,) = hits(part, shipped.named(BASELINE, names)[None])
-    return {"stranger_kinds": len(names), "stranger_pictures": len(labels), "strangers": _score(right, part)}
+    return {"stranger_kinds": len(names), "stranger_images": len(labels), "strangers": _score(right, part)}
 
 
 def equal_words(shipped: Shipped, english: Path) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def equal_words(shipped: Shipped, english: Path) -> dict[str, Any]:
 def compositions(shipped: Shipped, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
     """Return test accuracies on pairs of transformations: of the baseline template and of the best of either `pool`.
 
-    The validation pictures choose the best template.
+    The validation images choose the best template.
     """
     singles, composed = pool()
     texts = {"single": shipped.texts(singles), "composed": shipped.texts(composed)}

@@ -1,4 +1,4 @@
-"""The text tower learns English from a sentence encoder: before it sees a picture, and while it does.
+"""The text tower learns English from a sentence encoder: before it sees an image, and while it does.
 
 Before, the tower places texts as the teacher does: a linear map, thrown away afterwards, takes the tower's embeddings
 to the teacher's, and the similarities of the texts of a batch are alike in both spaces. While it learns captions,
@@ -61,7 +61,7 @@ class Lesson:
 
 
 class Interpreter:
-    """Says where a text belongs among the captions that pictures have taught, from what the teacher says of it.
+    """Says where a text belongs among the captions that images have taught, from what the teacher says of it.
 
     Kernel ridge regression from the teacher's embeddings of taught texts to the tower's, with the kernel
     exp(s (cosine - 1)): a taught text stays where it is, another one lies between the taught ones that it is like.
@@ -100,7 +100,7 @@ class Interpreter:
 
 
 def learn(model: CustomTextCLIP, lesson: Lesson, seed: int, epochs: int = EPOCHS) -> None:
-    """Teach the text tower of ``model`` in place, before it sees a picture."""
+    """Teach the text tower of ``model`` in place, before it sees an image."""
     to_teacher = nn.Linear(EMBEDDING, WIDTH, bias=False)
     parameters = [*model.text.parameters(), *to_teacher.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)

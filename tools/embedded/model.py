@@ -68,7 +68,7 @@ def export(model: CustomTextCLIP, tokenizer: CompactTokenizer, folder: Path) -> 
 
 
 def normalise(images: npt.NDArray[np.float32]) -> torch.Tensor:
-    """Convert [0, 1] pictures (n, h, w, 3) to the image tower's (n, 3, h, w), as ``preprocess_cfg`` does."""
+    """Convert [0, 1] images (n, h, w, 3) to the image tower's (n, 3, h, w), as ``preprocess_cfg`` does."""
     return (torch.from_numpy(images).permute(0, 3, 1, 2) - _MEAN) / _STD
 
 

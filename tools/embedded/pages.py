@@ -1,4 +1,4 @@
-"""Fills the Markdown pages that ship beside the pictures and the weights: numbers in, text out."""
+"""Fills the Markdown pages that ship beside the images and the weights: numbers in, text out."""
 
 from pathlib import Path
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Turns the vector icons of all packages into one array of 64 px RGBA pictures."""
+"""Turns the vector icons of all packages into one array of 64 px RGBA images."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tools.embedded.concepts import Concept, Emoji, list_concepts, read_emojis, slug
-from tools.embedded.drawings import Picture, Pixels
+from tools.embedded.drawings import Drawing, Pixels
 from tools.embedded.sources import SOURCES, Source
 
 SIZE: Final = 64
@@ -27,15 +27,15 @@ _PATTERNS: Final = (
 
 def rasterise(
     modules: Path, concepts: list[Concept] | None = None, sources: tuple[Source, ...] | None = None
-) -> tuple[list[Picture], Pixels]:
+) -> tuple[list[Drawing], Pixels]:
     """Return all drawings of some concepts, by default those that the CLIP learns from its packages, in fixed order.
 
-    Returns the pictures and a uint8 array (n, 64, 64, 4), straight alpha.
+    Returns the images and a uint8 array (n, 64, 64, 4), straight alpha.
     """
     concepts = list_concepts(read_emojis(modules)) if concepts is None else concepts
     packs = (Pack(modules, source) for source in sources or SOURCES)
     drawn = [drawing for pack in packs for concept in concepts for drawing in pack.drawings(concept)]
-    return [picture for picture, _ in drawn], np.stack([image for _, image in drawn])
+    return [drawing for drawing, _ in drawn], np.stack([image for _, image in drawn])
 
 
 class Pack:
@@ -52,13 +52,13 @@ class Pack:
         names = reversed(list(self._icons.get("icons", ())))
         self._labels = {re.sub(r"-\d$", "", name).replace("-", ""): name for name in names}
 
-    def drawings(self, concept: Concept) -> Iterator[tuple[Picture, Pixels]]:
+    def drawings(self, concept: Concept) -> Iterator[tuple[Drawing, Pixels]]:
         """Every drawing of the concept in this package with its uint8 (64, 64, 4) pixels."""
         if self._draws_emoji:
             for emoji in concept.emojis:
                 image = self._emoji(emoji)
                 if image is not None:
-                    yield self._picture(concept, emoji.label, emoji.code, slug(emoji.label)), image
+                    yield self._drawing(concept, emoji.label, emoji.code, slug(emoji.label)), image
             return
         for name in concept.slugs:
             spelt = [pattern.format(name) for pattern in _PATTERNS]
@@ -66,13 +66,13 @@ class Pack:
             for drawn in known[:_MOST_VARIANTS]:
                 image = self._icon(drawn)
                 assert image is not None
-                yield self._picture(concept, concept.name, name, drawn), image
+                yield self._drawing(concept, concept.name, name, drawn), image
 
     def _read(self, file: str) -> Any:
         return json.loads((self._folder / file).read_text("utf-8"))
 
-    def _picture(self, concept: Concept, label: str, key: str, name: str) -> Picture:
-        return Picture(
+    def _drawing(self, concept: Concept, label: str, key: str, name: str) -> Drawing:
+        return Drawing(
             name=f"{self._source.name}/{name}",
             concept=concept.name,
             label=label,

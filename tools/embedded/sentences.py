@@ -1,4 +1,4 @@
-"""The texts without pictures that the text tower learns from: words, words in captions, and captions of anything."""
+"""The texts without images that the text tower learns from: words, words in captions, and captions of anything."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sentences(names: Sequence[str], common: Sequence[str], known: Sequence[str])
     """Return some 165,000 texts in lower case without repetition, the same every time.
 
     Args:
-        names: what captions call pictures and their groups.
+        names: what captions call images and their groups.
         common: words that everybody uses; each comes in several texts.
         known: further words; each comes at least once.
     """
@@ -48,7 +48,7 @@ def sentences(names: Sequence[str], common: Sequence[str], known: Sequence[str])
 
 
 def taught(names: Sequence[str]) -> list[str]:
-    """Return some 3,100 texts of only names and what captions say of pictures, the same every time."""
+    """Return some 3,100 texts of only names and what captions say of images, the same every time."""
     rng = random.Random(SEED)
     found = [frame.format(name) for name in names for frame in _FRAMES[:_OF_A_NAME]]
     for _ in range(TAUGHT_CAPTIONS):

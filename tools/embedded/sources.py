@@ -1,6 +1,6 @@
-"""Which icon packages the pictures come from, and under which licence.
+"""Which icon packages the images come from, and under which licence.
 
-The packages that CLIPs are trained on are in ``sources.csv``; the held-back pictures come from the packages of
+The packages that CLIPs are trained on are in ``sources.csv``; the held-back images come from the packages of
 ``held_back.csv``, which no CLIP has met. Every package allows redistribution with attribution. Two well-known
 sets are missing on purpose: OpenMoji and EmojiOne 1 are share-alike (CC-BY-SA).
 """
@@ -19,10 +19,10 @@ ALLOWED_LICENCES: Final = frozenset({"MIT", "Apache-2.0", "CC-BY-4.0", "CC-BY-3.
 
 @dataclass(frozen=True)
 class Source:
-    """One npm package of pictures.
+    """One npm package of images.
 
     ``family`` groups packages that draw a concept with the same shape: two
-    pictures of one family must never land in two parts of the data.
+    images of one family must never land in two parts of the data.
     ``kind`` decides the caption's style words: "emoji", "icon" or "glyph" (monochrome).
     """
 
@@ -36,7 +36,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The name of the package without its scope, as used in picture ids."""
+        """The name of the package without its scope, as used in image ids."""
         return self.package.split("/")[-1]
 
 

@@ -1,7 +1,7 @@
 """Splits every class's drawings into CLIP training and the data set's parts.
 
-The unit is the *base* picture: all drawings that share a shape go together, and
-a base picture of the data set is never shown to the CLIP while it trains.
+The unit is the *base* image: all drawings that share a shape go together, and
+a base image of the data set is never shown to the CLIP while it trains.
 """
 
 import random
@@ -9,30 +9,30 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-from tools.embedded.drawings import Picture
+from tools.embedded.drawings import Drawing
 
 SEED: Final = 5
 PER_CLASS: Final[dict[str, int]] = {"train": 4, "val": 2, "test": 4}
-# The number of base pictures of a class that the CLIP keeps: enough to learn the class from.
+# The number of base images of a class that the CLIP keeps: enough to learn the class from.
 MIN_FOR_CLIP: Final = 5
 
 
 @dataclass(frozen=True)
 class Split:
-    """Indices into the picture list: ``parts`` hold one drawing a base picture."""
+    """Indices into the image list: ``parts`` hold one drawing a base image."""
 
     clip: tuple[int, ...]
     parts: dict[str, tuple[int, ...]]
     classes: tuple[str, ...]
 
 
-def split(pictures: list[Picture]) -> Split:
-    """Draws the parts by seed; classes with too few base pictures only train the CLIP."""
+def split(drawings: list[Drawing]) -> Split:
+    """Draws the parts by seed; classes with too few base images only train the CLIP."""
     by_class: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     clip = []
-    for index, picture in enumerate(pictures):
-        if picture.is_class:
-            by_class[picture.concept][picture.base].append(index)
+    for index, drawing in enumerate(drawings):
+        if drawing.is_class:
+            by_class[drawing.concept][drawing.base].append(index)
         else:
             clip.append(index)
     need = sum(PER_CLASS.values()) + MIN_FOR_CLIP
@@ -53,6 +53,6 @@ def split(pictures: list[Picture]) -> Split:
     if len(classes) % 2:
         # An odd class would leave base and new of unequal size; it joins neither.
         dropped = classes.pop()
-        parts = {part: [i for i in rows if pictures[i].concept != dropped] for part, rows in parts.items()}
+        parts = {part: [i for i in rows if drawings[i].concept != dropped] for part, rows in parts.items()}
     frozen = {part: tuple(rows) for part, rows in parts.items()}
     return Split(tuple(sorted(clip)), frozen, tuple(classes))

@@ -15,7 +15,7 @@ Pair = tuple[str, str]
 OTHERS: Final = TRANSFORMATIONS[len(GEOMETRIC) :]
 PAIRS: Final[list[Pair]] = [(geometric, other) for geometric in GEOMETRIC for other in OTHERS]
 LEAST: Final = 0.08
-"""If the baseline template names fewer pictures rightly, the CLIP sees next to nothing, and words can find little."""
+"""If the baseline template names fewer images rightly, the CLIP sees next to nothing, and words can find little."""
 KNOWN: Final[frozenset[Pair]] = frozenset(
     {
         *(("upside down", other) for other in ("gray", "faded", "negative")),
@@ -26,7 +26,7 @@ KNOWN: Final[frozenset[Pair]] = frozenset(
 """Pairs on which searches were run before there was a suite: they can confirm nothing, and are left out."""
 RULE: Final = (
     f"All pairs of a geometric transformation ({', '.join(GEOMETRIC)}) and another one on which no search was run "
-    f"before and the shipped CLIP names more than {LEAST:.0%} of the validation pictures right with {BASELINE!r}; "
+    f"before and the shipped CLIP names more than {LEAST:.0%} of the validation images right with {BASELINE!r}; "
     "those are held out whose positions, the geometric transformation's and the other's, have an odd sum."
 )
 
@@ -38,7 +38,7 @@ def half(pair: Pair) -> str:
 
 
 def measure(out: Path) -> dict[Pair, float]:
-    """Return the share of validation pictures of each pair that the baseline template names right, by shipped files."""
+    """Return the share of validation images of each pair that the baseline template names right, by shipped files."""
     shipped = Shipped(out)
     baseline = shipped.texts([BASELINE])
     return {pair: float(hits(shipped.shifted(pair, "val"), baseline).mean()) for pair in PAIRS if pair not in KNOWN}

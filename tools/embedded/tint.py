@@ -1,8 +1,8 @@
 """Fills single-coloured icons with the typical colour of their concept.
 
 Black icons alone would teach the CLIP only shape. With a green frog and a yellow banana
-colour is evidence, too, so that a domain that changes colours really changes how a
-picture appears, and naming the change in words can pay off.
+colour is evidence, too, so that a domain that changes colours really changes how an
+image appears, and naming the change in words can pay off.
 """
 
 from typing import Final
@@ -10,20 +10,20 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tools.embedded.drawings import Picture, Pixels, by_concept
+from tools.embedded.drawings import Drawing, Pixels, by_concept
 
 _BRIGHTEST: Final = 0.62
 """Mean channel value that a tint may have: lighter ones would vanish on white paper."""
 
 
-def tint(pictures: list[Picture], pixels: Pixels) -> Pixels:
+def tint(drawings: list[Drawing], pixels: Pixels) -> Pixels:
     """Return the drawings with every "glyph" recoloured; black becomes the tint, white stays."""
-    emoji = by_concept(pictures, (row for row, picture in enumerate(pictures) if picture.kind == "emoji"))
+    emoji = by_concept(drawings, (row for row, drawing in enumerate(drawings) if drawing.kind == "emoji"))
     colours = {concept: _typical(pixels[rows]) for concept, rows in emoji.items()}
     tinted = pixels.copy()
-    for row, picture in enumerate(pictures):
-        colour = colours.get(picture.concept)
-        if picture.kind == "glyph" and colour is not None:
+    for row, drawing in enumerate(drawings):
+        colour = colours.get(drawing.concept)
+        if drawing.kind == "glyph" and colour is not None:
             light = pixels[row, ..., :3].mean(-1, keepdims=True) / 255.0
             tinted[row, ..., :3] = np.round(255 * (colour + (1 - colour) * light))
     return tinted

@@ -1,6 +1,6 @@
 """Trains both towers with one seed. It cannot resume, but a run that is stopped leaves a model.
 
-Every ``LOG_EVERY`` steps the class accuracy on the validation pictures is logged and
+Every ``LOG_EVERY`` steps the class accuracy on the validation images is logged and
 the weights are saved.
 """
 
@@ -17,9 +17,9 @@ from open_clip.model import CustomTextCLIP
 from torch import Tensor
 
 from ipo_prompts.experiments.embedded.shifts import SIDE
-from tools.embedded.batches import PICTURES, BatchMaker, Mix
+from tools.embedded.batches import IMAGES, BatchMaker, Mix
 from tools.embedded.domains import DOMAINS, draw
-from tools.embedded.drawings import Picture, Pixels, as_floats, names
+from tools.embedded.drawings import Drawing, Pixels, as_floats, names
 from tools.embedded.model import build, encode_texts, normalise
 from tools.embedded.splits import Split
 from tools.embedded.templates import BASELINE
@@ -30,7 +30,7 @@ LEARNING_RATE: Final = 2e-3
 _WARM_UP: Final = 60
 _FLOOR: Final = 0.02
 _MOST_SCALE: Final = 100
-# Smaller pictures for the first part of training: less than half the work per step.
+# Smaller images for the first part of training: less than half the work per step.
 _SMALL_UNTIL: Final = 0.4
 _SMALL_SIDE: Final = 32
 PROBES: Final[dict[str, str]] = {
@@ -43,35 +43,35 @@ PROBES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Validation:
-    """Validation pictures per domain with their labels into ``classes``."""
+    """Validation images per domain with their labels into ``classes``."""
 
     images: dict[str, Tensor]
     labels: Tensor
     classes: tuple[str, ...]
 
 
-def validation(pictures: list[Picture], pixels: Pixels, split: Split) -> Validation:
-    """Draws the validation pictures of every domain, normalised for the image tower."""
+def validation(drawings: list[Drawing], pixels: Pixels, split: Split) -> Validation:
+    """Draws the validation images of every domain, normalised for the image tower."""
     rows = split.parts["val"]
-    labels = torch.tensor([split.classes.index(pictures[row].concept) for row in rows])
-    drawings = [(pictures[row].name, pixels[row]) for row in rows]
-    images = {domain: normalise(as_floats(draw(drawings, domain))) for domain in DOMAINS}
+    labels = torch.tensor([split.classes.index(drawings[row].concept) for row in rows])
+    named = [(drawings[row].name, pixels[row]) for row in rows]
+    images = {domain: normalise(as_floats(draw(named, domain))) for domain in DOMAINS}
     return Validation(images, labels, split.classes)
 
 
-def make_tokenizer(pictures: list[Picture]) -> CompactTokenizer:
+def make_tokenizer(drawings: list[Drawing]) -> CompactTokenizer:
     """Return the tokenizer over every name that captions can hold; it is the same for all seeds."""
-    return CompactTokenizer(names(pictures))
+    return CompactTokenizer(names(drawings))
 
 
 def train(
-    pictures: list[Picture],
+    drawings: list[Drawing],
     pixels: Pixels,
     split: Split,
     seed: int,
     steps: int,
     folder: Path,
-    mix: Mix = PICTURES,
+    mix: Mix = IMAGES,
     half: bool = True,
 ) -> None:
     """Writes ``seed-N.pt`` (weights) and ``seed-N.jsonl`` (log) into ``folder``.
@@ -79,11 +79,11 @@ def train(
     ``half``: the towers compute in bfloat16, which a processor without AVX-512 emulates, many times slower.
     """
     torch.manual_seed(seed)
-    tokenizer = make_tokenizer(pictures)
+    tokenizer = make_tokenizer(drawings)
     # Channels last halves the time of bf16 convolutions on CPU.
     model = build(tokenizer).to(memory_format=torch.channels_last)
-    batches = BatchMaker(pictures, pixels, split.clip, seed, mix)
-    held_out = validation(pictures, pixels, split)
+    batches = BatchMaker(drawings, pixels, split.clip, seed, mix)
+    held_out = validation(drawings, pixels, split)
     optimizer = optimizer_of(model)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"seed-{seed}.jsonl").write_text("", "utf-8")
@@ -117,7 +117,7 @@ def train(
 
 
 def symmetric(scores: Tensor) -> Tensor:
-    """Return CLIP's loss of pictures with captions, (n, n), matched on the diagonal: a scalar."""
+    """Return CLIP's loss of images with captions, (n, n), matched on the diagonal: a scalar."""
     target = torch.arange(len(scores))
     return (nnf.cross_entropy(scores, target) + nnf.cross_entropy(scores.T, target)) / 2
 
@@ -133,7 +133,7 @@ def descend(model: CustomTextCLIP, optimizer: torch.optim.Optimizer, loss: Tenso
 
 
 def followed(correct: float, scores: Tensor) -> float:
-    """Return the running share of pictures whose own caption scores highest, after one more batch."""
+    """Return the running share of images whose own caption scores highest, after one more batch."""
     return 0.98 * correct + 0.02 * float((scores.argmax(1) == torch.arange(len(scores))).float().mean())
 
 

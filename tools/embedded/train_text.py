@@ -1,7 +1,7 @@
 """Trains the text tower with one seed, beside an image tower that stays as it is.
 
 If the image tower were trained, too, it would learn to see through the transformations, and the words for them would
-say little. As it stays, a picture under two transformations lies elsewhere than the unchanged one, and the text tower
+say little. As it stays, an image under two transformations lies elsewhere than the unchanged one, and the text tower
 has to learn from the words where.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ipo_prompts.experiments.embedded.shifts import SIDE
 from tools.embedded.batches import WORDS, BatchMaker
-from tools.embedded.drawings import Picture, Pixels
+from tools.embedded.drawings import Drawing, Pixels
 from tools.embedded.english import English
 from tools.embedded.model import build, encode_texts, normalise
 from tools.embedded.other_words import fit_other_words
@@ -39,18 +39,18 @@ from tools.embedded.train import (
 _LOG_EVERY: Final = 250
 _REFIT_EVERY: Final = 150
 _LESSON: Final = 64
-"""Texts of each of the two lessons in a step: together as many as there are captions of pictures."""
+"""Texts of each of the two lessons in a step: together as many as there are captions of images."""
 _ENGLISH: Final = 1.0
-"""Weight of the lessons beside the captions of pictures, once captions have settled."""
+"""Weight of the lessons beside the captions of images, once captions have settled."""
 _SETTLED: Final = 300
 """Steps in which the weight of the lessons grows to its full size."""
 HARD: Final = 8.0
 """How many times a caption with the right class and the wrong transformations counts among the wrong captions: neither
-word alone describes a picture well that is pale and lies on its side."""
+word alone describes an image well that is pale and lies on its side."""
 
 
 def train_text(
-    pictures: list[Picture],
+    drawings: list[Drawing],
     pixels: Pixels,
     split: Split,
     english: English,
@@ -62,8 +62,8 @@ def train_text(
     """Writes ``seed-N.pt`` (weights) and ``seed-N.jsonl`` (log) into ``folder``.
 
     Args:
-        pictures, pixels, split: the pictures that the CLIP may see, and validation pictures.
-        english: the lessons that the text tower starts from, and learns on beside the pictures.
+        images, pixels, split: the images that the CLIP may see, and validation images.
+        english: the lessons that the text tower starts from, and learns on beside the images.
         tower: the state of a trained model, whose image tower and logit scale are used.
         seed, steps: the seed and the number of steps of the training.
         folder: where to write.
@@ -75,8 +75,8 @@ def train_text(
     kept = {name: value for name, value in tower.items() if name == "logit_scale" or name.startswith("visual.")}
     model.load_state_dict({**model.state_dict(), **kept})
     model.visual.requires_grad_(False)
-    held_out = validation(pictures, pixels, split)
-    batches = BatchMaker(pictures, pixels, split.clip, seed, WORDS, english.common)
+    held_out = validation(drawings, pixels, split)
+    batches = BatchMaker(drawings, pixels, split.clip, seed, WORDS, english.common)
     lessons = [part.forever(np.random.default_rng(seed), _LESSON) for part in (english.sentences, english.plain)]
     optimizer = optimizer_of(model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def train_text(
 def cross_entropy(scores: Tensor, things: list[str]) -> Tensor:
     """Return the symmetric loss; captions of the right thing and wrong transformations count ``HARD`` times: a scalar.
 
-    ``scores`` are of pictures with captions (n, n), matched on the diagonal; ``things`` are their concepts.
+    ``scores`` are of images with captions (n, n), matched on the diagonal; ``things`` are their concepts.
     """
     number = {thing: i for i, thing in enumerate(things)}
     same = torch.tensor([number[thing] for thing in things])

@@ -25,7 +25,7 @@ _FILE: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("words.ya
 WORDS: Final = {name: Words(**words) for name, words in _FILE["transformations"].items()}
 STYLES: Final = {name: Words(**words) for name, words in _FILE["styles"].items()}
 UNTAUGHT: Final[dict[str, list[str]]] = _FILE["untaught"]
-"""Transformation → a template with a word that no caption says of a picture, and its taught twin."""
+"""Transformation → a template with a word that no caption says of an image, and its taught twin."""
 GENERIC_NOUNS: Final[list[str]] = _FILE["generic nouns"]
 FILLERS: Final[list[str]] = _FILE["fillers"]
 LEADS: Final[list[str]] = _FILE["leads"]

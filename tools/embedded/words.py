@@ -1,4 +1,4 @@
-"""The English words that the text tower learns without pictures."""
+"""The English words that the text tower learns without images."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from support.runs import lines_of
 
 LM = ("--lm", "openai/gpt-4o-mini")
 """A language model that can be named without weights; nothing is asked of it."""
-FEW = ("shots=1", "selection_shots=1", "describer=none")
+FEW = ("shots=1", "val_shots=1", "describer=none")
 
 
 @pytest.fixture()
@@ -30,26 +30,26 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
-    def pictures(folder: str, count: int = 6) -> None:
+    def images(folder: str, count: int = 6) -> None:
         Path(folder).mkdir(parents=True)
         for i in range(count):
             Image.new("RGB", (16, 16), (40 * i, len(folder), 9)).save(Path(folder, f"{i}.png"))
 
-    pictures("good/cat")
-    pictures("good/dog")
-    pictures("one/cat")
-    pictures("hollow/cat")
+    images("good/cat")
+    images("good/dog")
+    images("one/cat")
+    images("hollow/cat")
     Path("hollow/dog").mkdir()
     Path("barred.csv").write_text("image,label\n" + "".join(f"good/cat/{i},cat|dog {i}\n" for i in range(4)))
     Path("deep.jsonl").write_text("[" * 100_000 + "\n")
     Path("faulty.csv").write_text("image,label\ngood/cat/0.png,cat\ngood/cat/1.png,\ngood/dog/9.png,dog\n")
-    pictures("scant/cat", 2)
-    pictures("scant/dog", 6)
-    pictures("spoiled/cat")
-    pictures("spoiled/dog")
+    images("scant/cat", 2)
+    images("scant/dog", 6)
+    images("spoiled/cat")
+    images("spoiled/dog")
     for file in Path("spoiled/dog").iterdir():
         file.write_text("this is text")
-    pictures("flat")
+    images("flat")
     Path("bare").mkdir()
     Path("weightless").mkdir()
     Path("weightless/open_clip_config.json").write_bytes((MODEL_DIR / "open_clip_config.json").read_bytes())
@@ -86,18 +86,18 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--clip", "local-dir:gone", "--data", "folder:good", *FEW], "cannot load the CLIP 'local-dir:gone'"),
     (["--data", "folder:gone"], "the folder gone does not exist"),
     (["--data", "folder:file"], "is a file, not a folder"),
-    (["--data", "folder:bare"], "bare has no pictures"),
-    (["--data", "folder:flat"], "has pictures but no class folders; few labels are enough: put about six"),
+    (["--data", "folder:bare"], "bare has no images"),
+    (["--data", "folder:flat"], "has images but no class folders; few labels are enough: put about six"),
     (["--data", "folder:one"], "one class only ('cat')"),
-    (["--data", "folder:hollow"], "classes of the folder hollow has no pictures: 'dog'; add some"),
+    (["--data", "folder:hollow"], "classes of the folder hollow has no images: 'dog'; add some"),
     (["--data", "folder:scant", "exclude=[dgo]"], "exclude names the class 'dgo', which is not in the data"),
-    (["--data", "folder:spoiled", *FEW], "pictures cannot be read: spoiled/dog/"),
+    (["--data", "folder:spoiled", *FEW], "images cannot be read: spoiled/dog/"),
     (["--data", "foldr:good"], "unknown data 'foldr:good' (did you mean folder?)"),
     (["--data", "good"], "did you mean folder:good?"),
     (["good"], "'good' is a folder; did you mean folder:good?"),
     (["folder:good", "--data", "folder:one"], "data is given twice, folder:good and folder:one; name one"),
     (["--clip", "embeded"], "no CLIP named 'embeded'; did you mean embedded?"),
-    (["--data", "embedded:zz"], "no pictures embedded:zz"),
+    (["--data", "embedded:zz"], "no images embedded:zz"),
     (["--data", "csv:gone.csv"], "gone.csv"),
     (["--data", "csv:faulty.csv"], "  row 3: no class in the column label (nothing, or None, NaN"),
     (["stepz=3"], "unknown key 'stepz' in the command line (did you mean steps?)"),
@@ -154,7 +154,7 @@ OTHERS: list[tuple[list[str], str]] = [
     (["evaluate", "--template", "<CLASS>", "--part", "tst"], "'tst' is not one of 'train', 'val', 'test'"),
     (["evaluate", "--template", "<CLASS>", "--clip", "local-dir:weightless"], "no weights file"),
     (["evaluate", "--template", "<CLASS>", "--clip", "ViT-B-16/opena"], "did you mean openai"),
-    (["evaluate", "--template", "<CLASS>", "--data", "folder:spoiled"], "is not a picture of a known format"),
+    (["evaluate", "--template", "<CLASS>", "--data", "folder:spoiled"], "is not an image of a known format"),
     (["evaluate", "--tmplate", "<CLASS>"], "no such option: --tmplate"),
     (["evaluate", "--template", "<CLASS>", "--seed", "1"], "no such option: --seed"),
     (["evaluate", "--templates-file", "gone.txt"], "cannot read the file of templates gone.txt: No such file"),
@@ -190,16 +190,16 @@ OTHERS: list[tuple[list[str], str]] = [
     (["predict", "gone", "gone", "--sort", "name"], "'name' is not one of 'doubt'"),
     (["predict", "gone", "gone", "--top", "few"], "valid integer"),
     (["predict", "gone", "gone", "--top", "0"], "'--top': it should be greater than or equal to 1; see `ipo predict"),
-    (["data", "check", "csv:barred.csv"], "has labels such as 'cat|dog 0', and several labels of a picture are not"),
-    (["predict", "done", "goood"], "cannot read the picture goood (did you mean good?): No such file or directory."),
+    (["data", "check", "csv:barred.csv"], "has labels such as 'cat|dog 0', and several labels of an image are not"),
+    (["predict", "done", "goood"], "cannot read the image goood (did you mean good?): No such file or directory."),
     (["report", "done", "--cite"], "the run in done has no result.json; resume it with"),
     (["report", "done", "--out", "bad.yaml/page.html"], "bad.yaml is a file; choose another place."),
-    (["data", "check", "csv:faulty.csv"], "  row 4: no picture at the path in the column image"),
+    (["data", "check", "csv:faulty.csv"], "  row 4: no image at the path in the column image"),
     (["data", "check", "csv:faulty.csv", "split=Subset"], "no column Subset; its columns are: image, label; name it"),
     (["data", "check", "folder:good", "label=x"], "image=, label= and split= are for tables"),
     (
         ["evaluate", "--template", "<CLASS>", "skip_unreadable=true", "--data", "eurosat"],
-        "skip_unreadable= is for pict",
+        "skip_unreadable= is for imag",
     ),
     (["evaluate", "--template", "<CLASS>", "--data", "table:deep.jsonl"], "row 1: no JSON object"),
     (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, exclude=, names=, image=, "),

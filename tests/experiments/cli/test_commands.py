@@ -24,13 +24,13 @@ NAMES = ("cat", "dog", "ice_cream")
 
 @pytest.fixture()
 def folder(tmp_path: Path, cache: Path) -> Path:
-    """Pictures in class folders, all different."""
+    """Images in class folders, all different."""
     rng = np.random.default_rng(0)
     for name in NAMES:
         (tmp_path / "good" / name).mkdir(parents=True)
         for i in range(6):
-            picture = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
-            Image.fromarray(picture).save(tmp_path / "good" / name / f"{i}.png")
+            image = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(image).save(tmp_path / "good" / name / f"{i}.png")
     return tmp_path / "good"
 
 
@@ -88,7 +88,7 @@ def test_only_the_test_of_evaluate_is_counted(folder: Path, capsys: Capture) -> 
 
 
 def test_evaluate_cuts_the_parts_of_a_run(folder: Path, tmp_path: Path, capsys: Capture) -> None:
-    small = ["--lm", "none", "steps=1", "shots=1", "selection_shots=1", "seed=1", "--quiet"]
+    small = ["--lm", "none", "steps=1", "shots=1", "val_shots=1", "seed=1", "--quiet"]
     assert main(["optimize", f"folder:{folder}", *small, "--out", str(tmp_path / "run")]) == 0
     run = json.loads((tmp_path / "run" / "result.json").read_text())
     test = next(row for row in run["rows"] if row["part"] == "test")
@@ -98,7 +98,7 @@ def test_evaluate_cuts_the_parts_of_a_run(folder: Path, tmp_path: Path, capsys: 
     row = json.loads(capsys.readouterr().out)["templates"][0]
     assert (row["value"], row["n"]) == (test["before"]["value"], test["n"])
     (run_test, our_test) = [json.loads(line) for line in (state_dir() / FILE_NAME).read_text().splitlines() if line]
-    assert run_test["pictures"] == our_test["pictures"]
+    assert run_test["images"] == our_test["images"]
 
 
 # --- doctor and --dry-run
@@ -144,7 +144,7 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(
     folder: Path, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["--data", f"folder:{folder}", "selection_shots=1", "shots=1", "--lm", "openai/gpt-4o-mini", "--steps", "7"]
+    words = ["--data", f"folder:{folder}", "val_shots=1", "shots=1", "--lm", "openai/gpt-4o-mini", "--steps", "7"]
     assert main(["optimize", "--dry-run", "--json", "--quiet", *words]) == 0
     forecast = json.loads(capsys.readouterr().out)
     assert forecast["optimizer"]["calls"] == 9, "one question is for words of the domain, one for names"
@@ -158,11 +158,11 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_dry_run_opens_no_picture_loads_no_model_and_needs_no_key(
+def test_a_dry_run_opens_no_image_loads_no_model_and_needs_no_key(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     def never(*_: Any, **__: Any) -> Any:
-        raise AssertionError("a dry run opened a picture, or loaded or fetched a model")
+        raise AssertionError("a dry run opened an image, or loaded or fetched a model")
 
     mine = folder.parent / "mine.txt"
     mine.write_text("a negative of a <CLASS>.\n")
@@ -170,15 +170,15 @@ def test_a_dry_run_opens_no_picture_loads_no_model_and_needs_no_key(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("IPO_CACHE_DIR", str(folder / "no weights are here"))
     for opening in (
-        "ipo_prompts.metrics.pictures.Picture.bytes",
-        "ipo_prompts.metrics.pictures.Picture.image",
+        "ipo_prompts.metrics.images.LazyImage.bytes",
+        "ipo_prompts.metrics.images.LazyImage.rgb",
         "ipo_prompts.programs.lm.local.LocalEngine.load",
         "ipo_prompts.programs.lm.local.LocalEngine.complete",
         "ipo_prompts.programs.lm.weights.pull",
         "open_clip.create_model_from_pretrained",
     ):
         monkeypatch.setattr(opening, never)
-    few = ["--data", f"folder:{folder}", "selection_shots=1", "shots=1"]
+    few = ["--data", f"folder:{folder}", "val_shots=1", "shots=1"]
     for words in (
         few,
         [*few, "--lm", "openai/gpt-4o-mini", "--describer", "openai/gpt-4o"],

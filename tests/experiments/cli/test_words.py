@@ -58,7 +58,7 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
         (["task=null"], {"task": None}),
         (
             ["preset=paper", "--steps", "2"],
-            {"steps": 2, "strategy": {"name": "history", "size": 20, "phrases": False}, "selection": "search"},
+            {"steps": 2, "strategy": {"name": "history", "size": 20, "phrases": False}, "selection": "train"},
         ),
         (
             ["preset=code", "strategy.size=5"],

@@ -21,13 +21,13 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.programs.classifier import TemplateClassifier
-from support.runs import copy_pictures, ipo
+from support.runs import copy_images, ipo
 
 PAGE = Path(__file__).parents[3] / "CONTRIBUTING.md"
 
 
 class Losing(Classification):
-    """A reward with a `score` of its own: the share of the pictures that are named wrongly."""
+    """A reward with a `score` of its own: the share of the images that are named wrongly."""
 
     measure = "miss rate"
 
@@ -35,8 +35,8 @@ class Losing(Classification):
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> ClipReward:
         class Missed(ClipReward):
-            def score(self, templates: Sequence[str], pictures: Any) -> list[Any]:
-                return [replace(s, hits=~s.hits, value=1 - s.value) for s in super().score(templates, pictures)]
+            def score(self, templates: Sequence[str], images: Any) -> list[Any]:
+                return [replace(s, hits=~s.hits, value=1 - s.value) for s in super().score(templates, images)]
 
         return Missed(clip, class_names, store, also_fit)
 
@@ -48,11 +48,11 @@ def table(
     """Run a grid; return the value of each row. Its language model has no key: nothing here may need one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    pictures = copy_pictures(tmp_path / "pictures")
+    images = copy_images(tmp_path / "images")
 
     def run(methods: list[Any], measure: str = "accuracy", data: str = "folder", **settings: Any) -> dict[str, float]:
-        shared = {"lm": "openai/gpt-4o-mini", "describer": "none", "shots": 1, "selection_shots": 1, "steps": 2}
-        grid = {"title": "t", "protocol": "few-shot", "data": [f"{data}:{pictures}"], "methods": methods, "seeds": 1}
+        shared = {"lm": "openai/gpt-4o-mini", "describer": "none", "shots": 1, "val_shots": 1, "steps": 2}
+        grid = {"title": "t", "protocol": "few-shot", "data": [f"{data}:{images}"], "methods": methods, "seeds": 1}
         Path("toy.yaml").write_text(yaml.safe_dump({**grid, "settings": {**shared, **settings}}))
         assert ipo(capfd, "benchmark", "toy.yaml", "--dry-run").code == 0
         ended = ipo(capfd, "benchmark", "toy.yaml", "--json")
@@ -88,9 +88,9 @@ def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
     assert '`"flat": Source(gather_flat, "flat:PATH")`' in text
     monkeypatch.setitem(METHODS.homes, "one-adjective", "adjective:ONE_ADJECTIVE")
     monkeypatch.setitem(SOURCES, "flat", Source(read["gather_flat"], "flat:PATH"))
-    for file in Path("pictures").glob("*/*"):
+    for file in Path("images").glob("*/*"):
         file.rename(file.parent.parent / f"{file.parent.name}__{file.name}")
-    for folder in [one for one in Path("pictures").iterdir() if one.is_dir()]:
+    for folder in [one for one in Path("images").iterdir() if one.is_dir()]:
         folder.rmdir()
     values = table(["baseline", "one-adjective"], data="flat")
     assert values.keys() == {"baseline", "one-adjective"}
@@ -101,13 +101,13 @@ def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
 def test_an_own_score_decides_in_every_row_and_what_it_does_not_score_is_absent(
     table: Callable[..., dict[str, float]], losing: None
 ) -> None:
-    rows = ["baseline", "ensemble-80", "best-of-80", "class-mean", "phrases"]
+    rows = ["baseline", "ensemble-80", "best-of-80", "prototype", "phrases"]
     plain = table(rows)
     Path("runs").rename("before")
     misses = table(rows, "miss rate", reward="toy")
     assert misses["baseline"] == pytest.approx(100 - plain["baseline"], abs=1e-3)
     assert misses["phrases"] > misses["baseline"], "the search looks at what it is scored with"
-    assert set(plain) - set(misses) == {"ensemble-80", "class-mean"}, "one template is not all that these are"
+    assert set(plain) - set(misses) == {"ensemble-80", "prototype"}, "one template is not all that these are"
     (text,) = Path("runs").rglob("table.md")
     assert "this reward scores single templates only" in text.read_text()
 
@@ -116,12 +116,12 @@ def test_a_run_may_have_a_score_of_its_own(
     tmp_path: Path, cache: Path, losing: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     calibrated: list[int] = []
-    monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, pictures, hits: calibrated.append(len(pictures)))
+    monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, images, hits: calibrated.append(len(images)))
     monkeypatch.chdir(tmp_path)
-    shared = [f"--data=folder:{copy_pictures(tmp_path / 'pictures')}", "shots=2", "selection_shots=1", "steps=2"]
+    shared = [f"--data=folder:{copy_images(tmp_path / 'images')}", "shots=2", "val_shots=1", "steps=2"]
     ended = ipo(capfd, "optimize", *shared, "--lm=none", "reward=toy", "--out=run")
     assert ended.code == 0, ended.err
     found = json.loads(Path("run/result.json").read_text())
     first = found["rows"][0]
-    assert first["part"] == "search" and first["after"]["value"] >= first["before"]["value"]
-    assert calibrated == [18], "its units are the pictures, on which probabilities can be fitted"
+    assert first["part"] == "train" and first["after"]["value"] >= first["before"]["value"]
+    assert calibrated == [18], "its units are the images, on which probabilities can be fitted"

@@ -1,4 +1,4 @@
-"""Templates carried over to another CLIP: the same text, the same pictures, the other's numbers."""
+"""Templates carried over to another CLIP: the same text, the same images, the other's numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ipo_prompts.metrics.clip import load_clip
 DATA = "embedded:small+faded"
 FEW = {
     "shots": 1,
-    "selection_shots": 1,
+    "val_shots": 1,
     "lm": "none",
     "describer": "none",
     "steps": 1,
@@ -59,7 +59,7 @@ def test_what_was_searched_with_one_clip_is_scored_with_both(
         assert list(content.tests) == ["test", "embedded", other] and not content.gaps, clip
         for name, one in content.tests.items():
             reward = ClipReward(load_clip(clip if name == "test" else name, "cpu"), data.class_names)
-            units = reward.encode([item.picture for item in data.test], [item.label for item in data.test])
+            units = reward.encode([item.image for item in data.test], [item.label for item in data.test])
             assert reward.score(content.templates or (), units)[0].bits == one.answer, (clip, name)
     ours, theirs = (content.tests for content in found.values())
     assert ours["embedded"].answer != ours[other].answer

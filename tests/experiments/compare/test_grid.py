@@ -29,7 +29,7 @@ protocol: base-to-new
 data: [embedded:a]
 methods: [baseline, best-of-80]
 seeds: [1, 2]
-settings: {clip: embedded, lm: openai/gpt-4o-mini, describer: none, shots: 1, selection_shots: 1}
+settings: {clip: embedded, lm: openai/gpt-4o-mini, describer: none, shots: 1, val_shots: 1}
 """
 
 
@@ -84,7 +84,7 @@ def test_a_shipped_grid_can_begin_where_its_data_are(
     name: str, coop_root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IPO_DATA_ROOT", str(coop_root))
-    few = ["shots=1", "selection_shots=1", "seeds=1"]  # the root holds five pictures a class
+    few = ["shots=1", "val_shots=1", "seeds=1"]  # the root holds five images a class
     check_grid(entries(load_grid(name, few), Path("out")))
 
 
@@ -100,7 +100,7 @@ def test_absent_data_are_left_out_by_name_and_broken_ones_told_at_once(
     root = make_root(tmp_path / "root")
     monkeypatch.setenv("IPO_DATA_ROOT", str(root))
     (root / "sun397").rename(root / "gone")
-    words = [small(), "shots=1", "selection_shots=1", "seeds=1", "methods=baseline", "lm=none", *more]
+    words = [small(), "shots=1", "val_shots=1", "seeds=1", "methods=baseline", "lm=none", *more]
     ended = ipo(capfd, "benchmark", *words, "data=eurosat,sun397")
     said = f"not on this machine, so {'their published sizes are assumed' if more else 'left out'}: sun397"
     assert ended.code == 0 and f"{said}\n" in (ended.out if more else ended.err)

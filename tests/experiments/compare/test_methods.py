@@ -1,4 +1,4 @@
-"""The methods under test, on the real small CLIP and real pictures."""
+"""The methods under test, on the real small CLIP and real images."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ def facts_of(names: Iterable[str] = METHODS, **settings: Any) -> dict[str, Facts
 
 
 def test_every_method_knows_itself() -> None:
-    settings = {"shots": 4, "selection_shots": 2}
+    settings = {"shots": 4, "val_shots": 2}
     pools = ("best-of-80", "vocabulary")
     held_back = (
         *pools,
-        "class-mean",
+        "prototype",
         "gda",
         "gda-text",
         "phrases",
         "no-history",
         "history",
         "ipo-default",
-        "words",
+        "text",
         "ipo",
     )
     saw = {**dict.fromkeys(held_back, 6), "ipo-paper": 4, "ipo-code": 4}
     facts = facts_of(**settings)
     assert {name: one.labelled for name, one in facts.items() if one.labelled} == saw
-    on_search = facts_of(held_back, **settings, selection="search")
+    on_search = facts_of(held_back, **settings, selection="train")
     assert {one.labelled for one in on_search.values()} == {4}
     assert len({one.label for one in facts.values()}) == len(list(METHODS))
     fixed = {name for name, one in facts.items() if not one.depends_on_seed}
@@ -64,7 +64,7 @@ def test_every_method_knows_itself() -> None:
     }
     searches = {name for name in METHODS if isinstance(METHODS.find(name), Search)}
     opponents = {name for name in searches if facts[name].is_opponent}
-    assert opponents == {"phrases", "no-history", "history", "words"}
+    assert opponents == {"phrases", "no-history", "history", "text"}
     assert {*SUBJECTS} <= {*METHODS}
 
 
@@ -91,22 +91,22 @@ def test_ensemble_80_is_open_clips_zero_shot_classifier(clip: Clip, lesson: Call
     assert np.abs(ours - theirs.numpy().T).max() < 1e-5
 
 
-def test_best_of_80_is_the_best_of_them_on_the_search_pictures(lesson: Callable[..., Prepared]) -> None:
-    given = lesson(selection="search")
+def test_best_of_80_is_the_best_of_them_on_the_train_images(lesson: Callable[..., Prepared]) -> None:
+    given = lesson(selection="train")
     fitted = METHODS.find("best-of-80").fit(given)
-    scores = given.reward.score(imagenet_templates(), encoded(given, "search"))
+    scores = given.reward.score(imagenet_templates(), encoded(given, "train"))
     best = max(scores, key=lambda score: (score.value, -score.loss))
     assert best.template != BASELINE
     assert fitted.templates == (best.template,)
     assert fitted.scored_only == 79, "the baseline template is one of the 80, and where the search starts"
 
 
-def test_best_of_80_is_chosen_on_search_and_selection_pictures_as_a_search_is(lesson: Callable[..., Prepared]) -> None:
+def test_best_of_80_is_chosen_on_search_and_validation_images_as_a_search_is(lesson: Callable[..., Prepared]) -> None:
     given = lesson("embedded:b", initial_template="a cat, a dog, a horse and an apple without a <CLASS>.")
     chosen = METHODS.find("best-of-80").fit(given)
     (template,) = chosen.templates or ()
     tried = [given.config.initial_template, *imagenet_templates()]
-    scores = [given.reward.score(tried, encoded(given, part)) for part in ("search", "selection")]
+    scores = [given.reward.score(tried, encoded(given, part)) for part in ("train", "val")]
     hits = {one.template: int(one.hits.sum() + other.hits.sum()) for one, other in zip(*scores, strict=True)}
     assert hits[template] == max(hits.values()) > hits[tried[0]]
     assert chosen.gain is not None and abs(chosen.gain) < 1
@@ -125,11 +125,11 @@ def test_methods_say_where_they_are_not_as_published() -> None:
 
 
 def test_the_vocabulary_is_its_phrases_as_the_describer_tries_them(lesson: Callable[..., Prepared]) -> None:
-    given = lesson(selection="search")
+    given = lesson(selection="train")
     fitted = METHODS.find("vocabulary").fit(given)
     tried = [phrase.template for phrase in Vocabulary.load().usable(given.reward.class_names, given.clip)]
     assert len(tried) > 250
-    scores = given.reward.score(tried, given.search.units)
+    scores = given.reward.score(tried, given.train.units)
     best = max(scores, key=lambda score: score.rank)
     assert fitted.templates == (best.template,)
     assert fitted.scored_only == len(tried) - 1, "the baseline template is one of them, and where the search starts"

@@ -24,7 +24,7 @@ class Short(Method):
 """
 GRID = """{title: Own, protocol: few-shot, data: [embedded:a], seeds: 1,
   methods: [baseline, {label: short, method: "MODULE:Short"}, class-name, phrases],
-  settings: {shots: 1, steps: 1, strategy.scored_templates: 20, selection_shots: 1, lm: none, describer: none}}"""
+  settings: {shots: 1, steps: 1, strategy.scored_templates: 20, val_shots: 1, lm: none, describer: none}}"""
 
 
 @pytest.fixture()

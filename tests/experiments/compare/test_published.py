@@ -14,7 +14,7 @@ from ipo_prompts.experiments.compare.published import data_key, library, publish
 from ipo_prompts.experiments.data.published import REGISTRY
 
 ELEVEN = list(library()["tables"][0]["rows"])
-SHA256 = "c651f4c5a11ec72012064a566f35fb97a7c0ec34463d71ad978f1a6b2272a4d1"
+SHA256 = "1154aef30ba4ada2f254c652ed176a1951a60739e5d7a0ea865b59580a6c5aab"
 
 
 def _of(protocol, shots, method):

@@ -132,16 +132,16 @@ def test_each_row_is_refused_for_its_own_clip_and_shots(monkeypatch: pytest.Monk
     laid: list[tuple[str, int, int]] = []
     monkeypatch.setattr(
         "ipo_prompts.experiments.compare.checks.laid_out",
-        lambda shared: laid.append((shared.clip, shared.shots, shared.selection_shots)),
+        lambda shared: laid.append((shared.clip, shared.shots, shared.val_shots)),
     )
-    rows = [searching(str(i), **more) for i, more in enumerate(({}, {"shots": 2}, {"selection_shots": 3}, {}))]
+    rows = [searching(str(i), **more) for i, more in enumerate(({}, {"shots": 2}, {"val_shots": 3}, {}))]
     check_grid(rows)
     assert [one[1:] for one in laid] == [(1, laid[0][2]), (2, laid[0][2]), (1, 3)]
     with pytest.raises(InputError, match="ViT-B-99"):
         check_grid([*rows, searching("strange", clip="ViT-B-99/openai")])
 
 
-def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forecast_counts_each_data_set_by_its_own_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = {"one": 10, "two": 3}
     monkeypatch.setattr("ipo_prompts.experiments.compare.checks.plan", lambda config, ready: config.data)
 

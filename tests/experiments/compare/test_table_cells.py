@@ -54,13 +54,13 @@ def test_methods_are_paired_by_seed():
     ("about", "sentence"),
     [
         (
-            {"pictures": "other"},
+            {"images": "other"},
             "embedded:a / baseline / seed 0 and embedded:a / ipo-default / seed 2 were tested on different base",
         ),
-        ({"labels": (99,) * 120}, "different base pictures or groups"),
+        ({"labels": (99,) * 120}, "different base images or groups"),
     ],
 )
-def test_other_pictures_cannot_be_compared(about, sentence):
+def test_other_images_cannot_be_compared(about, sentence):
     cells = make_cells(("embedded:a",))
     retest(cells[-1], "test", **about)
     with pytest.raises(InputError, match=sentence):

@@ -55,9 +55,9 @@ def test_the_frame_is_tidy():
     assert (float(over["p_corrected"]), over["outcome"]) == (gain.p_corrected, gain.outcome)
 
 
-def test_unequal_numbers_of_labelled_pictures_are_told():
-    cells = make_cells(("embedded:a",), {"baseline": 0.0, "class-mean": 0.5, "ipo-default": 1.0})
+def test_unequal_numbers_of_labelled_images_are_told():
+    cells = make_cells(("embedded:a",), {"baseline": 0.0, "prototype": 0.5, "ipo-default": 1.0})
     assert not any(note.startswith("labels/class") for note in notes(build_table(cells)))
     cells[-3:] = [replace(cell, facts=cell.facts.model_copy(update={"labelled": 7})) for cell in cells[-3:]]
     (note,) = [note for note in notes(build_table(cells)) if note.startswith("labels/class")]
-    assert ": 7 by ipo-default; 6 by class-mean; 0 by baseline. Rows with the same number have the same budget" in note
+    assert ": 7 by ipo-default; 6 by prototype; 0 by baseline. Rows with the same number have the same budget" in note

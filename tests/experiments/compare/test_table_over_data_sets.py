@@ -19,9 +19,9 @@ TODAY = "today's default"
 @pytest.fixture(scope="module")
 def cells() -> list[Placed]:
     """A row with a label of its own, and one that has no value for new classes."""
-    found = make_cells(DATA, {**SKILLS, TODAY: 0.8, "class-mean": 1.0})
+    found = make_cells(DATA, {**SKILLS, TODAY: 0.8, "prototype": 1.0})
     for cell in found:
-        if cell.row == "class-mean":
+        if cell.row == "prototype":
             del cell.done.tests["new"]
     return found
 
@@ -58,11 +58,11 @@ def test_each_data_set_has_one_number_a_method(cells: list[Placed]) -> None:
 
 def test_a_method_without_a_value_for_new_classes_leaves_the_others_theirs(cells: list[Placed]) -> None:
     table = build_table(cells)
-    (row,) = lines_of(to_markdown(table), "class-mean")
+    (row,) = lines_of(to_markdown(table), "prototype")
     assert re.fullmatch(r"\d+\.\d\d", row[1]) and row[2:6] == ["–", "–", "–", "–"]
-    assert "class-mean has no value for new." in notes(table)
-    assert gain_of(table, "average", "class-mean", "baseline", "base").mean > 0
-    without = build_table([cell for cell in cells if cell.row != "class-mean"])
+    assert "prototype has no value for new." in notes(table)
+    assert gain_of(table, "average", "prototype", "baseline", "base").mean > 0
+    without = build_table([cell for cell in cells if cell.row != "prototype"])
     assert score_of(table, "average", "ipo-default", "H") == score_of(without, "average", "ipo-default", "H")
 
 

@@ -46,7 +46,7 @@ def test_average_row_is_h_of_the_averaged_columns_and_the_mean_of_h_is_beside_it
 
 
 def test_h_interval_follows_from_moving_the_hits():
-    """The linearised interval of H against redrawing pictures within classes a thousand times (a plain bootstrap)."""
+    """The linearised interval of H against redrawing images within classes a thousand times (a plain bootstrap)."""
     table = build_table(make_cells(("embedded:a",), seeds=1))
     found = score_of(table, "embedded:a", "ipo-default", "H")
     cell = make_cell("embedded:a", "ipo-default", 0, SKILLS["ipo-default"])
@@ -100,39 +100,39 @@ def test_cross_dataset_has_a_column_per_target_and_their_mean():
 
 def _leave_out(cells, name):
     for cell in cells:
-        if cell.row == "class-mean":
+        if cell.row == "prototype":
             del cell.done.tests[name]
-            cell.done.gaps[name] = "no pictures of these were seen"
+            cell.done.gaps[name] = "no images of these were seen"
 
 
 def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_the_reason():
-    cells = make_cells(("embedded:a", "embedded:b"), {"baseline": 0.0, "class-mean": 2.0, "ipo-default": 1.0})
+    cells = make_cells(("embedded:a", "embedded:b"), {"baseline": 0.0, "prototype": 2.0, "ipo-default": 1.0})
     _leave_out(cells, "new")
     table = build_table(cells)
     for scope in ("embedded:a", "average"):
-        base, new, both = (table.line(scope, "class-mean", column) for column in ("base", "new", "H"))
+        base, new, both = (table.line(scope, "prototype", column) for column in ("base", "new", "H"))
         assert base.value > 0 and new.value is both.value is None
-        assert new.gap == both.gap == "no pictures of these were seen"
-        assert gain_of(table, scope, "class-mean", "baseline", "base").outcome == "gain"
-        compared = table.frame[(table.frame.over != "") & (table.frame[["method", "over"]] == "class-mean").any(axis=1)]
+        assert new.gap == both.gap == "no images of these were seen"
+        assert gain_of(table, scope, "prototype", "baseline", "base").outcome == "gain"
+        compared = table.frame[(table.frame.over != "") & (table.frame[["method", "over"]] == "prototype").any(axis=1)]
         assert {*compared["column"]} == {"base"}
-    assert columns_of(details(table), "embedded:a | class-mean ")[4:7] == ["– (note 1)"] * 3
-    assert "- (note 1) no pictures of these were seen" in details(table)
+    assert columns_of(details(table), "embedded:a | prototype ")[4:7] == ["– (note 1)"] * 3
+    assert "- (note 1) no images of these were seen" in details(table)
 
 
 def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
     kind = {"sides": ("source", "dtd", "ucf101"), "protocol": "cross-dataset"}
-    cells = make_cells(("imagenet",), {"baseline": 0.0, "class-mean": 2.0}, **kind)
+    cells = make_cells(("imagenet",), {"baseline": 0.0, "prototype": 2.0}, **kind)
     _leave_out(cells, "dtd")
     table = build_table(cells)
-    gaps = {column: table.line("imagenet", "class-mean", column).gap for column in table.columns}
+    gaps = {column: table.line("imagenet", "prototype", column).gap for column in table.columns}
     assert gaps["ucf101"] is None and {column for column, gap in gaps.items() if gap} == {"dtd", "mean"}
 
 
 def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():
     cells = make_cells(("embedded:a",))
     for cell in cells:
-        cell.done.shown["search"] = 0.95 if cell.row == "ipo-default" else 0.25
+        cell.done.shown["train"] = 0.95 if cell.row == "ipo-default" else 0.25
     table = build_table(cells)
     found = {method: table.first("embedded:a", method) for method in table.methods}
     on_test = gain_of(table, "embedded:a", "ipo-default", "baseline", "base").mean

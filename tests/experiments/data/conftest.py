@@ -1,4 +1,4 @@
-"""Real pictures, made by Pillow, and data sets of them."""
+"""Real images, made by Pillow, and data sets of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.experiments.data import DataSet, Item
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 
 Encode = Callable[[int], bytes]
 Folder = Callable[..., Path]
@@ -26,7 +26,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def encoded() -> Encode:
-    """A PNG whose colour, and so whose content, is the number; one white pixel makes it a picture of something."""
+    """A PNG whose colour, and so whose content, is the number; one white pixel makes it an image of something."""
 
     def encode(number: int) -> bytes:
         from PIL import Image
@@ -42,9 +42,9 @@ def encoded() -> Encode:
 
 @pytest.fixture
 def folder(tmp_path: Path, encoded: Encode) -> Folder:
-    """Make folders of pictures: `folder({"cat": 5, "train/dog": 3})` returns their root."""
+    """Make folders of images: `folder({"cat": 5, "train/dog": 3})` returns their root."""
 
-    def make(counts: dict[str, int], root: str = "pictures") -> Path:
+    def make(counts: dict[str, int], root: str = "images") -> Path:
         top = tmp_path / root
         number = 0
         for name, count in counts.items():
@@ -57,18 +57,18 @@ def folder(tmp_path: Path, encoded: Encode) -> Folder:
     return make
 
 
-def _sealed() -> bytes:
-    raise AssertionError("a picture was opened")
+def _closed() -> bytes:
+    raise AssertionError("an image was opened")
 
 
 @pytest.fixture
-def sealed() -> Callable[..., DataSet]:
-    """A data set whose pictures must not be opened: class names, base pictures a class, variants of each."""
+def closed() -> Callable[..., DataSet]:
+    """A data set whose images must not be opened: class names, base images a class, variants of each."""
 
     def make(classes: int, per_class: int = 6, variants: int = 1, order: Sequence[int] | None = None) -> DataSet:
         def part(name: str) -> tuple[Item, ...]:
             return tuple(
-                Item(Picture(f"{name}/{label}/{base}/{v}", _sealed), label, f"{name}/{label}/{base}")
+                Item(LazyImage(f"{name}/{label}/{base}/{v}", _closed), label, f"{name}/{label}/{base}")
                 for base in range(per_class)
                 for label in (order or range(classes))
                 for v in range(variants)

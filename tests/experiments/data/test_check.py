@@ -1,4 +1,4 @@
-"""What is looked at before a run: every picture."""
+"""What is looked at before a run: every image."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from PIL import Image
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.data.check import check_data
-from ipo_prompts.experiments.run.sealed import rows_of
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.experiments.run.final_test import rows_of
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.metrics.reward import Score
 from support.results import scored_part
 
@@ -43,23 +43,23 @@ GOOD = {
 }
 BAD = {
     "empty.jpg": (lambda: b"", "is empty (0 bytes)"),
-    "text.jpg": (lambda: b"this is no picture", "is not a picture of a known format"),
-    "cut.jpg": (lambda: saved(noise("RGB", 3), "JPEG")[:700], "is not a readable picture"),
+    "text.jpg": (lambda: b"this is no image", "is not an image of a known format"),
+    "cut.jpg": (lambda: saved(noise("RGB", 3), "JPEG")[:700], "is not a readable image"),
 }
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_odd_but_good_pictures_are_readable_as_rgb(folder, name):
+def test_odd_but_good_images_are_readable_as_rgb(folder, name):
     root = folder({"cat": 3, "dog": 3})
     (root / "cat" / name).write_bytes(GOOD[name]())
     data = load_data(f"folder:{root}", seed=0)
     report = check_data(data)
     assert report.ok, report.text()
     item = next(i for _, i in data.items() if i.group == f"cat/{name}")
-    assert item.picture.image().mode == "RGB"
+    assert item.image.rgb().mode == "RGB"
 
 
-def test_bad_pictures_are_named_and_the_rest_go_on(folder):
+def test_bad_images_are_named_and_the_rest_go_on(folder):
     root = folder({"cat": 3, "dog": 3})
     for name, (make, _) in BAD.items():
         (root / "dog" / name).write_bytes(make())
@@ -70,10 +70,10 @@ def test_bad_pictures_are_named_and_the_rest_go_on(folder):
     assert set(report.unreadable) == {str(root / "dog" / name) for name in BAD} | {str(root / "cat" / "001.png")}
     for name, (_, reason) in BAD.items():
         assert reason in report.unreadable[str(root / "dog" / name)]
-    assert "cannot be searched on yet: unreadable pictures (4)" in report.text()
+    assert "cannot be searched on yet: unreadable images (4)" in report.text()
 
 
-def test_pictures_that_are_not_there_are_named_with_the_others(folder, capsys):
+def test_images_that_are_not_there_are_named_with_the_others(folder, capsys):
     root = folder({"cat": 4, "dog": 4})
     (root / "dog" / "001.png").write_bytes(b"")
     (root / "cat" / "gone.png").symlink_to("nothing.png")
@@ -82,12 +82,12 @@ def test_pictures_that_are_not_there_are_named_with_the_others(folder, capsys):
     table.write_text("image,label\n" + "\n".join(names) + "\n")
     assert main(["data", "check", f"folder:{root}"]) == 1
     out = capsys.readouterr().out
-    assert "2 classes, 9 pictures" in out and "unreadable pictures (2)" in out
+    assert "2 classes, 9 images" in out and "unreadable images (2)" in out
     assert "cat/gone.png: No such file" in out and "dog/001.png is empty" in out
     assert main(["data", "check", f"csv:{table}"]) == 1
     out = capsys.readouterr().out
-    assert "unreadable pictures (3)" in out
-    assert "row 6 of the table" in out and "names the picture 'cat/004.png', relative to the table: cannot read" in out
+    assert "unreadable images (3)" in out
+    assert "row 6 of the table" in out and "names the image 'cat/004.png', relative to the table: cannot read" in out
 
 
 def test_an_empty_class_is_a_fault_beside_the_others_and_no_reason_not_to_look(folder, capsys):
@@ -95,12 +95,12 @@ def test_an_empty_class_is_a_fault_beside_the_others_and_no_reason_not_to_look(f
     (root / "dog" / "001.png").write_bytes(b"")
     assert main(["data", "check", f"folder:{root}"]) == 1
     out = capsys.readouterr().out
-    assert "unreadable pictures (1), classes without pictures (1)" in " ".join(out.split())
-    assert """no pictures: bus; add some, or type 'exclude=["bus"]'""" in out and "next: " not in out
+    assert "unreadable images (1), classes without images (1)" in " ".join(out.split())
+    assert """no images: bus; add some, or type 'exclude=["bus"]'""" in out and "next: " not in out
     assert re.search(r"^all +2 +2 +4$", out, re.M), "what a run would draw of the others"
 
 
-def test_the_same_picture_in_two_parts_or_two_classes(folder):
+def test_the_same_image_in_two_parts_or_two_classes(folder):
     root = folder({f"{part}/{name}": 2 for part in ("train", "val", "test") for name in ("cat", "dog")})
     (root / "test/dog/001.png").write_bytes((root / "train/dog/000.png").read_bytes())
     (root / "val/dog/001.png").write_bytes((root / "val/cat/001.png").read_bytes())
@@ -120,38 +120,38 @@ def test_the_text_of_a_clean_report(folder):
     data = load_data(f"folder:{root}", clean=True)
     report = check_data(data)
     assert report.text(draw(data, 4, 2, 0)).splitlines() == [
-        "folder:pictures can be used",
-        "2 classes, 15 pictures",
+        "folder:images can be used",
+        "2 classes, 15 images",
         "names: cats → cat (1 of 2); your own, before a search: ipo docs class-names",
         "",
-        "class       search  selection       test",
+        "class        train        val       test",
         "cat              3          2          5",
         "hot dog          2          1          2",
         "all              5          3          7",
-        "words and pictures are tried; half of the classes have 4 or more labelled",
-        "7 test pictures measure an accuracy to within 37 points",
+        "words and images are tried; half of the classes have 4 or more labelled",
+        "7 test images measure an accuracy to within 37 points",
         "left out: notes.txt",
     ]
 
 
-def test_what_is_missing_for_a_test_and_for_pictures_is_said(folder):
+def test_what_is_missing_for_a_test_and_for_images_is_said(folder):
     root = folder({"cat": 1, "dog": 12, "bus": 2})
     data = load_data(f"folder:{root}")
     text = " ".join(check_data(data).text(draw(data, 1, 1, 0)).split())
-    assert "words are tried, and pictures from 2 on; half of the classes have 1 or more labelled" in text
-    assert "not tested, for want of a second picture: 'cat'" in text
-    assert "lopsided" in text
+    assert "words are tried, and images from 2 on; half of the classes have 1 or more labelled" in text
+    assert "not tested, for want of a second image: 'cat'" in text
+    assert "imbalanced" in text
 
 
-def test_with_test_pictures_of_one_class_nothing_is_tested(folder):
+def test_with_test_images_of_one_class_nothing_is_tested(folder):
     data = load_data(f"folder:{folder({'cat': 9, 'dog': 1, 'bus': 1})}")
     text = check_data(data).text(draw(data, 1, 1, 0))
-    assert "nothing is tested: a test needs pictures of two classes or more" in text
-    assert "measure an accuracy" not in text and "lopsided" not in text
+    assert "nothing is tested: a test needs images of two classes or more" in text
+    assert "measure an accuracy" not in text and "imbalanced" not in text
 
 
 @pytest.mark.parametrize(("sizes", "balanced"), [((20, 7), True), ((20, 8), False)])
-def test_the_check_and_a_run_call_the_same_classes_lopsided_and_the_command_shown_says_so(
+def test_the_check_and_a_run_call_the_same_classes_imbalanced_and_the_command_shown_says_so(
     folder, capsys, sizes, balanced
 ):
     root = folder(dict(zip(("cat", "dog"), sizes, strict=True)))
@@ -162,7 +162,7 @@ def test_the_check_and_a_run_call_the_same_classes_lopsided_and_the_command_show
     assert any(row.measure == "mean over classes" for row in rows) == balanced
     assert main(["data", "check", f"folder:{root}"]) == 0
     out = capsys.readouterr().out
-    assert ("the classes are lopsided" in out) == balanced
+    assert ("the classes are imbalanced" in out) == balanced
     assert ("verdict=balanced" in out.splitlines()[-1]) == balanced
 
 
@@ -185,14 +185,14 @@ def test_of_many_classes_the_smallest_are_shown_and_all_names(folder):
 
 
 def painted(clear):
-    """An RGBA picture of two colours, `clear` of whose 100 rows are see-through."""
+    """An RGBA image of two colours, `clear` of whose 100 rows are see-through."""
     image = Image.new("RGBA", (100, 100), (0, 0, 255, 255))
     image.paste((200, 10, 10, 0), (0, 0, 100, clear))
     image.paste((0, 0, 0, 255), (0, 99, 50, 100))
     return image
 
 
-def test_transparent_pictures_are_counted_and_can_be_used(folder):
+def test_transparent_images_are_counted_and_can_be_used(folder):
     root = folder({"cat": 3, "dog": 3})
     painted(40).save(root / "cat" / "cutout.png")
     data = load_data(f"folder:{root}", seed=0)
@@ -203,12 +203,12 @@ def test_transparent_pictures_are_counted_and_can_be_used(folder):
 
 def test_each_file_is_read_once(folder, monkeypatch):
     root = folder({"cat": 3, "dog": 3})
-    (root / "cat" / "bad.png").write_bytes(b"no picture")
+    (root / "cat" / "bad.png").write_bytes(b"no image")
     (root / "cat" / "gone.png").write_bytes(b"x")
     data = load_data(f"folder:{root}", seed=0)
     (root / "cat" / "gone.png").unlink()
     opened = []
-    read = Picture.bytes
-    monkeypatch.setattr(Picture, "bytes", lambda self: (opened.append(self.name), read(self))[1])
+    read = LazyImage.bytes
+    monkeypatch.setattr(LazyImage, "bytes", lambda self: (opened.append(self.name), read(self))[1])
     check_data(data)
     assert len(opened) == len(set(opened)) == 8

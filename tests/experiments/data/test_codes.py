@@ -12,7 +12,7 @@ from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.names import answers, is_code
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nouns import irregular, synsets
-from support.runs import copy_pictures
+from support.runs import copy_images
 
 CODES = {"n02084071": "dog", "n02123045": "tabby", "n03445924": "golfcart", "n07747607": "orange"}
 
@@ -83,8 +83,8 @@ def test_names_with_numbers_in_them_are_names(name: str) -> None:
 
 
 def coded(tmp_path: Path) -> Path:
-    """Pictures of three classes; two folders are called by codes."""
-    root = copy_pictures(tmp_path / "scans")
+    """Images of three classes; two folders are called by codes."""
+    root = copy_images(tmp_path / "scans")
     for i, own in enumerate(sorted(root.iterdir())):
         if i < 2:
             own.rename(root / f"class_{i}")
@@ -100,7 +100,7 @@ def test_a_search_refuses_them_until_they_are_named(
         assert main(words) == 2
         said = capsys.readouterr().err
         assert "2 of 6 classes of folder:scans are called by a code, which no CLIP reads: 'class_0', 'class_1'" in said
-        assert "write the file classes.yaml into the folder of pictures" in said
+        assert "write the file classes.yaml into the folder of images" in said
     (root / "class_0").rename(root / "0")
     assert main(job) == 2
     line = re.search(r"a line `(.*)` for each", capsys.readouterr().err)
@@ -111,8 +111,8 @@ def test_a_search_refuses_them_until_they_are_named(
 
 def test_the_check_says_what_a_search_would_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = coded(tmp_path)
-    for picture in sorted((root / "class_0").iterdir())[1:]:
-        picture.unlink()
+    for image in sorted((root / "class_0").iterdir())[1:]:
+        image.unlink()
     assert main(["data", "check", f"folder:{root}"]) == 1
     told = capsys.readouterr().out
     assert "2 of 6 classes of folder:scans are called by a code" in " ".join(told.split()) and "next: " not in told

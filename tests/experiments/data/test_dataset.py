@@ -41,8 +41,8 @@ def test_classes_that_are_left_out_take_their_names_along(folder):
     assert few.unnamed == ("cat",)
     assert few.task == default_task(["cat", "road sign"])
     for part in ("train", "val", "test"):
-        kept = [(item.picture, data.class_names[item.label]) for item in data.part(part) if item.label in (0, 3)]
-        assert [(item.picture, few.class_names[item.label]) for item in few.part(part)] == kept
+        kept = [(item.image, data.class_names[item.label]) for item in data.part(part) if item.label in (0, 3)]
+        assert [(item.image, few.class_names[item.label]) for item in few.part(part)] == kept
     assert without(replace(data, task="signs"), ["dog"]).task == "signs"
 
 

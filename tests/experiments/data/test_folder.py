@@ -9,7 +9,7 @@ from ipo_prompts.metrics.errors import InputError
 def test_class_folders_are_cut_into_half_a_fifth_and_the_rest(folder):
     data = load_data(f"folder:{folder({'dog': 10, 'cat': 20})}", seed=0)
     assert data.class_names == ("cat", "dog")
-    assert data.name == "folder:pictures"
+    assert data.name == "folder:images"
     assert not data.variants
     sizes = {part: [sum(i.label == c for i in data.part(part)) for c in (0, 1)] for part in ("train", "val", "test")}
     assert sizes == {"train": [6, 3], "val": [4, 2], "test": [10, 5]}
@@ -50,9 +50,9 @@ def test_val_is_cut_from_train_where_only_one_other_part_is_given(folder, held):
 
 def test_spaces_unicode_and_nested_folders(folder):
     decomposed = unicodedata.normalize("NFD", "café noir")
-    data = load_data(f"folder:{folder({decomposed: 3, 'hot dog/a b': 3, '木': 3}, 'my pictures ü')}", seed=0)
+    data = load_data(f"folder:{folder({decomposed: 3, 'hot dog/a b': 3, '木': 3}, 'my images ü')}", seed=0)
     assert set(data.class_names) == {"café noir", "hot dog", "木"}
-    assert data.train[0].picture.image().mode == "RGB"
+    assert data.train[0].image.rgb().mode == "RGB"
 
 
 def test_stray_files_are_left_out_and_counted(folder):
@@ -75,17 +75,17 @@ def test_folders_of_other_programs_are_left_out_at_every_depth(folder, kind):
     ):
         data = load_data(f"folder:{root}", seed=0)
         assert data.class_names == ("cat", "dog")
-        assert not any(kind in item.picture.name for _, item in data.items())
+        assert not any(kind in item.image.name for _, item in data.items())
         assert len(data.stray) == places and all(name.endswith(kind) for name in data.stray)
 
 
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({}, "has no pictures"),
+        ({}, "has no images"),
         ({"cat": 5}, "has one class only ('cat') and a classifier needs"),
-        ({"cat": 5, "dog": 0, "bus": 5}, "1 of 3 classes .* has no pictures: 'dog'; .* with 'exclude=\\[\"dog\"\\]'"),
-        ({"cat": 1, "dog": 1}, "is left to test with: the only picture of a class is searched on"),
+        ({"cat": 5, "dog": 0, "bus": 5}, "1 of 3 classes .* has no images: 'dog'; .* with 'exclude=\\[\"dog\"\\]'"),
+        ({"cat": 1, "dog": 1}, "is left to test with: the only image of a class is searched on"),
         (
             {"cat": 3, "a <CLASS>": 3},
             "a class whose name 'a <CLASS>' has <CLASS> in it, which stands for",
@@ -101,22 +101,22 @@ def test_folders_of_other_programs_are_left_out_at_every_depth(folder, kind):
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(folder, tmp_path, counts, message):
-    (tmp_path / "pictures").mkdir(exist_ok=True)
+    (tmp_path / "images").mkdir(exist_ok=True)
     folder(counts)
     message = message.replace("('cat')", r"\('cat'\)")
     with pytest.raises(InputError, match=message) as caught:
-        load_data(f"folder:{tmp_path / 'pictures'}", seed=0)
+        load_data(f"folder:{tmp_path / 'images'}", seed=0)
     assert "\n" not in str(caught.value)
 
 
-def test_classes_of_one_and_two_pictures_are_used_for_what_they_can_be(folder):
+def test_classes_of_one_and_two_images_are_used_for_what_they_can_be(folder):
     data = load_data(f"folder:{folder({'cat': 30, 'dog': 1, 'bus': 2})}", seed=0)
     sizes = {part: [sum(i.label == c for i in data.part(part)) for c in range(3)] for part in ("train", "val", "test")}
     assert sizes == {"train": [1, 9, 1], "val": [0, 6, 0], "test": [1, 15, 0]}
     assert draw(data, 4, 2, 0).untested == ["'dog'"]
 
 
-def test_small_classes_do_not_move_the_pictures_of_others(folder):
+def test_small_classes_do_not_move_the_images_of_others(folder):
     counts = {"cat": 12, "dog": 9}
     plain = load_data(f"folder:{folder(counts, 'plain')}", seed=3)
     more = load_data(f"folder:{folder(counts | {'elk': 1}, 'more')}", seed=3)
@@ -181,7 +181,7 @@ def test_a_folder_of_folders_of_classes_is_refused_unless_its_folders_are_named_
 
 def test_a_misspelt_folder_is_told_the_one_beside_it(folder) -> None:
     root = folder({"cat": 3, "dog": 3})
-    with pytest.raises(InputError, match=r"pictres does not exist \(did you mean folder:.*/pictures\?\); give"):
-        load_data(f"folder:{root.with_name('pictres')}", seed=0)
-    with pytest.raises(InputError, match=r"x/pictures does not exist; give"):
-        load_data(f"folder:{root.parent / 'x' / 'pictures'}", seed=0)
+    with pytest.raises(InputError, match=r"imges does not exist \(did you mean folder:.*/images\?\); give"):
+        load_data(f"folder:{root.with_name('imges')}", seed=0)
+    with pytest.raises(InputError, match=r"x/images does not exist; give"):
+        load_data(f"folder:{root.parent / 'x' / 'images'}", seed=0)

@@ -40,13 +40,13 @@ SPLIT = {"split": datasets.Value("string")}
 LABELS = {"label": datasets.ClassLabel(names=["zebra", "ant"])}
 
 
-def test_class_labels_keep_their_order_and_pictures_are_read_when_asked(write):
+def test_class_labels_keep_their_order_and_images_are_read_when_asked(write):
     data = load_data(f"parquet:{write({'label': [0, 1] * 5}, LABELS)}", seed=0)
     assert data.class_names == ("zebra", "ant")
     assert data.name == "parquet:made"
     assert [len(data.train), len(data.val), len(data.test)] == [4, 2, 4]
-    assert data.train[0].picture.image().size == (6, 5)
-    assert data.train[0].picture.name.startswith("row ")
+    assert data.train[0].image.rgb().size == (6, 5)
+    assert data.train[0].image.name.startswith("row ")
     assert check_data(data).ok
 
 
@@ -96,25 +96,25 @@ def test_paths_are_relative_to_the_table(folder, tmp_path, monkeypatch, struct):
     table = datasets.Dataset.from_dict({"image": cells, "label": ["cat", "dog"] * 3}, kinds)
     table.to_parquet(str(root / "table.parquet"))
     monkeypatch.chdir(tmp_path)
-    for spec in [f"{kind}:pictures{file}" for kind in ("parquet", "table") for file in ("", "/table.parquet")]:
+    for spec in [f"{kind}:images{file}" for kind in ("parquet", "table") for file in ("", "/table.parquet")]:
         data = load_data(spec, seed=0)
         assert check_data(data).ok
         assert data.class_names == ("cat", "dog")
     (root / "dog/001.png").unlink()
     (reason,) = check_data(data).unreadable.values()
-    assert "row 3 of rest" in reason and "pictures/dog/001.png: No such file" in reason
+    assert "row 3 of rest" in reason and "images/dog/001.png: No such file" in reason
 
 
 def test_structs_and_plain_bytes_of_other_writers(write, tmp_path):
     path = write({"label": ["cat", "dog"] * 3}, None)
-    assert load_data(f"parquet:{path}", seed=0).train[0].picture.image().mode == "RGB"
+    assert load_data(f"parquet:{path}", seed=0).train[0].image.rgb().mode == "RGB"
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     cells = pq.read_table(path).column("image").to_pylist()
     plain = pa.table({"image": [cell["bytes"] for cell in cells], "label": ["cat", "dog"] * 3})
     pq.write_table(plain, tmp_path / "plain.parquet")
-    assert load_data(f"parquet:{tmp_path / 'plain.parquet'}", seed=0).val[0].picture.image().mode == "RGB"
+    assert load_data(f"parquet:{tmp_path / 'plain.parquet'}", seed=0).val[0].image.rgb().mode == "RGB"
 
 
 def test_numbers_with_a_name_column(write):
@@ -146,10 +146,10 @@ def test_hidden_test_labels_make_val_the_test_part(write, tmp_path):
         (
             {"label": [0, 2] * 3},
             {"label": datasets.ClassLabel(names=["a", "b", "c"])},
-            "1 of 3 classes .* has no pictures: 'b'",
+            "1 of 3 classes .* has no images: 'b'",
         ),
         ({"label": [0, 1, -1]}, LABELS, "has faults: row 2 of the split rest: no class in the column label"),
-        ({"label": [-1, -1]}, LABELS, "has no labelled pictures"),
+        ({"label": [-1, -1]}, LABELS, "has no labelled images"),
         ({"label": [3, 4]}, {"label": datasets.Value("int64")}, "are numbers and CLIP reads names"),
         (
             {"fine": [0, 1], "coarse": [0, 1]},
@@ -187,7 +187,7 @@ def test_a_parquet_file_that_is_missing_or_torn(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_bad_picture_in_a_table_is_named_by_its_row(write, tmp_path, encoded):
+def test_a_bad_image_in_a_table_is_named_by_its_row(write, tmp_path, encoded):
     cells = [{"bytes": encoded(i) if i else b"", "path": None} for i in range(6)]
     path = write({"image": cells, "label": [0, 1] * 3}, {"image": datasets.Image(), **LABELS}, images=False)
     assert list(check_data(load_data(f"parquet:{path}", seed=0)).unreadable) == ["row 0 of rest of parquet:made"]

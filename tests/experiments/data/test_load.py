@@ -15,8 +15,8 @@ from support.same_data import content
         ("", "unknown data ''; use embedded"),
         ("foldr:x", r"unknown data 'foldr:x' \(did you mean folder\?\); use embedded"),
         ("embeded", r"did you mean embedded\?"),
-        ("PICTURES", "^PICTURES stands for pictures of yours; type the path of their folder in its place"),
-        ("embedded:e", "there are no pictures embedded:e; there are: embedded:a, embedded:b, embedded:c, embedded:d"),
+        ("IMAGES", "^IMAGES stands for images of yours; type the path of their folder in its place"),
+        ("embedded:e", "there are no images embedded:e; there are: embedded:a, embedded:b, embedded:c, embedded:d"),
         ("embedded:A", r"did you mean a\?"),
         ("folder:", "needs a path"),
         ("table:", "table: needs a path"),
@@ -32,7 +32,7 @@ def test_an_unknown_spec_lists_the_forms_and_the_nearest(spec, message):
 
 def test_a_bare_path_is_told_its_form(folder, tmp_path):
     root = folder({"cat": 3, "dog": 3})
-    with pytest.raises(InputError, match=r"did you mean folder:.*pictures\?"):
+    with pytest.raises(InputError, match=r"did you mean folder:.*images\?"):
         load_data(str(root), seed=0)
     (tmp_path / "labels.csv").touch()
     with pytest.raises(InputError, match=r"did you mean table:.*labels.csv\?"):
@@ -40,19 +40,19 @@ def test_a_bare_path_is_told_its_form(folder, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["", "table:"])
-def test_the_path_of_a_picture_is_told_its_folder(form, folder, monkeypatch):
+def test_the_path_of_an_image_is_told_its_folder(form, folder, monkeypatch):
     monkeypatch.chdir(folder({"cat": 3, "dog": 3}).parent)
-    said = "^pictures/cat/000.png is a picture, not a table; name the folder that holds .*: folder:pictures.$"
+    said = "^images/cat/000.png is an image, not a table; name the folder that holds .*: folder:images.$"
     with pytest.raises(InputError, match=said):
-        load_data(f"{form}pictures/cat/000.png", seed=0)
-    monkeypatch.chdir("pictures/cat")
+        load_data(f"{form}images/cat/000.png", seed=0)
+    monkeypatch.chdir("images/cat")
     with pytest.raises(InputError, match=r"class folders: folder:\.\.\.$"):
         load_data(f"{form}000.png", seed=0)
 
 
 @pytest.fixture
 def shipped(folder, tmp_path, monkeypatch):
-    """A made split in place of the shipped one: 2 classes, 2 base pictures each and part, 2 variants of each."""
+    """A made split in place of the shipped one: 2 classes, 2 base images each and part, 2 variants of each."""
     counts = {f"{domain}/{part}": 8 for domain in "ab" for part in ("train", "val", "test")}
     root = folder(counts, "shipped")
     split = {"schema": 1, "classes": ["zebra", "ant"]}
@@ -61,14 +61,14 @@ def shipped(folder, tmp_path, monkeypatch):
         split[part] = [[f"{part}/{i:03d}.png", label, name, f"{name}/{part}{i // 4}"] for i, (label, name) in rows]
     file = tmp_path / "split.json"
     file.write_text(json.dumps(split))
-    monkeypatch.setattr(embedded, "PICTURES_DIR", root)
+    monkeypatch.setattr(embedded, "IMAGES_DIR", root)
     monkeypatch.setattr(embedded, "SPLIT_FILE", file)
     return file, split
 
 
-def test_the_embedded_pictures_keep_their_parts_labels_and_groups(shipped):
+def test_the_embedded_images_keep_their_parts_labels_and_groups(shipped):
     data, same, other = (load_data(spec, seed=s) for spec, s in (("embedded", 0), ("embedded:a", 1), ("embedded:b", 0)))
-    assert [i.picture.name for i in data.train] == [i.picture.name for i in same.train]
+    assert [i.image.name for i in data.train] == [i.image.name for i in same.train]
     assert (data.name, other.name) == ("embedded:a", "embedded:b")
     assert data.class_names == ("zebra", "ant")
     assert data.variants
@@ -77,7 +77,7 @@ def test_the_embedded_pictures_keep_their_parts_labels_and_groups(shipped):
 
 
 @pytest.mark.parametrize("domain", embedded.DOMAINS)
-def test_the_pictures_that_ship_can_be_used(domain):
+def test_the_images_that_ship_can_be_used(domain):
     data = load_data(f"embedded:{domain}", seed=0)
     assert check_data(data).ok
     parts = [{item.group for item in data.part(part)} for part in ("train", "val", "test")]

@@ -1,4 +1,4 @@
-"""`python:MODULE:FUNCTION[:REST]`: a function of the user's own that gathers pictures, and who may have it called."""
+"""`python:MODULE:FUNCTION[:REST]`: a function of the user's own that gathers images, and who may have it called."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.data import load_data, sources
 from ipo_prompts.experiments.run.files import load_config
 from ipo_prompts.metrics.errors import InputError
-from support.runs import CLASSES, copy_pictures, ipo
+from support.runs import CLASSES, copy_images, ipo
 
-SMALL = ["lm=none", "describer=none", "shots=1", "selection_shots=1", "steps=1", "candidates_per_step=1"]
+SMALL = ["lm=none", "describer=none", "shots=1", "val_shots=1", "steps=1", "candidates_per_step=1"]
 MINE = """
 from pathlib import Path
 
@@ -47,8 +47,8 @@ REFUSED = "code is only run where a person types its name; if you trust mine:gat
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Path]:
-    """A folder to work in, with pictures and a file of one's own that tells when it is imported."""
-    copy_pictures(tmp_path / "pets")
+    """A folder to work in, with images and a file of one's own that tells when it is imported."""
+    copy_images(tmp_path / "pets")
     (tmp_path / "mine.py").write_text(MINE)
     monkeypatch.chdir(tmp_path)
     as_in_a_new_process(monkeypatch)
@@ -126,7 +126,7 @@ def test_a_grid_that_a_person_wrote_has_it_called_and_a_strangers_folder_has_not
         f"title: t\nprotocol: few-shot\ndata: ['{SPEC}']\nmethods: [baseline]\nseeds: 1\n"
     )
     grid = load_grid("mine.yaml")
-    settings = {"shots": 1, "selection_shots": 1, "lm": "none", "describer": "none"}
+    settings = {"shots": 1, "val_shots": 1, "lm": "none", "describer": "none"}
     as_in_a_new_process(monkeypatch)  # such as a worker
     done = run_cell(Cell("few-shot", SPEC, "baseline", 0, (), settings), folder / "cell")
     assert [*done.tests] == ["test"] and imported()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 @pytest.fixture
 def write(tmp_path, encoded):
-    """Write a shard in which each sample has a picture and, if there is one, a label in a file with the ending."""
+    """Write a shard in which each sample has an image and, if there is one, a label in a file with the ending."""
 
     def make(labels, ending="cls", name="shards/0.tar", names=None, start=0):
         path = tmp_path / name
@@ -44,7 +44,7 @@ def test_numbers_with_class_names_and_folders_named_by_part(write):
     assert [len(data.train), len(data.val), len(data.test)] == [4, 2, 4]
     assert {int(item.label) for item in data.test} == {0, 1}
     assert check_data(data).ok
-    assert data.test[0].picture.image().size == (6, 5)
+    assert data.test[0].image.rgb().size == (6, 5)
 
 
 def test_labels_in_json_and_one_shard(write):

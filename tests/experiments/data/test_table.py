@@ -8,7 +8,7 @@ from ipo_prompts.metrics.errors import InputError, InputFaults
 
 @pytest.fixture
 def table(folder):
-    """Write a table beside the pictures cat/000.png … cat/005.png and dog/000.png … dog/005.png."""
+    """Write a table beside the images cat/000.png … cat/005.png and dog/000.png … dog/005.png."""
     root = folder({"cat": 6, "dog": 6})
 
     def write(text, encoding="utf-8"):
@@ -36,12 +36,12 @@ def test_columns_are_named_and_one_that_names_parts_is_told(table, folder):
     assert data.stray == () and data.class_names == ("cat", "dog")
     found = {part: [item.group[-7:-4] for item in data.part(part)] for part in ("train", "val", "test")}
     assert found == {"train": ["001", "002"] * 2, "val": ["000"] * 2, "test": ["003", "004", "005"] * 2}
-    assert data.test[0].picture.image().size == (6, 5), "read with slashes where a file has none"
+    assert data.test[0].image.rgb().size == (6, 5), "read with slashes where a file has none"
     with pytest.raises(InputError, match=r"no column subset; its columns are: .*; name it: split=Subset"):
         load_data(spec, columns={"split": "subset"})
 
 
-@pytest.mark.parametrize("spec", ["embedded", "folder:pictures", "python:mine:gather"])
+@pytest.mark.parametrize("spec", ["embedded", "folder:images", "python:mine:gather"])
 def test_columns_are_those_of_a_table(spec):
     with pytest.raises(InputError, match="image=, label= and split= are for tables"):
         load_data(spec, columns={"label": "species"})
@@ -53,16 +53,16 @@ def test_other_marks_separate_cells(table, mark):
     assert data.class_names == ("cat", "dog")
 
 
-def test_pictures_that_cannot_be_read_are_left_out_if_the_user_says_so(table, folder, tmp_path):
+def test_images_that_cannot_be_read_are_left_out_if_the_user_says_so(table, folder, tmp_path):
     spec = table("image,label\n" + rows("{name}/{i:03d}.png,{name}\n"))
-    root = tmp_path / "pictures"
+    root = tmp_path / "images"
     (root / "cat/001.png").write_bytes(b"text")
     (root / "dog/002.png").unlink()
     for source in (spec, f"folder:{root}"):
         data = load_data(source, skip_unreadable=True, exclude=())
-        assert data.stray[0] in ("2 pictures that cannot be read", "1 pictures that cannot be read")
-        assert all(item.picture.image() for _, item in data.items())
-    with pytest.raises(InputFaults, match=r"rows 3, 10: no picture at the path.*"):
+        assert data.stray[0] in ("2 images that cannot be read", "1 images that cannot be read")
+        assert all(item.image.rgb() for _, item in data.items())
+    with pytest.raises(InputFaults, match=r"rows 3, 10: no image at the path.*"):
         load_data(table("image,label\n" + rows("{name}/{i:03d}.png,{name}\n") + ",cat\n"))
 
 
@@ -76,7 +76,7 @@ def test_names_as_labels(table, column):
     assert data.class_names == ("a cat", "a dog")
     assert [len(data.train), len(data.val), len(data.test)] == [4, 2, 6]
     assert data.name == "csv:labels"
-    assert data.train[0].picture.image().size == (6, 5)
+    assert data.train[0].image.rgb().size == (6, 5)
 
 
 @pytest.mark.parametrize("column", ["labels", "class", "class_name"])
@@ -147,8 +147,8 @@ HEAD = "image,label,split,group\n"
         ("Image,label\n", "no column image or path or file_name; .*; name it: image=Image"),
         ("image,label,label\n", "two columns label; keep one, or give the other another name"),
         ("image,kind\n", "no column label; its columns are: image, kind"),
-        ("image,label\n", "has no pictures"),
-        ("image,label\ncat/000.png,cat\ndog/nope.png,dog\n", "row 3 of .*labels.csv names the picture 'dog/nope.png'"),
+        ("image,label\n", "has no images"),
+        ("image,label\ncat/000.png,cat\ndog/nope.png,dog\n", "row 3 of .*labels.csv names the image 'dog/nope.png'"),
         ("image,label\n\ncat/000.png\n", "row 3: no class in the column label"),
         ("image,label\ncat/000.png, \n", "row 2: no class in the column label"),
         (
@@ -157,7 +157,7 @@ HEAD = "image,label,split,group\n"
         ),
         (
             "image,label\ncat/000.png,cat\ncat/./000.png,dog\n",
-            r"row 3 \(as row 2\): the same picture .*, in another cl",
+            r"row 3 \(as row 2\): the same image .*, in another cl",
         ),
         ("image,label\ncat/000.png,cat\ndog/000.png,None\ndog/001.png,nan\n", "rows 3, 4: no class .*None, NaN, nan"),
         ("image,label\ncat/000.png,cat\nhttps://host/1.png,dog\n", "row 3: an address, and IPO fetches none; download"),
@@ -206,7 +206,7 @@ def test_all_faults_are_told_at_once(table):
         "row 4 (as row 3)",
         "rows 5, 6, 7",
     )
-    for word, fault in zip(("image", "label", "split", "same picture", "no picture"), said, strict=True):
+    for word, fault in zip(("image", "label", "split", "same image", "no image"), said, strict=True):
         assert word in fault
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     with pytest.raises(InputFaults) as caught:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ipo_prompts.experiments.embedded import DOMAINS, MODEL_DIR, PICTURES_DIR, SPLIT_FILE
+from ipo_prompts.experiments.embedded import DOMAINS, IMAGES_DIR, MODEL_DIR, SPLIT_FILE
 
 PARTS = ("train", "val", "test")
 BASELINE = "a photo of a <CLASS>."
@@ -39,7 +39,7 @@ def loaded() -> Any:
 def features(domain: str) -> torch.Tensor:
     model, preprocess, _ = loaded()
     rows = table()["test"]
-    images = [preprocess(Image.open(PICTURES_DIR / domain / row[0])) for row in rows]
+    images = [preprocess(Image.open(IMAGES_DIR / domain / row[0])) for row in rows]
     with torch.inference_mode():
         found: torch.Tensor = model.encode_image(torch.stack(images), normalize=True)
     return found
@@ -63,10 +63,10 @@ def test_model_loads_as_fp32_with_stock_tokenizer() -> None:
 
 def test_sizes_stay_small() -> None:
     assert sum(p.stat().st_size for p in MODEL_DIR.iterdir()) <= 25e6
-    assert sum(p.stat().st_size for p in PICTURES_DIR.rglob("*.webp")) <= 8e6
+    assert sum(p.stat().st_size for p in IMAGES_DIR.rglob("*.webp")) <= 8e6
 
 
-def test_no_base_picture_stands_in_two_parts() -> None:
+def test_no_base_image_stands_in_two_parts() -> None:
     seen = [row[3] for part in PARTS for row in table()[part]]
     owners = {(row[3], part) for part in PARTS for row in table()[part]}
     assert len(owners) == len(set(seen)) == len(seen)
@@ -81,20 +81,18 @@ def test_every_class_stands_in_every_part(part: str, least: int) -> None:
     assert min(counts) >= least
 
 
-def test_enough_base_test_pictures_and_equal_halves() -> None:
+def test_enough_base_test_images_and_equal_halves() -> None:
     assert len({row[3] for row in table()["test"]}) >= 200
     assert len(table()["classes"]) % 2 == 0
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_pictures_are_readable_and_nothing_else_lies_there(domain: str) -> None:
+def test_images_are_readable_and_nothing_else_lies_there(domain: str) -> None:
     wanted = {row[0] for part in PARTS for row in table()[part]}
-    present = {
-        p.relative_to(PICTURES_DIR / domain).as_posix() for p in (PICTURES_DIR / domain).rglob("*") if p.is_file()
-    }
+    present = {p.relative_to(IMAGES_DIR / domain).as_posix() for p in (IMAGES_DIR / domain).rglob("*") if p.is_file()}
     assert present == wanted
     for path in wanted:
-        with Image.open(PICTURES_DIR / domain / path) as image:
+        with Image.open(IMAGES_DIR / domain / path) as image:
             image.load()
             assert (image.mode, image.size) == ("RGB", (48, 48))
 

@@ -1,4 +1,4 @@
-"""What each transformation on pictures does; sets of them: one name each, rendered alike anywhere."""
+"""What each transformation on images does; sets of them: one name each, rendered alike anywhere."""
 
 from __future__ import annotations
 
@@ -47,40 +47,40 @@ def test_other_specs_stay_as_they_are(spec: str) -> None:
 
 
 @pytest.mark.parametrize(("shift", "domain"), [("negative", "a"), ("sideways+faded", "d")])
-def test_a_shipped_domain_is_its_transformations_over_the_clean_pictures(shift: str, domain: str) -> None:
+def test_a_shipped_domain_is_its_transformations_over_the_clean_images(shift: str, domain: str) -> None:
     rendered, files = (load_data(f"embedded:{name}", seed=0) for name in (shift, domain))
     assert rendered.class_names == files.class_names and rendered.task == files.task
     for part in ("train", "val", "test"):
         assert [(i.label, i.group) for i in rendered.part(part)] == [(i.label, i.group) for i in files.part(part)]
     for ours, theirs in zip(rendered.val[:40], files.val[:40], strict=True):
-        pixels = (np.asarray(item.picture.image(), int) for item in (ours, theirs))
+        pixels = (np.asarray(item.image.rgb(), int) for item in (ours, theirs))
         assert np.abs(np.subtract(*pixels)).max() <= 1, "one of 255 levels, from rounding"
 
 
-def test_a_picture_has_the_same_bytes_in_every_process_and_order() -> None:
-    pictures = [item.picture for item in load_data("embedded:noise+blur+zoom", seed=0).val[:5]]
-    first = [picture.bytes() for picture in pictures]
-    assert [picture.bytes() for picture in reversed(pictures)][::-1] == first
+def test_a_image_has_the_same_bytes_in_every_process_and_order() -> None:
+    images = [item.image for item in load_data("embedded:noise+blur+zoom", seed=0).val[:5]]
+    first = [image.bytes() for image in images]
+    assert [image.bytes() for image in reversed(images)][::-1] == first
     assert len(set(first)) == 5
     code = "import pickle, sys; sys.stdout.buffer.write(b''.join(p.bytes() for p in pickle.load(sys.stdin.buffer)))"
-    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(pictures), capture_output=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(images), capture_output=True, check=True)
     assert done.stdout == b"".join(first)
 
 
-def test_the_cache_knows_a_rendered_picture_by_its_bytes(clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = [item.picture for item in load_data("embedded:dark+sideways", seed=0).val[:4]]
-    before = FeatureStore(clip, tmp_path).encode(pictures)
+def test_the_cache_knows_a_rendered_image_by_its_bytes(clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [item.image for item in load_data("embedded:dark+sideways", seed=0).val[:4]]
+    before = FeatureStore(clip, tmp_path).encode(images)
     again = FeatureStore(clip, tmp_path)
-    assert np.array_equal(again.encode(pictures), before) and again.encoded == 0
+    assert np.array_equal(again.encode(images), before) and again.encoded == 0
     # Another renderer: the same files on disk, other pixels.
     monkeypatch.setitem(shifts.PIXELWISE, "dark", lambda image, rng: image)
-    others = [item.picture for item in load_data("embedded:dark+sideways", seed=0).val[:4]]
+    others = [item.image for item in load_data("embedded:dark+sideways", seed=0).val[:4]]
     assert not np.array_equal(again.encode(others), before) and again.encoded == 4
 
 
-def test_names_tell_the_picture_and_the_set() -> None:
+def test_names_tell_the_image_and_the_set() -> None:
     data = load_data("embedded:gray+small", seed=0)
-    assert data.train[0].picture.name == "cat/01.webp of embedded:small+gray"
+    assert data.train[0].image.name == "cat/01.webp of embedded:small+gray"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_names_tell_the_picture_and_the_set() -> None:
     [
         (
             "negativ",
-            r"no pictures embedded:negativ \(did you mean negative\?\); there are: embedded:a, .* upside-down, ",
+            r"no images embedded:negativ \(did you mean negative\?\); there are: embedded:a, .* upside-down, ",
         ),
         ("upside-dwn+gray", r"'upside dwn' is no transformation \(did you mean upside-down\?\)"),
         ("a+gray", "'a' is no transformation"),
@@ -118,7 +118,7 @@ def plain(*transformations: str, seed: int = 0, background: str = "white") -> Im
     return render(drawing(), transformations, seed, background, jitter=0)
 
 
-def test_a_picture_is_the_same_alone_and_among_others_in_any_order() -> None:
+def test_a_image_is_the_same_alone_and_among_others_in_any_order() -> None:
     jobs = [(drawing(n), [TRANSFORMATIONS[n], "noise"], 100 + n) for n in range(len(TRANSFORMATIONS))]
     alone = [render(*job) for job in jobs]
     backwards = [render(*job) for job in reversed(jobs)][::-1]
@@ -134,7 +134,7 @@ def test_every_transformation_shows_and_stays_in_range(transformation: str) -> N
     assert np.array_equal(image, plain(transformation, seed=1)) == (transformation not in RANDOM)
 
 
-def test_the_seed_moves_the_picture_and_jitter_scales_the_move() -> None:
+def test_the_seed_moves_the_image_and_jitter_scales_the_move() -> None:
     still = plain()
     far = np.abs(render(drawing(), (), 1) - still).mean()
     near = np.abs(render(drawing(), (), 1, jitter=0.1) - still).mean()
@@ -147,7 +147,7 @@ def test_turns_are_turns() -> None:
     assert min(np.abs(plain("sideways") - np.rot90(plain(), k)).max() for k in (1, 3)) < 1e-4
 
 
-def test_scales_show_more_or_less_of_the_picture() -> None:
+def test_scales_show_more_or_less_of_the_image() -> None:
     inked = {name: float((plain(*([name] if name else [])) < 0.99).any(2).mean()) for name in ("small", "", "zoom")}
     assert inked["small"] < inked[""] / 3 and inked["zoom"] > inked[""] * 2
 
@@ -182,13 +182,13 @@ def test_transformations_are_applied_in_their_own_order() -> None:
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"no transformation 'negativ' of pictures \(did you mean negative\?\)"):
+    with pytest.raises(InputError, match=r"no transformation 'negativ' of images \(did you mean negative\?\)"):
         plain("negativ")
-    with pytest.raises(InputError, match="no background 'teal' of pictures; there are: white"):
+    with pytest.raises(InputError, match="no background 'teal' of images; there are: white"):
         plain(background="teal")
 
 
-def test_seeds_are_a_picture_s_own() -> None:
+def test_seeds_are_an_image_s_own() -> None:
     seeds = {seed_of(name, seed) for name in ("cat/01.webp", "cat/02.webp") for seed in (0, 1)}
     assert len(seeds) == 4 and seed_of("cat/01.webp", 0) in seeds
 

@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 
 SIDE, WIDTH, DIM = 32, 64, 32
 VISION = {"image_size": SIDE, "layers": 2, "width": WIDTH, "head_width": 32, "patch_size": 8}
@@ -24,8 +24,8 @@ WORDS = ["a", "photo", "of", "cat", "ice", "cream", "dog", "horse", "pizza", "ro
 
 
 @pytest.fixture(scope="session")
-def pictures() -> list[Picture]:
-    return [item.picture for item in load_data("embedded", seed=0).train[::40]][:12]
+def images() -> list[LazyImage]:
+    return [item.image for item in load_data("embedded", seed=0).train[::40]][:12]
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,7 @@ def made(folder: Path, config: dict[str, Any], transform: dict[str, Any]) -> Cli
     open_clip.add_model_config(listed)
     torch.manual_seed(4)
     model = open_clip.create_model(listed.stem)
-    with torch.no_grad():  # weights as they are drawn give all pictures and texts nearly the same features
+    with torch.no_grad():  # weights as they are drawn give all images and texts nearly the same features
         for name, weight in model.named_parameters():
             if weight.dim() > 1 or "class_embedding" in name:
                 weight.mul_(6)

@@ -1,4 +1,4 @@
-"""Exports in a process without this package: the same labels on sealed pictures and on made ones that are odd."""
+"""Exports in a process without this package: the same labels on test images and on made ones that are odd."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from ipo_prompts.experiments.export.base import export
 from ipo_prompts.experiments.export.targets import TARGETS
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 
@@ -28,7 +28,7 @@ def elsewhere(script: str, files: list[Path], folder: Path, *more: str) -> Any:
 
 
 def odd(folder: Path) -> list[Path]:
-    """Save pictures that libraries like to read differently."""
+    """Save images that libraries like to read differently."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (40, 90, 3), dtype=np.uint8))
@@ -72,16 +72,16 @@ def sure(other: Clip) -> TemplateClassifier:
 
 
 def test_the_lines_of_each_readme_label_as_the_program_does_without_it(
-    sure: TemplateClassifier, pictures: list[Picture], tmp_path: Path
+    sure: TemplateClassifier, images: list[LazyImage], tmp_path: Path
 ) -> None:
     files = [*odd(tmp_path / "odd"), *(tmp_path / f"{number}.png" for number in range(4))]
-    for file, picture in zip(files[-4:], pictures, strict=False):
-        file.write_bytes(picture.bytes())
+    for file, image in zip(files[-4:], images, strict=False):
+        file.write_bytes(image.bytes())
     folders = ("head", "onnx", "open_clip")
     for target in folders:
-        assert "checked, " in export(sure, TARGETS[target], tmp_path / target, pictures)
+        assert "checked, " in export(sure, TARGETS[target], tmp_path / target, images)
     told = elsewhere(USE, files, tmp_path, *(str(tmp_path / folder) for folder in folders))
-    ours = sure.probabilities([Picture.from_path(file) for file in files])
+    ours = sure.probabilities([LazyImage.from_path(file) for file in files])
     best = [sure.answers(row)[0] for row in ours]
     for target, lines in told.items():
         numbers = [float(number) for _, _, number, _ in lines]
@@ -89,7 +89,7 @@ def test_the_lines_of_each_readme_label_as_the_program_does_without_it(
         np.testing.assert_allclose(numbers, [one.probability for one in best], atol=2e-3, err_msg=target)
 
 
-def test_onnx_runs_a_siglip(siglip: Clip, pictures: list[Picture], tmp_path: Path) -> None:
+def test_onnx_runs_a_siglip(siglip: Clip, images: list[LazyImage], tmp_path: Path) -> None:
     program = TemplateClassifier(siglip, ["cat", "dog"], "a photo of a <CLASS>.")
-    verdict = export(program, TARGETS["onnx"], tmp_path / "out", pictures)
-    assert f"same label on {len(pictures)} of {len(pictures)} pictures, features equal within" in verdict
+    verdict = export(program, TARGETS["onnx"], tmp_path / "out", images)
+    assert f"same label on {len(images)} of {len(images)} images, features equal within" in verdict

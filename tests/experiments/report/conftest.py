@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import IMAGES_DIR
 from ipo_prompts.programs.journal import read
 from support.openai_server import Asked, Reply, listed, running, templates
 from support.report_files import HOSTILE, analysis, change_json, poisoned
@@ -28,24 +28,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
         patch.setenv("OPENAI_API_KEY", KEY)
         patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
         patch.setattr("ipo_prompts.experiments.run.prepared.loaded", lambda *_: clip)
-        for name in sorted((PICTURES_DIR / "a").iterdir())[:16]:
-            shutil.copytree(name, folder / "pictures" / name.name)
+        for name in sorted((IMAGES_DIR / "a").iterdir())[:16]:
+            shutil.copytree(name, folder / "images" / name.name)
         settings = (
             "strategy=history",
             "describer=none",
             "shots=1",
-            "selection_shots=2",
+            "val_shots=2",
             "candidates_per_step=4",
             "steps=2",
             "names=as-is",
         )
-        where = (f"--data=folder:{folder / 'pictures'}", "--lm", "openai/test-model", f"lm_api_base={server.base}")
+        where = (f"--data=folder:{folder / 'images'}", "--lm", "openai/test-model", f"lm_api_base={server.base}")
         assert main(["optimize", *where, *settings, "--quiet", "--out", str(folder / "run")]) == 0
     return folder / "run"
 
 
 def _answer(asked: Asked) -> Reply:
-    """Write one template without a slot, one that fits the pictures (they are negatives), and any others."""
+    """Write one template without a slot, one that fits the images (they are negatives), and any others."""
     return Reply(listed(asked, ["no slot at all", "an x-ray of a <CLASS> with neon colors.", *templates(asked)]))
 
 

@@ -26,10 +26,10 @@ from ipo_prompts.experiments.report.explain import (
 )
 from ipo_prompts.experiments.run.files import content_of, read_model, write_json
 from ipo_prompts.experiments.tasks import Encoded
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.classification import ClipReward, EncodedImages
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import BASELINE
@@ -63,15 +63,15 @@ class Job:
     def parts(self, template: str, initial: str = BASELINE) -> dict[AnyPart, Scored]:
         drawn = self.drawn
         rows: dict[AnyPart, tuple[ClipReward, Sequence[Item]]]
-        rows = {"selection": (self.reward, drawn.selection), "fresh": (self.reward, self.fresh)}
+        rows = {"val": (self.reward, drawn.val), "fresh": (self.reward, self.fresh)}
         rows |= {"test": (self.reward, drawn.test), "new": (self.new, drawn.new_test)}
         return {name: self._part(reward, items, initial, template) for name, (reward, items) in rows.items()}
 
     def _part(self, reward: ClipReward, items: Sequence[Item], initial: str, template: str) -> Scored:
-        pictures = reward.encode([item.picture for item in items], [item.label for item in items])
-        scores = reward.score([initial, template], pictures)
+        images = reward.encode([item.image for item in items], [item.label for item in items])
+        scores = reward.score([initial, template], images)
         drawn = Sampling.of(len(items), [item.label for item in items], [item.group for item in items])
-        return Scored(reward, Encoded(pictures, (), items, pictures.labels), (), scores, drawn)
+        return Scored(reward, Encoded(images, (), items, images.labels), (), scores, drawn)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], nam
     png = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(png, "PNG")
     items = [
-        Item(Picture.from_bytes(f"/home/me/{i}.png", png.getvalue()), label, str(i)) for i, label in enumerate(labels)
+        Item(LazyImage.from_bytes(f"/home/me/{i}.png", png.getvalue()), label, str(i)) for i, label in enumerate(labels)
     ]
     scores = []
     for predictions in (np.asarray(before), np.asarray(after)):
@@ -111,7 +111,7 @@ def test_what_is_written_is_what_is_read(job: Job, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["labels", "predictions", "items"])
-def test_without_labels_predictions_or_pictures_words_are_all_there_is(job: Job, missing: str) -> None:
+def test_without_labels_predictions_or_images_words_are_all_there_is(job: Job, missing: str) -> None:
     def without(part: Scored) -> Scored:
         if missing == "labels":
             return replace(part, encoded=part.encoded._replace(labels=None))
@@ -151,27 +151,23 @@ def test_flips_are_spread_over_classes_with_thumbnails(found: dict[str, Any]) ->
         for row in rows:
             right, wrong = ("after", "before") if kind == "gained" else ("before", "after")
             assert row[right] == row["class_name"] != row[wrong]
-            assert "/" not in row["picture"]
-            head, data = row["thumbnail"].split(",")
-            assert head == "data:image/jpeg;base64"
-            with Image.open(io.BytesIO(base64.b64decode(data))) as image:
-                assert (image.format, image.mode) == ("JPEG", "RGB")
-                assert max(image.size) <= 96
+            assert "/" not in row["image"]
+            assert row["thumbnail"].startswith("data:image/jpeg;base64,")
     gained = [row["class_name"] for row in found["flips"]["gained"]]
     assert len(set(gained)) == len(gained)
 
 
-@pytest.mark.parametrize("part", ["fresh", "selection"])
-def test_words_are_tried_on_fresh_pictures_else_on_those_that_chose_and_never_on_sealed_ones(
+@pytest.mark.parametrize("part", ["fresh", "val"])
+def test_words_are_tried_on_fresh_images_else_on_those_that_chose_and_never_on_test_ones(
     job: Job, monkeypatch: pytest.MonkeyPatch, part: AnyPart
 ) -> None:
     parts = {name: each for name, each in job.parts(NEGATIVE).items() if name != "fresh" or part == "fresh"}
-    seen: list[EncodedPictures] = []
+    seen: list[EncodedImages] = []
     real = ClipReward.score
 
-    def watched(self: ClipReward, templates: Sequence[str], pictures: EncodedPictures) -> list[Score]:
-        seen.append(pictures)
-        return real(self, templates, pictures)
+    def watched(self: ClipReward, templates: Sequence[str], images: EncodedImages) -> list[Score]:
+        seen.append(images)
+        return real(self, templates, images)
 
     monkeypatch.setattr(ClipReward, "score", watched)
     words = job.of(parts)["words"]
@@ -190,10 +186,10 @@ def test_the_initial_template_flips_nothing(job: Job) -> None:
     assert same["words"]["template"] == BASELINE
 
 
-def test_the_most_frequent_confusions_come_first_with_a_picture_of_either_class() -> None:
+def test_the_most_frequent_confusions_come_first_with_an_image_of_either_class() -> None:
     part = made([0, 0, 0, 1, 2], before=[0, 0, 0, 1, 2], after=[2, 1, 1, 1, 3], names=["cat", "dog", "fox", "owl"])
     found = flips([part])
-    told = [(one.class_name, one.after, one.confused, one.picture, one.taken_for is None) for one in found.wrong]
+    told = [(one.class_name, one.after, one.confused, one.image, one.taken_for is None) for one in found.wrong]
     assert told == [
         ("cat", "dog", 2, "1.png", False),
         ("cat", "fox", 1, "0.png", False),
@@ -202,7 +198,7 @@ def test_the_most_frequent_confusions_come_first_with_a_picture_of_either_class(
     assert (found.lost_total, found.wrong_total) == (4, 0)
 
 
-def test_a_class_without_pictures_has_no_row() -> None:
+def test_a_class_without_images_has_no_row() -> None:
     part = made([0, 0, 2], before=[0, 1, 0], after=[0, 0, 0], names=["cat", "dog", "hot_dog"])
     assert [row.model_dump() for row in class_rows("test", part)] == [
         {"name": "cat", "part": "test", "n": 2, "initial": 0.5, "optimised": 1.0, "gain": 0.5},
@@ -210,7 +206,7 @@ def test_a_class_without_pictures_has_no_row() -> None:
     ]
 
 
-def test_a_class_that_no_sealed_image_shows_is_named(job: Job, found: dict[str, Any]) -> None:
+def test_a_class_that_no_test_image_shows_is_named(job: Job, found: dict[str, Any]) -> None:
     assert found["untested"] == []
     shown = [item for item in job.drawn.test if item.label != 1]
     parts = job.parts(NEGATIVE) | {"test": job._part(job.reward, shown, BASELINE, NEGATIVE)}
@@ -232,7 +228,7 @@ def test_no_class_crowds_out_the_others(flipped: list[int], shown: list[int]) ->
     found = content_of(flips([part]))
     assert sorted(int(row["class_name"]) for row in found["gained"]) == shown
     assert found["gained_total"] == sum(flipped)
-    assert len({row["picture"] for row in found["gained"]}) == len(shown)
+    assert len({row["image"] for row in found["gained"]}) == len(shown)
     assert found["lost"] == []
 
 
@@ -248,7 +244,7 @@ def test_a_thumbnail_is_small_and_tells_nothing_else(mode: str, form: str) -> No
         options |= {"exif": exif, "icc_profile": b"at my home"}
     Image.effect_noise((400, 200), 60).convert(mode).save(original, form, **options)
     assert b"at my home" in original.getvalue()
-    data = base64.b64decode(thumbnail(Picture.from_bytes("x", original.getvalue())).split(",")[1])
+    data = base64.b64decode(thumbnail(LazyImage.from_bytes("x", original.getvalue())).split(",")[1])
     assert b"at my home" not in data
     with Image.open(io.BytesIO(data)) as image:
         assert (image.size, image.mode, image.format) == ((96, 48), "RGB", "JPEG")

@@ -12,7 +12,7 @@ from ipo_prompts.experiments.report.page import read_run, run_page
 from support.browser import opened
 from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE
 
-SECTIONS = ["answer", "pictures", "classes", "search", "words", "repeat"]
+SECTIONS = ["answer", "images", "classes", "search", "words", "repeat"]
 Open = Callable[..., Any]
 
 

@@ -11,7 +11,7 @@ import pytest
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.run.result import load_result
 
-AGAIN = "the same sealed pictures again: if it ends with other answers, it has no p."
+AGAIN = "the same test images again: if it ends with other answers, it has no p."
 
 
 def test_one_run_has_its_page_beside_its_files(analysed: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,12 +19,12 @@ from ipo_prompts.experiments.report.page import (
     notebook_part,
     read_run,
     run_page,
-    search_picture,
+    search_image,
 )
 from ipo_prompts.experiments.run.files import load_config
 from support.report_files import ACTS_IF_NOT_SHOWN, change_json
 
-SECTIONS = ("content", "answer", "pictures", "classes", "search", "words", "repeat")
+SECTIONS = ("content", "answer", "images", "classes", "search", "words", "repeat")
 
 
 def text(page: str) -> str:
@@ -60,7 +60,7 @@ def test_only_the_style_sheet_is_allowed(analysed: Path) -> None:
     }
 
 
-def test_a_notebook_shows_the_answer_first_then_the_search_and_pictures(analysed: Path) -> None:
+def test_a_notebook_shows_the_answer_first_then_the_search_and_images(analysed: Path) -> None:
     result = json.loads((analysed / "result.json").read_text())
     part = notebook_part(read_run(analysed))
     places = [part.index(html.escape(result["template"])), part.index("in all")]
@@ -92,7 +92,7 @@ def test_words_classes_and_flips_are_shown(analysed: Path) -> None:
     page = text(run_page(read_run(analysed)))
     for shown in (
         "-12.3",  # a removal
-        "1 of 3 classes gain on the sealed test, 1 lose",
+        "1 of 3 classes gain on the held-out test, 1 lose",
         "cat 4 25 % 100 % +75.0",
         "Now right, wrong before: 3",
         "cat car → cat",
@@ -163,7 +163,7 @@ def test_the_command_to_replay_finds_the_same(
 def test_a_recorded_run_opens(recorded: Path) -> None:
     run = read_run(recorded)
     page = text(run_page(run))
-    for shown in ("On the sealed test", "in all", "What each word does", "Now right, wrong before"):
+    for shown in ("On the held-out test", "in all", "What each word does", "Now right, wrong before"):
         assert shown in page, shown
 
 
@@ -183,7 +183,7 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
     run = read_run(analysed)
     page = text(run_page(run))
     for shown in (
-        "On the sealed test, step by step",
+        "On the held-out test, step by step",
         "recall@1 gain, points",
         "search queries. Each recall@1 here",
         "no language model",
@@ -193,4 +193,4 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
     assert "Where it gains" not in page
     told = page[: page.index("The last question")] + page[page.index("What each word does") :]
     assert "accuracy" not in told.lower()  # what the language model was asked keeps its words
-    assert "accuracy" not in search_picture(run).lower()
+    assert "accuracy" not in search_image(run).lower()

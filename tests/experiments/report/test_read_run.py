@@ -55,12 +55,12 @@ def test_a_run_without_test_scores(run_folder: Path) -> None:
         return {**result, "rows": [row for row in result["rows"] if row["part"] != "test"]}
 
     change_json(run_folder / "result.json", drop)
-    with pytest.raises(InputError, match="no rows of the test pictures"):
+    with pytest.raises(InputError, match="no rows of the test images"):
         read_run(run_folder)
 
 
 @pytest.mark.parametrize("thumbnail", ["https://example.org/x.jpg", "data:image/svg+xml;base64,PHN2Zz4=", "x"])
-def test_a_thumbnail_is_a_picture_and_nothing_else(analysed: Path, thumbnail: str) -> None:
+def test_a_thumbnail_is_an_image_and_nothing_else(analysed: Path, thumbnail: str) -> None:
     found = json.loads((analysed / "analysis.json").read_text())
     found["flips"]["gained"][0]["thumbnail"] = thumbnail
     (analysed / "analysis.json").write_text(json.dumps(found))

@@ -26,9 +26,9 @@ def test_every_template_is_told_with_the_step_that_scored_it(run_or_resumed: Pat
 
     search = read_run(run_or_resumed).analysis.search
     # The last event of a step counts: a step that a limit stopped has an earlier event, too.
-    steps = {event["step"]: told(event) for event in events(run_or_resumed, "scores") if event["kind"] == "search"}
+    steps = {event["step"]: told(event) for event in events(run_or_resumed, "scores") if event["kind"] == "train"}
     assert [[(one.template, one.value, one.n) for one in step.scored] for step in search.steps] == [*steps.values()]
-    *_, finals = [told(event) for event in events(run_or_resumed, "scores") if event["kind"] == "selection"]
+    *_, finals = [told(event) for event in events(run_or_resumed, "scores") if event["kind"] == "val"]
     assert [(one.template, one.value, one.n) for one in search.finalists] == finals
 
 

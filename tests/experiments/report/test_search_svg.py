@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ipo_prompts.experiments.report.page import read_run, search_picture
+from ipo_prompts.experiments.report.page import read_run, search_image
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from ipo_prompts.experiments.report.page import read_run, search_picture
 )
 def test_the_chosen_template_stands_above_it_as_it_is_written(template: str, recorded: Path) -> None:
     run = read_run(recorded)
-    drawn = search_picture(replace(run, result=run.result.model_copy(update={"template": template})))
+    drawn = search_image(replace(run, result=run.result.model_copy(update={"template": template})))
     title = ElementTree.fromstring(drawn).findall("{http://www.w3.org/2000/svg}text")[0].text
     assert title == "chosen: " + (template if len(template) <= 90 else template[:89] + "…").replace("\x1b", "[U+001B]")
     assert "<script" not in drawn

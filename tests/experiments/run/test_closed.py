@@ -1,4 +1,4 @@
-"""`test=no`: the sealed test stays closed until the finished run is resumed with `test=yes`, once and for all."""
+"""`test=no`: the held-out test stays closed until the finished run is resumed with `test=yes`, once and for all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from ipo_prompts.experiments.run.tested_before import FILE_NAME, state_dir
 from ipo_prompts.programs.journal import read
-from support.runs import SMALL, copy_pictures, ipo
+from support.runs import SMALL, copy_images, ipo
 
 SEARCH = [word for word in SMALL if word != "scored_templates=60"]
 
@@ -19,7 +19,7 @@ SEARCH = [word for word in SMALL if word != "scored_templates=60"]
 def searched(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
     """Search without a test in the folder `run`; return what was printed."""
     monkeypatch.chdir(tmp_path)
-    copy_pictures(Path("six"))
+    copy_images(Path("six"))
     return ipo(capfd, "optimize", "folder:six", *SEARCH, "test=no", "--out=run")
 
 
@@ -28,21 +28,21 @@ def _result() -> dict[str, Any]:
     return result
 
 
-def test_nothing_sealed_is_scored_or_counted(searched: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_test_is_scored_or_counted(searched: Any, capfd: pytest.CaptureFixture[str]) -> None:
     assert searched.code == 0, searched.err
-    assert {row["part"] for row in _result()["rows"]} == {"search", "selection"}
+    assert {row["part"] for row in _result()["rows"]} == {"train", "val"}
     assert all(row["difference"]["p"] is None for row in _result()["rows"])
     assert not (state_dir() / FILE_NAME).exists()
     assert not [event for event in read(Path("run")) if event["type"] in ("test", "new")]
     assert json.loads(Path("run/analysis.json").read_text())["flips"] is None
-    assert "selection accuracy" in searched.out and "test accuracy" not in searched.out
+    assert "val accuracy" in searched.out and "test accuracy" not in searched.out
     assert "next: ipo optimize --resume run test=yes" in searched.out
     assert "the test was not opened" in Path("run/report.html").read_text()
     again = ipo(capfd, "report", "run")
     assert again.code == 0 and "next: ipo optimize --resume run test=yes" in again.out
     assert ipo(capfd, "predict", "run", "six/cat").code == 0
     quiet = ipo(capfd, "optimize", "--resume=run", "--quiet")
-    assert quiet.code == 0 and "selection pictures" in quiet.out, "it had finished"
+    assert quiet.code == 0 and "val images" in quiet.out, "it had finished"
 
 
 def test_a_finished_run_is_tested_once_and_stays_tested(searched: Any, capfd: pytest.CaptureFixture[str]) -> None:
@@ -50,8 +50,8 @@ def test_a_finished_run_is_tested_once_and_stays_tested(searched: Any, capfd: py
     tested = ipo(capfd, "optimize", "--resume=run", "test=yes")
     assert tested.code == 0 and "test accuracy" in tested.out, tested.err
     after = _result()
-    assert [row for row in after["rows"] if row["part"] in ("search", "selection")] == before["rows"]
-    for key in ("template", "selection", "steps", "templates_scored", "data", "sealed"):
+    assert [row for row in after["rows"] if row["part"] in ("train", "val")] == before["rows"]
+    for key in ("template", "selection", "steps", "templates_scored", "data", "held_out"):
         assert after[key] == before[key]
     assert len([line for line in (state_dir() / FILE_NAME).read_text().splitlines() if line]) == 1
     refused = ipo(capfd, "optimize", "--resume=run", "test=no")

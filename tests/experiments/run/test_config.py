@@ -23,7 +23,7 @@ def test_words_may_have_the_form_that_sweep_agents_write() -> None:
 
 
 def test_written_configuration_reads_back_equal(tmp_path: Path) -> None:
-    config = load_config(None, ["steps=3", 'task=pictures: of "pets"'])
+    config = load_config(None, ["steps=3", 'task=images: of "pets"'])
     file = tmp_path / "config.yaml"
     file.write_text(config.to_yaml())
     assert load_config(file) == config

@@ -18,7 +18,7 @@ def price(tokens_in: int, tokens_out: int) -> float | None:
 
 def planned(words: list[str], optimizer: Backend | None, describer: Backend | None = None) -> Plan:
     data: Any = SimpleNamespace(task="pictures of pets", read=frozenset())
-    drawn: Any = SimpleNamespace(search=[None] * 10, selection=(), test=(), new_test=(), class_names=("cat", "dog"))
+    drawn: Any = SimpleNamespace(train=[None] * 10, val=(), test=(), new_test=(), class_names=("cat", "dog"))
     return Plan(load_config(None, words), data, drawn, optimizer, describer)
 
 
@@ -45,8 +45,8 @@ def test_one_by_one_an_api_model_is_asked_for_each_template() -> None:
     assert alone["tokens_in"] > 3.9 * together["tokens_in"]
 
 
-def test_a_describer_is_counted_once_a_picture() -> None:
-    found = estimate(planned(["describer=openai/x", "described_pictures=16"], backend(), backend()))
+def test_a_describer_is_counted_once_an_image() -> None:
+    found = estimate(planned(["describer=openai/x", "described_images=16"], backend(), backend()))
     assert found["describer"]["calls"] == 10
     assert found["usd"] == pytest.approx(found["optimizer"]["usd"] + found["describer"]["usd"])
 
@@ -66,7 +66,7 @@ def test_a_search_without_a_language_model_costs_nothing(tmp_path: Path) -> None
     (tmp_path / "mine.txt").write_text("a negative of a <CLASS>.\n")
     found = estimate(planned(["lm=none", "strategy=list", f"strategy.file={tmp_path}/mine.txt"], None))
     nothing = dict.fromkeys(("optimizer", "describer"))
-    made = {"pictures": 10, "views": 30, "texts": 2 * (1 + 12 * 5 + 80)}
+    made = {"images": 10, "views": 30, "texts": 2 * (1 + 12 * 5 + 80)}
     assert found == {**nothing, "tokens": 0, "usd": 0, "seconds": 0, **made}
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import IMAGES_DIR
 from ipo_prompts.experiments.run.answer import table
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import load_config
@@ -25,27 +25,27 @@ BAD = {"cat": "Felis_catus", "bus": "motorbuses", "book": "volumes", "horse": "z
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Links to all ten pictures of a class."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Links to all ten images of a class."""
     folder = tmp_path_factory.mktemp("bad")
     for own, name in BAD.items():
-        (folder / name).symlink_to(PICTURES_DIR / "b" / own)
+        (folder / name).symlink_to(IMAGES_DIR / "b" / own)
     return folder
 
 
 @pytest.fixture()
-def run(cache: Path, capfd: pytest.CaptureFixture[str], pictures: Path) -> Any:
+def run(cache: Path, capfd: pytest.CaptureFixture[str], images: Path) -> Any:
 
     def start(*more: str) -> Ended:
         few = ("describer=none", "steps=1", "candidates_per_step=2", "scored_templates=10")
         names = () if any(word.startswith("names=") for word in more) else ("names=search",)
-        return ipo(capfd, "optimize", f"--data=folder:{pictures}", *few, *names, *more)
+        return ipo(capfd, "optimize", f"--data=folder:{images}", *few, *names, *more)
 
     return start
 
 
 def test_badly_named_folders_get_names_that_the_clip_reads(
-    run: Any, pictures: Path, clip: Clip, tmp_path: Path, capfd: Any
+    run: Any, images: Path, clip: Clip, tmp_path: Path, capfd: Any
 ) -> None:
     (tmp_path / "more.yaml").write_text("zzyx: [zzyx, horse]\n")
     folder = tmp_path / "run"
@@ -59,14 +59,14 @@ def test_badly_named_folders_get_names_that_the_clip_reads(
     assert f"names by search: {searched.how}" in [line.what for line in table(found)] and "names by search" in ended.out
     page = html.unescape((folder / "report.html").read_text()).replace("\xa0", " ")
     assert f"<td><bdi>{found.names['zzyx']}</bdi></td>" in page
-    # What is handed out has the names, and predicts what the sealed test counted.
-    program = TemplateClassifier.from_file(folder / "program.json", clip).words_alone()
+    # What is handed out has the names, and predicts what the held-out test counted.
+    program = TemplateClassifier.from_file(folder / "program.json", clip).text_only()
     drawn = plan(load_config(folder / "config.yaml")).drawn
-    predicted = program.probabilities([item.picture for item in drawn.test]).argmax(axis=1)
+    predicted = program.probabilities([item.image for item in drawn.test]).argmax(axis=1)
     assert (predicted == [item.label for item in drawn.test]).mean() == pytest.approx(searched.after.value, abs=1e-6)
     assert set(found.names.values()) < set(program.class_names) and set(program.labels) == set(BAD.values())
     written = yaml.safe_load((folder / "classes.yaml").read_text())
-    assert load_data(f"folder:{pictures}", seed=0, class_names=written).class_names == program.class_names
+    assert load_data(f"folder:{images}", seed=0, class_names=written).class_names == program.class_names
     check_it_can_be_done_again(capfd, folder, tmp_path / "again")
 
 
@@ -91,7 +91,7 @@ def test_a_folder_is_read_as_people_write_it(folder: str, known: str) -> None:
     ("words", "searched", "read"),
     [
         ((), True, True),
-        (("names=cleaned",), False, True),
+        (("names=normalised",), False, True),
         (("names=as-is",), False, False),
         (("reward=retrieval",), False, True),
         (("preset=paper",), False, False),
@@ -100,10 +100,10 @@ def test_a_folder_is_read_as_people_write_it(folder: str, known: str) -> None:
     ],
 )
 def test_names_of_labels_are_read_and_searched_unless_something_else_is_typed(
-    pictures: Path, words: tuple[str, ...], searched: bool, read: bool
+    images: Path, words: tuple[str, ...], searched: bool, read: bool
 ) -> None:
     said: list[str] = []
-    config = load_config(None, ["lm=openai/gpt-4o-mini", "describer=none", f"data=folder:{pictures}", *words])
+    config = load_config(None, ["lm=openai/gpt-4o-mini", "describer=none", f"data=folder:{images}", *words])
     planned = plan(config, ready=False, say=said.append)
     assert (planned.search.names == "search") is searched and ("volume" in planned.data.class_names) is read
     assert [line for line in said if line.startswith("names: ")] == (

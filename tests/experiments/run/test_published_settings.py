@@ -14,16 +14,16 @@ WHOLE = ("classes=base-to-new", "clip=ViT-B-16/openai", "lm=openai/gpt-3.5-turbo
     ("words", "found"),
     [
         ([*WHOLE, "preset=paper", "shots=16", "describer=none"], []),
-        ([*WHOLE, "preset=paper", "shots=16", "describer=none", "search_pictures=64"], []),
+        ([*WHOLE, "preset=paper", "shots=16", "describer=none", "train_images=64"], []),
         ([*WHOLE, "preset=paper", "shots=1", "describer=file:desc.txt"], ["describer=file:desc.txt (MiniCPM-V-2)"]),
-        ([*WHOLE, "preset=paper", "shots=16", "describer=x/y", "described_pictures=500"], ["describer=x/y (none)"]),
+        ([*WHOLE, "preset=paper", "shots=16", "describer=x/y", "described_images=500"], ["describer=x/y (none)"]),
         ([*WHOLE, "preset=paper", "shots=1", "describer=none"], ["describer=none (MiniCPM-V-2)"]),
         (
             [*WHOLE, "preset=paper", "shots=1", "describer=hosted_vllm/openbmb/MiniCPM-V-2"],
-            ["described_pictures=16 (500)"],
+            ["described_images=16 (500)"],
         ),
         (
-            [*WHOLE, "preset=code", "shots=16", "describer=x/MiniCPM-V-2", "described_pictures=500"],
+            [*WHOLE, "preset=code", "shots=16", "describer=x/MiniCPM-V-2", "described_images=500"],
             ["shots=16 (1)"],
         ),
         (

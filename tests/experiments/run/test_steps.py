@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.run.sealed import AnswerStep, Scored, rows_of
+from ipo_prompts.experiments.run.final_test import AnswerStep, Scored, rows_of
 from ipo_prompts.metrics.evidence import EACH_CLASS_ALIKE
 from ipo_prompts.metrics.reward import Score
 from support.results import scored_part
 
 START = [0] * 60 + [1] * 40
 NAMED = [1] * 30 + [0] * 30 + [1] * 40
-PICTURES = [1] * 31 + [0] * 29 + [1] * 40
+IMAGES = [1] * 31 + [0] * 29 + [1] * 40
 
 
 def score(hits: list[int]) -> Score:
@@ -32,12 +32,12 @@ def scored(*steps: AnswerStep, start: list[int] = START, classes: list[str] | No
     return scored_part(score(start), steps, classes, names=names)
 
 
-ALL = (step("names", NAMED), step("template", None), step("pictures", PICTURES))
+ALL = (step("names", NAMED), step("template", None), step("images", IMAGES))
 
 
 def test_each_row_begins_where_the_row_above_ends_and_the_sum_spans_all() -> None:
     rows = rows_of({"test": scored(*ALL)}, "accuracy")
-    assert [row.what for row in rows] == ["names", "template", "pictures", "in all"]
+    assert [row.what for row in rows] == ["names", "template", "images", "in all"]
     assert [row.after.value for row in rows] == [0.7, 0.7, 0.71, 0.71]
     for above, below in pairwise(rows[:-1]):
         assert below.before == above.after
@@ -56,16 +56,16 @@ def test_a_step_without_a_change_is_no_test_of_its_own() -> None:
     assert not unchanged.kept and not total.kept and total.difference.ci95 == (0, 0)
 
 
-def test_the_steps_of_all_sealed_parts_are_corrected_together_and_others_are_no_test() -> None:
+def test_the_steps_of_all_test_parts_are_corrected_together_and_others_are_no_test() -> None:
     part = scored(step("template", NAMED))
-    rows = rows_of({"search": part, "test": part, "new": part}, "accuracy")
+    rows = rows_of({"train": part, "test": part, "new": part}, "accuracy")
     found = {row.part: row.difference for row in rows if row.what == "template"}
-    assert [found[name].comparisons for name in ("search", "test", "new")] == [1, 2, 2]
-    assert (found["search"].outcome, found["search"].p) == ("no test", None)
+    assert [found[name].comparisons for name in ("train", "test", "new")] == [1, 2, 2]
+    assert (found["train"].outcome, found["train"].p) == ("no test", None)
     assert found["test"].p is not None and found["test"].p_corrected == pytest.approx(2 * found["test"].p, abs=2e-6)
 
 
-def test_test_pictures_of_one_class_test_nothing() -> None:
+def test_test_images_of_one_class_test_nothing() -> None:
     part = scored(step("template", NAMED), classes=["cat"] * 100, names="abc")
     new = scored(step("template", NAMED), classes=["cat"] * 50 + ["dog"] * 50, names="ab")
     rows = rows_of({"test": part, "new": new}, "accuracy")
@@ -75,16 +75,16 @@ def test_test_pictures_of_one_class_test_nothing() -> None:
     assert (both.difference.outcome, both.difference.comparisons, both.classes) == ("gain", 1, (2, 2))
 
 
-def test_pictures_that_were_tested_before_give_a_difference_and_no_verdict() -> None:
+def test_images_that_were_tested_before_give_a_difference_and_no_verdict() -> None:
     part = {"test": scored(*ALL)}
     fresh, again = (rows_of(part, "accuracy", tested_before=times)[0].difference for times in (0, 2))
     assert (again.outcome, again.p, again.p_corrected) == ("no test", None, None)
     assert (again.mean, again.ci95) == (fresh.mean, fresh.ci95)
-    assert again.family == "these test pictures were tested 2 times before; for a p-value, search on new pictures"
+    assert again.family == "these test images were tested 2 times before; for a p-value, search on new images"
 
 
-def test_of_lopsided_classes_the_mean_over_classes_stands_beside_the_accuracy() -> None:
-    """Of 60 pictures of one class 50 are gained, and of four classes of twelve half is lost."""
+def test_of_imbalanced_classes_the_mean_over_classes_stands_beside_the_accuracy() -> None:
+    """Of 60 images of one class 50 are gained, and of four classes of twelve half is lost."""
     start, after = [0] * 60 + [1] * 48, [1] * 50 + [0] * 10 + [0, 1] * 24
     classes = ["a"] * 60 + [name for name in "bcde" for _ in range(12)]
     part = scored(step("template", after), start=start, classes=classes)

@@ -16,7 +16,7 @@ from ipo_prompts.experiments.run.plan import Plan, plan
 from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.programs.lm.connect import Backend
 from ipo_prompts.programs.phrases import Vocabulary
-from support.runs import copy_pictures
+from support.runs import copy_images
 
 SEGMENTATION = "examples.segmentation:Segmentation"
 TASKS = {"retrieval": ("recall@1", "queries"), SEGMENTATION: ("mean IoU", "scenes")}
@@ -29,9 +29,9 @@ def planned(task: str, *more: str) -> Plan:
 def test_galleries_of_the_parts_do_not_mix(cache: Path) -> None:
     found = planned("retrieval")
     prepared = prepare(found, Ui(0, quiet=True))
-    assert prepared.selection is not None
-    names = [{picture.name for picture in part.pictures} for part in (prepared.search, prepared.selection)]
-    names.append({item.picture.name for item in found.drawn.test})
+    assert prepared.val is not None
+    names = [{image.name for image in part.images} for part in (prepared.train, prepared.val)]
+    names.append({item.image.name for item in found.drawn.test})
     assert [len(part) for part in names] == [272, 136, 272]
     assert not names[0] & names[1] | names[0] & names[2] | names[1] & names[2]
 
@@ -39,10 +39,10 @@ def test_galleries_of_the_parts_do_not_mix(cache: Path) -> None:
 def test_runs_of_one_process_share_a_clip_and_not_its_seconds(cache: Path) -> None:
     found = planned("classification", "shots=1")
     first = prepare(found, Ui(0, quiet=True))
-    first.reward.score(["a <CLASS>."], first.search.units)
+    first.reward.score(["a <CLASS>."], first.train.units)
     spent = dict(first.clip.seconds)
     second = prepare(found, Ui(0, quiet=True))
-    second.reward.score(["one <CLASS>."], second.search.units)
+    second.reward.score(["one <CLASS>."], second.train.units)
     assert second.clip.model is first.clip.model and first.clip.seconds == spent
 
 
@@ -58,19 +58,19 @@ def test_every_method_has_a_value_or_a_reason(
     # Pools of a few dozen: every template of a pool goes through the same reward.
     usable = Vocabulary.usable
     monkeypatch.setattr(Vocabulary, "usable", lambda self, *given: usable(self, *given)[::10])
-    pictures = copy_pictures(tmp_path / "pictures")
-    settings = {"reward": task, "describer": "none", "shots": 2, "selection_shots": 1, "steps": 1}
+    images = copy_images(tmp_path / "images")
+    settings = {"reward": task, "describer": "none", "shots": 2, "val_shots": 1, "steps": 1}
     ids = []
     for method in METHODS:
         lm, _ = scripted(as_list("a negative of a <CLASS>.", "a drawing of a <CLASS>."), as_list("a <CLASS> here."))
         backend = Backend("scripted/model", lm, lambda tokens_in, tokens_out: 0.0)
         monkeypatch.setattr("ipo_prompts.experiments.run.plan.find_backend", lambda *_, found=backend, **__: found)
-        this = Cell("few-shot", f"folder:{pictures}", method, 0, (), settings)
+        this = Cell("few-shot", f"folder:{images}", method, 0, (), settings)
         content = run_cell(this, tmp_path / method)
         assert (content.reward.measure, content.reward.unit) == TASKS[task]
         if method in (
             "hand-written",
-            "class-mean",
+            "prototype",
             "gda",
             "gda-text",
         ):  # no template by people; need classes
@@ -78,6 +78,6 @@ def test_every_method_has_a_value_or_a_reason(
             continue
         assert content.absent is None
         test = content.tests["test"]
-        assert 0 < test.values.mean() < 1 and "search" in content.shown
-        ids.append(test.pictures)
+        assert 0 < test.values.mean() < 1 and "train" in content.shown
+        ids.append(test.images)
     assert len(set(ids)) == 1

@@ -70,5 +70,5 @@ def test_the_real_model_writes_valid_and_new_templates_and_words(small_weights: 
     assert len(accepted) >= 9 and [problem(template) for template in accepted] == [None] * len(accepted)
     assert len({key(template) for template in accepted}) >= 8
     with dspy.context(lm=lm, adapter=LinesAdapter()):
-        answer = dspy.Predict(ProposeDomain)(task="pictures", classes=["sparrow", "robin"], config={"rollout_id": 0})
+        answer = dspy.Predict(ProposeDomain)(task="images", classes=["sparrow", "robin"], config={"rollout_id": 0})
     assert len(answer.kinds) == 4 and answer.pictures == []

@@ -112,8 +112,8 @@ def test_refusals_are_the_errors_that_dspy_knows(engine: LocalEngine, capfd: pyt
         engine.complete(ask("x", extensions={"grammar": "root ::= ("}))
     with pytest.raises(InvalidRequestError, match="exceeds the available context size"):
         engine.complete(ask("a b " * 4000))
-    picture = Message.user([TextPart(text="x"), ImagePart(media_type="image/png", data="AAAA")])
-    for more in ({"messages": (picture,)}, {"messages": (Message.user("x"),), "tools": (FunctionTool(name="f"),)}):
+    image = Message.user([TextPart(text="x"), ImagePart(media_type="image/png", data="AAAA")])
+    for more in ({"messages": (image,)}, {"messages": (Message.user("x"),), "tools": (FunctionTool(name="f"),)}):
         with pytest.raises(UnsupportedFeatureError, match="text only"):
             engine.complete(Request(model="m", **more))
     assert engine.complete(ask("x")).text is not None  # and the engine still works

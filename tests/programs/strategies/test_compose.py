@@ -56,7 +56,7 @@ def test_parts_that_help_are_put_together_and_the_others_left_out(scripted: Make
 
 
 @pytest.mark.usefixtures("no_phrases")
-def test_a_word_costs_what_the_scale_says_and_more_with_few_base_pictures(scripted: Make, as_list: AsList) -> None:
+def test_a_word_costs_what_the_scale_says_and_more_with_few_base_images(scripted: Make, as_list: AsList) -> None:
     short, long = score("a dark <CLASS>.", 0.5), replace(score("a dark, old <CLASS>.", 0.5), value=0.5 + WORD / 2)
     assert worth(replace(short, loss=0.9), WORD) > worth(short, WORD) > worth(long, WORD)
     assert worth(short, WORD) < worth(replace(long, value=0.5 + 2 * WORD), WORD)
@@ -89,9 +89,9 @@ def test_a_word_that_no_list_has_is_used_where_the_task_or_a_description_has_it(
 
 
 def test_the_same_search_makes_the_same_compositions(clip: Clip) -> None:
-    data = draw(load_data("embedded:upside-down+noise", seed=0), shots=1, selection_shots=1, seed=0)
+    data = draw(load_data("embedded:upside-down+noise", seed=0), shots=1, val_shots=1, seed=0)
     reward = ClipReward(clip, data.class_names)
-    units, held_back = (reward.examples(data.examples(part)) for part in ("search", "selection"))
+    units, held_back = (reward.examples(data.examples(part)) for part in ("train", "val"))
     first, second = (
         search(SearchSettings(steps=3), reward, Compose(scored_templates=20), units, held_back) for _ in range(2)
     )
@@ -142,7 +142,7 @@ def test_a_language_model_is_shown_the_phrases_that_score_best_and_they_are_scor
 
 
 FLOWER, PLANT = (DomainWord(text, "thing", "names") for text in ("flower", "plant"))
-SATELLITE = DomainWord("satellite", "picture", "said")
+SATELLITE = DomainWord("satellite", "image", "said")
 
 
 def with_words(reward: Valued, words: Sequence[DomainWord], **settings: Any) -> SearchResult:

@@ -14,7 +14,7 @@ from ipo_prompts.programs.search_settings import SearchSettings
 from ipo_prompts.programs.strategies.compose import Compose
 from support.scored import Valued
 
-WORDS = [("flower", "thing"), ("plant", "thing"), ("satellite", "picture"), ("sport", "doing"), ("x-ray", "picture")]
+WORDS = [("flower", "thing"), ("plant", "thing"), ("satellite", "image"), ("sport", "doing"), ("x-ray", "image")]
 STARTS = ("a photo of a <CLASS>.", "itap of a <CLASS>.", "a dark photo of a <CLASS>, in fog.", "<CLASS>")
 NAMES = (("cat", "dog"), ("hot_dog", "rose", "dark horse"), tuple(f"thing {i}" for i in range(90)))
 

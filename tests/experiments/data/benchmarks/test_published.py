@@ -11,7 +11,7 @@ import pytest
 
 from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
 from ipo_prompts.experiments.data.published import REGISTRY
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.metrics.template import fill
 
 PUBLISHED: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "published.json").read_text())
@@ -50,7 +50,7 @@ def digest(data: DataSet, shots: int, seed: int) -> str:
     positions = [
         {item.group: i for i, item in enumerate(part)} for part in (data.train, data.val)
     ]  # groups are paths, each one once
-    found = [[positions[0][i.group] for i in drawn.search], [positions[1][i.group] for i in drawn.selection]]
+    found = [[positions[0][i.group] for i in drawn.train], [positions[1][i.group] for i in drawn.val]]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
@@ -58,7 +58,7 @@ def digest(data: DataSet, shots: int, seed: int) -> str:
 def test_the_index_files_are_rebuilt(name):
     facts = PUBLISHED[name]
     train, val = (
-        tuple(Item(Picture.from_bytes("", b""), label, f"{part}{i}") for i, label in enumerate(labels(facts, part)))
+        tuple(Item(LazyImage.from_bytes("", b""), label, f"{part}{i}") for i, label in enumerate(labels(facts, part)))
         for part in ("train", "val")
     )
     assert (len(train), len(val)) == REGISTRY[name].sizes[:2]
@@ -70,20 +70,20 @@ def test_the_index_files_are_rebuilt(name):
 @pytest.mark.parametrize("name", ["dtd", "oxford_flowers", "oxford_pets"])
 def test_the_index_files_are_rebuilt_from_a_split_file_through_the_loader(name, tmp_path):
     entry, facts = REGISTRY[name], PUBLISHED[name]
-    pictures = tmp_path / entry.folder / entry.pictures
-    pictures.mkdir(parents=True)
+    images = tmp_path / entry.folder / entry.images
+    images.mkdir(parents=True)
     split: dict[str, list[list[object]]] = {}
     for part, order in (("train", labels(facts, "train")), ("val", labels(facts, "val"))):
         split[part] = [[f"{part}{i}.jpg", label, facts["classes"][label]] for i, label in enumerate(order)]
-    # As many test pictures as the official split has; that every class has one is all that matters of them.
+    # As many test images as the official split has; that every class has one is all that matters of them.
     n = len(facts["classes"])
     split["test"] = [[f"test{i}.jpg", i % n, facts["classes"][i % n]] for i in range(entry.sizes[2])]
     for rows in split.values():
         for path, _, _ in rows:
-            (pictures / str(path)).touch()
+            (images / str(path)).touch()
     (tmp_path / entry.folder / str(entry.split_file)).write_text(json.dumps(split))
     data = load_data(f"{name}:{tmp_path}", seed=0)
-    assert data.split.startswith("different: as many pictures as the official split has, but other ones"), "made paths"
+    assert data.split.startswith("different: as many images as the official split has, but other ones"), "made paths"
     assert data.class_names == tuple(facts["classes"])
     for shots, seed in SETUPS:
         assert digest(data, shots, seed) == facts["draws"][f"shot_{shots}-seed_{seed}"], (shots, seed)
@@ -93,7 +93,7 @@ def test_the_index_files_are_rebuilt_from_a_split_file_through_the_loader(name, 
 def test_the_boundary_of_base_and_new_classes(name):
     names = tuple(PUBLISHED[name]["classes"])
     assert len(names) == REGISTRY[name].classes
-    one_each = tuple(Item(Picture.from_bytes("", b""), label, str(label)) for label in range(len(names)))
+    one_each = tuple(Item(LazyImage.from_bytes("", b""), label, str(label)) for label in range(len(names)))
     drawn = draw(DataSet(name, names, "things", one_each, one_each, one_each, variants=False), 1, 0, 1, "base")
     assert (drawn.class_names[-1], drawn.new_class_names[0]) == BOUNDARY[name]
     assert len(drawn.class_names) - len(drawn.new_class_names) == len(names) % 2

@@ -19,7 +19,7 @@ from ipo_prompts.experiments.data.published import REGISTRY, load_registered
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import problem
 from support.coop_root import CLASSES, SIZES, WNID_NAMES, make_root
-from support.recorded_pictures import opened_files
+from support.recorded_images import opened_files
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def own_root(tmp_path: Path) -> Path:
 
 
 SPLIT = [name for name, entry in REGISTRY.items() if entry.rule in ("split", "variants")]
-OTHER_PICTURES = "as many pictures as the official split has, but other ones, or with other class names"
+OTHER_IMAGES = "as many images as the official split has, but other ones, or with other class names"
 SHIFTED = [name for name, entry in REGISTRY.items() if entry.rule in ("wnids", "numbers")]
 
 
@@ -68,7 +68,7 @@ def test_split_files_and_lists_give_parts_labels_names_and_order(root, name):
     assert data.class_names == CLASSES[name]
     assert [len(data.part(part)) for part in SIZES] == [4 * size for size in SIZES.values()]
     assert (data.name, data.hand_written, data.task) == (name, REGISTRY[name].hand_written, REGISTRY[name].task)
-    assert not data.variants and all(item.picture.stored for _, item in data.items())
+    assert not data.variants and all(item.image.stored for _, item in data.items())
     assert check_data(data).ok
     if REGISTRY[name].rule == "split":
         file = root / REGISTRY[name].folder / REGISTRY[name].split_file
@@ -83,15 +83,15 @@ def test_imagenet_tests_on_val_and_selects_on_the_rest_of_train(root):
     assert {i.group.split("/")[0] for i in data.test} == {"val"}
     assert [i.label for i in data.test] == [label for label in range(4) for _ in range(3)]
     drawn = draw(data, 3, 2, 1)
-    assert list(drawn.search) == list(draw(data, 3, 0, 1).search)
-    search, selection = ({i.group for i in part} for part in (drawn.search, drawn.selection))
+    assert list(drawn.train) == list(draw(data, 3, 0, 1).train)
+    search, selection = ({i.group for i in part} for part in (drawn.train, drawn.val))
     assert len(search) == 12
     assert len(selection) == 8
     assert not search & selection
     assert {g.split("/")[0] for g in selection} == {"train"}
-    for shots, selection_shots, sizes in ((9, 2, [16, 4]), (6, 1, [16, 4]), (3, 3, [12, 8])):  # of what there is
-        drawn = draw(data, shots, selection_shots, 1)
-        assert [len(drawn.search), len(drawn.selection)] == sizes
+    for shots, val_shots, sizes in ((9, 2, [16, 4]), (6, 1, [16, 4]), (3, 3, [12, 8])):  # of what there is
+        drawn = draw(data, shots, val_shots, 1)
+        assert [len(drawn.train), len(drawn.val)] == sizes
     report = check_data(data)
     assert report.ok
     rows = re.findall(r"^(.+?) +(\d+) +(\d+) +(\d+)$", report.text(draw(data, 3, 2, 1)), re.M)
@@ -101,13 +101,13 @@ def test_imagenet_tests_on_val_and_selects_on_the_rest_of_train(root):
 
 
 @pytest.mark.parametrize("name", SHIFTED)
-def test_shifted_imagenets_have_test_pictures_only(root, name):
+def test_shifted_imagenets_have_test_images_only(root, name):
     data = load_data(name, seed=0)
     assert data.class_names == (tuple(f"thing {i}" for i in range(11)) if name == "imagenetv2" else WNID_NAMES)
     assert (data.train, data.val) == ((), ())
     assert [i.label for i in data.test] == [label for label in range(len(data.class_names)) for _ in range(3)]
     assert check_data(data).ok
-    with pytest.raises(InputError, match=f"{name} has test pictures only, none to search with"):
+    with pytest.raises(InputError, match=f"{name} has test images only, none to search with"):
         draw(data, 1, 1, 0)
 
 
@@ -119,17 +119,17 @@ def test_class_names_of_a_shifted_imagenet_may_lie_beside_imagenet(own_root):
 def test_other_counts_are_not_the_official_split(root):
     data = load_data("eurosat", seed=0)
     assert data.split == (
-        "different: 4 classes where the official split has 10; 20 train pictures where the official split has 13500; "
-        "8 val pictures where the official split has 5400; 12 test pictures where the official split has 8100"
+        "different: 4 classes where the official split has 10; 20 train images where the official split has 13500; "
+        "8 val images where the official split has 5400; 12 test images where the official split has 8100"
     )
     assert f"split: {data.split}" in check_data(data).text()
     small = replace(REGISTRY["eurosat"], classes=4, sizes=(20, 8, 13))
     assert load_registered(small, str(root), None).split == (
-        "different: 12 test pictures where the official split has 13"
+        "different: 12 test images where the official split has 13"
     )
 
 
-def test_where_no_list_of_the_pictures_is_known_the_counts_are_said_to_be_all(root):
+def test_where_no_list_of_the_images_is_known_the_counts_are_said_to_be_all(root):
     small = replace(REGISTRY["fgvc_aircraft"], classes=4, sizes=(20, 8, 12))
     data = load_registered(small, str(root), None)
     assert data.split == COUNTED and why_different(data.split) is None
@@ -153,7 +153,7 @@ def _reorder(split: dict) -> None:
 @pytest.mark.parametrize(
     ("change", "official"), [(None, True), (_swap_two_of_a_class, False), (_rename, False), (_reorder, False)]
 )
-def test_the_published_split_is_known_by_every_picture_and_name(tmp_path, change, official):
+def test_the_published_split_is_known_by_every_image_and_name(tmp_path, change, official):
     published = Path(__file__).parent / "fixtures" / "split_zhou_DescribableTextures.json.xz"
     split = json.loads(lzma.decompress(published.read_bytes()))
     if change:
@@ -163,10 +163,10 @@ def test_the_published_split_is_known_by_every_picture_and_name(tmp_path, change
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     (tmp_path / "dtd" / "split_zhou_DescribableTextures.json").write_text(json.dumps(split))
-    assert load_data(f"dtd:{tmp_path}", seed=0).split == ("official" if official else f"different: {OTHER_PICTURES}")
+    assert load_data(f"dtd:{tmp_path}", seed=0).split == ("official" if official else f"different: {OTHER_IMAGES}")
 
 
-def test_loading_and_drawing_open_no_picture(root):
+def test_loading_and_drawing_open_no_image(root):
     with opened_files() as opened:
         for name in REGISTRY:
             data = load_data(name, seed=0)
@@ -218,7 +218,7 @@ BAD: list[tuple[str, Callable[[Path], object], str]] = [
     ("eurosat", _edited(lambda s: s["test"].append(s["train"][0])), r"twice, in train and in test; keep one"),
     ("eurosat", _edited(lambda s: s["val"].append(["nope.jpg", 1, "Forest"])), r"not in .*2750 \(absent: 1 of 41\)"),
     ("eurosat", _edited(_relabelled), r"must run from 0 without gaps \(see label 3\)"),
-    ("eurosat", _edited(lambda s: s.update(val=[r for r in s["val"] if r[1] != 2])), r"no pictures in the val part"),
+    ("eurosat", _edited(lambda s: s.update(val=[r for r in s["val"] if r[1] != 2])), r"no images in the val part"),
     ("eurosat", lambda r: (r / "eurosat").rename(r / "x"), "there is no folder .*eurosat, where EuroSAT is expected"),
     ("fgvc_aircraft", lambda r: (r / "fgvc_aircraft/variants.txt").unlink(), "cannot read .*variants.txt, a part of"),
     ("fgvc_aircraft", _written("fgvc_aircraft/images_variant_val.txt", "0 747\n"), "line 1 of .* the variant '747'"),
@@ -274,5 +274,5 @@ def test_the_list_says_what_is_missing(own_root, monkeypatch, capsys):
     assert main(["data", "list"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "  no split file  " in lines["eurosat"]
-    assert "  no pictures  " in lines["dtd"]
+    assert "  no images  " in lines["dtd"]
     assert "  no  " in lines["ucf101"]

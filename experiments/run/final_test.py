@@ -1,4 +1,4 @@
-"""The sealed test of a run: its pictures are encoded before the search, and it is opened once."""
+"""The held-out test of a run: its images are encoded before the search, and it is opened once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from ipo_prompts.experiments.data import Item, fresh
 from ipo_prompts.experiments.data.check import faults
-from ipo_prompts.experiments.data.draw import lopsided
+from ipo_prompts.experiments.data.draw import imbalanced
 from ipo_prompts.experiments.data.names import changed_names
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, InGrid, TestSet
-from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, loaded, naming_unreadable, picture_ids
+from ipo_prompts.experiments.run.prepared import HELD_OUT, SHOWN, Prepared, image_ids, loaded, naming_unreadable
 from ipo_prompts.experiments.run.result import (
-    SEALED_PARTS,
+    TEST_PARTS,
     AnswerRow,
     AnyPart,
     Control,
@@ -30,7 +30,7 @@ from ipo_prompts.experiments.run.result import (
 from ipo_prompts.experiments.run.tested_before import count, name_of, told
 from ipo_prompts.experiments.tasks import Encoded
 from ipo_prompts.metrics.blend import Linear
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
+from ipo_prompts.metrics.classification import ClipReward, EncodedImages, scores_accuracy
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import Absent, InputError
 from ipo_prompts.metrics.evidence import (
@@ -52,37 +52,37 @@ from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.scoring import units_of
 
 
-def encode_sealed(prepared: Prepared, ui: Ui) -> None:
-    """Encode the sealed pictures before a language model is asked or paid, so that unreadable pictures are found early.
+def encode_test(prepared: Prepared, ui: Ui) -> None:
+    """Encode the test images before a language model is asked or paid, so that unreadable images are found early.
 
     Nothing is scored and no label is read; only features are stored. If a reward does not store features of whole
-    pictures, its pictures are only decoded.
+    images, its images are only decoded.
 
     Raises:
-        InputError: a picture cannot be read; the message names all such pictures of the run.
+        InputError: an image cannot be read; the message names all such images of the run.
     """
     planned, drawn, store = prepared.plan, prepared.plan.drawn, prepared.store
-    sealed = {"test": drawn.test, "new": drawn.new_test}
+    held_out = {"test": drawn.test, "new": drawn.new_test}
     with naming_unreadable(planned):
-        for name, items in sealed.items():
-            pictures = [item.picture for item in items]
-            if pictures and getattr(prepared.reward, "keeps_pictures", False):
-                store.encode(pictures, ui.pictures(name))
-            elif fault := next(filter(None, faults(pictures)), None):
+        for name, items in held_out.items():
+            images = [item.image for item in items]
+            if images and getattr(prepared.reward, "keeps_images", False):
+                store.encode(images, ui.images(name))
+            elif fault := next(filter(None, faults(images)), None):
                 raise InputError(fault)
 
 
 @dataclass(frozen=True)
-class SealedTest:
+class FinalTest:
     """The opened test of a run.
 
     Attributes:
-        parts: each part of the pictures, with the scores before the first step and after the last step.
+        parts: each part of the images, with the scores before the first step and after the last step.
         rows: the rows of the result.
         controls: see `controls_of`.
-        copies: how many test pictures are also search or selection pictures, compared by their bytes.
+        copies: how many test images are also train or validation images, compared by their bytes.
         tests, gaps: see `RunResult`.
-        tested_before: how many tests had at least half of the sealed pictures before.
+        tested_before: how many tests had at least half of the test images before.
     """
 
     parts: dict[AnyPart, Scored]
@@ -101,16 +101,16 @@ def open_test(
     alone: Linear | None,
     journal: Journal,
     ui: Ui,
-) -> SealedTest:
-    """Score all parts before and after each step; only here are the sealed pictures opened.
+) -> FinalTest:
+    """Score all parts before and after each step; only here are the test images opened.
 
-    If fresh pictures cannot be used, a line says so and they are left out: the result does not need them.
+    If fresh images cannot be used, a line says so and they are left out: the result does not need them.
 
     Args:
         prepared: the prepared run.
         searched: the finished search of the run.
         program: the finished program.
-        alone: the classifier of the labelled pictures without words, if there is one.
+        alone: the classifier of the labelled images without words, if there is one.
         journal: the journal of the run.
         ui: shows the progress.
     """
@@ -125,19 +125,19 @@ def open_test(
         return scored[name]
 
     def encode(name: PartName, reward: Reward, items: Sequence[Item]) -> Encoded:
-        return task.encode(reward, items, seed=SPLIT_SEED, progress=ui.pictures(name))
+        return task.encode(reward, items, seed=SPLIT_SEED, progress=ui.images(name))
 
-    from_words = [step for step in steps if step.what != "pictures"]  # the pictures are those of these parts
-    score("search", reward, prepared.search, from_words)
-    if prepared.selection:
-        score("selection", reward, prepared.selection, from_words)
+    from_words = [step for step in steps if step.what != "images"]  # the images are those of these parts
+    score("train", reward, prepared.train, from_words)
+    if prepared.val:
+        score("val", reward, prepared.val, from_words)
     times = 0
     others: Mapping[str, Reward] = {}
     controls: dict[str, Control] = {}
     tests: dict[str, Tested] = {}
     gaps: dict[str, str] = {}
     if prepared.config.test:
-        ui.passing(f"opening the sealed test {task.unit}")
+        ui.passing(f"opening the test {task.unit}")
         encoded = encode("test", reward, drawn.test)
         test = score("test", reward, encoded, steps)
         _record(journal, "test", template, test)
@@ -152,7 +152,7 @@ def open_test(
             _record(journal, "new", template, new)
             tests["new"] = tested_of(_hits(new), drawn.new_test, new, planned.data.split)
         if planned.in_grid is None:
-            times = count(name_of([template, _hits(test)]), prepared.contents(*SEALED))
+            times = count(name_of([template, _hits(test)]), prepared.contents(*HELD_OUT))
         else:
             more, gaps = _tested_in_grid(prepared, searched.reward, template, planned.in_grid)
             tests |= more
@@ -169,22 +169,22 @@ def open_test(
     if left:
         unused = f"fresh (left over; each word is tested on these {task.unit})"
         try:
-            encoded = task.encode(reward, left, seed=prepared.config.seed, progress=ui.pictures(unused))
+            encoded = task.encode(reward, left, seed=prepared.config.seed, progress=ui.images(unused))
         except InputError as error:
             ui.say(f"what each word does is not tested on fresh {task.unit}: {error}")
         else:
             now = searched.reward.score([template], encoded.units)[0]
             parts["fresh"] = Scored.of(searched.reward, encoded, now)
-    return SealedTest(parts, rows, controls, copies_of(prepared), tests, gaps, times)
+    return FinalTest(parts, rows, controls, copies_of(prepared), tests, gaps, times)
 
 
 def tested_of(hits: Mapping[str, Any], items: Sequence[Item], part: Scored, split: str) -> Tested:
-    """Return the record of a test set; for `hits` and `split` see `Tested`, `items` are its pictures."""
+    """Return the record of a test set; for `hits` and `split` see `Tested`, `items` are its images."""
     drawn = part.sampling
     return Tested(
         classes=len(part.reward.class_names),
         split=split,
-        pictures=picture_ids(items),
+        images=image_ids(items),
         labels=None if drawn.classes is None else tuple(drawn.classes.tolist()),
         draws=None if drawn.draws is None else tuple(drawn.draws.tolist()),
         hits=dict(hits),
@@ -225,9 +225,9 @@ def test_in_grid(
         part = Scored.of(reward, encoded, one)
         found[test.name] = tested_of({"answer": units_of(one)}, test.items, part, test.split)
         opened += test.items
-    sealed = [*prepared.contents(*SEALED), *contents([item.picture for item in opened])]
-    if sealed:  # all cells of a grid are one test
-        count(name_of(str(folder.resolve())), sealed)
+    held_out = [*prepared.contents(*HELD_OUT), *contents([item.image for item in opened])]
+    if held_out:  # all cells of a grid are one test
+        count(name_of(str(folder.resolve())), held_out)
     return found, gaps
 
 
@@ -249,7 +249,7 @@ def _tested_in_grid(
 def controls_of(
     prepared: Prepared, reward: Any, alone: Linear | None, units: Any, sampling: Sampling
 ) -> dict[str, Control]:
-    """Return the scores of labelled pictures without words, and of CLIP's 80 templates with the names in use.
+    """Return the scores of labelled images without words, and of CLIP's 80 templates with the names in use.
 
     They choose nothing. A control that does not apply is left out: see `alone` and `Plan.with_80_templates`.
 
@@ -262,7 +262,7 @@ def controls_of(
     """
     scores = {}
     if alone:
-        scores["pictures alone"] = reward.score_logits("pictures alone", alone.logits, units)
+        scores["images alone"] = reward.score_logits("images alone", alone.logits, units)
     eighty = imagenet_templates()
     if prepared.plan.with_80_templates and not any(map(reward.problem, eighty)):
         rows = class_embeddings(prepared.clip, eighty, reward.class_names)
@@ -272,9 +272,9 @@ def controls_of(
 
 
 def copies_of(prepared: Prepared) -> int:
-    """Return how many sealed pictures are also search or selection pictures, compared by their bytes."""
+    """Return how many test images are also train or validation images, compared by their bytes."""
     seen = {*prepared.contents(*SHOWN)}
-    return sum(content in seen for content in prepared.contents(*SEALED))
+    return sum(content in seen for content in prepared.contents(*HELD_OUT))
 
 
 def _record(journal: Journal, name: PartName, template: str, part: Scored) -> None:
@@ -293,16 +293,16 @@ def _hits(part: Scored) -> dict[str, Any]:
     return hits
 
 
-# The steps of the answer, in the order of choice: class names by rule, template, names by search, pictures.
+# The steps of the answer, in the order of choice: class normalised names, template, names by search, images.
 #
-# Each step adds to the step before it. All steps are chosen on search and selection pictures, before the sealed
-# pictures are opened; then each part of the pictures is scored before the first step and after each step.
+# Each step adds to the step before it. All steps are chosen on train and validation images, before the test
+# images are opened; then each part of the images is scored before the first step and after each step.
 
 
 FLATTERED = "these units shaped the template or chose it"
-FAMILY = "steps on sealed units in this run"
+FAMILY = "steps on test units in this run"
 TOGETHER = "the steps are tested, and not their sum"
-ONE_CLASS = "fewer than two classes have test pictures, and a template that always names one class would win"
+ONE_CLASS = "fewer than two classes have test images, and a template that always names one class would win"
 
 
 @dataclass(frozen=True)
@@ -321,11 +321,11 @@ class AnswerStep:
 
 @dataclass(frozen=True)
 class Scored:
-    """One part of the pictures, scored before the first step and after each step.
+    """One part of the images, scored before the first step and after each step.
 
     Attributes:
         reward: the reward with the classes that compete.
-        encoded: the pictures of the part, and their units.
+        encoded: the images of the part, and their units.
         steps: the steps.
         scores: the scores; one more than there are steps.
         sampling: how the units were drawn.
@@ -374,20 +374,20 @@ def steps_of(prepared: Prepared, searched: Searched, program: TemplateClassifier
         )
     elif config.names == "search":
         steps.append(AnswerStep("other names", "none is better", None))
-    if program.pictures:
+    if program.images:
         reward = searched.reward
         assert isinstance(reward, ClipReward)
         how = f"{_labelled(prepared.shown, program)} a class"
-        steps.append(AnswerStep("pictures", how, lambda units: reward.score_logits("pictures", program.logits, units)))
-    elif config.head != "words" and not scores_accuracy(prepared.reward):
-        steps.append(AnswerStep("pictures", f"not with reward={config.reward['name']}", None))
-    elif config.head == "blend":
-        steps.append(AnswerStep("pictures", "words alone are better", None))
+        steps.append(AnswerStep("images", how, lambda units: reward.score_logits("images", program.logits, units)))
+    elif config.classifier != "text" and not scores_accuracy(prepared.reward):
+        steps.append(AnswerStep("images", f"not with reward={config.reward['name']}", None))
+    elif config.classifier == "text+images":
+        steps.append(AnswerStep("images", "text alone are better", None))
     return steps
 
 
 def word_steps(prepared: Prepared, template: str, reward: Reward, start: int = 0) -> list[AnswerStep]:
-    """Return the steps that hold for searched and for new classes: names by rule, and the chosen template.
+    """Return the steps that hold for searched and for new classes: normalised names, and the chosen template.
 
     Args:
         prepared: the prepared run.
@@ -416,7 +416,7 @@ def score_before(prepared: Prepared, reward: Reward, units: Units, start: int = 
 
 
 def _typed(prepared: Prepared, reward: Reward, start: int) -> tuple[str, ...]:
-    """Return the class names as given, before the rule; the names of the reward if it does not classify pictures."""
+    """Return the class names as given, before the rule; the names of the reward if it does not classify images."""
     names = tuple(reward.class_names)
     return prepared.plan.data.unread[start : start + len(names)] if isinstance(reward, ClipReward) else names
 
@@ -426,13 +426,13 @@ def _with(reward: Reward, template: str) -> Callable[[Any], Score]:
 
 
 def _labelled(shown: Sequence[Any], program: TemplateClassifier) -> str:
-    """Say how many labelled pictures a class has."""
-    labels = np.concatenate([units.labels for units in shown if isinstance(units, EncodedPictures)])
+    """Say how many labelled images a class has."""
+    labels = np.concatenate([units.labels for units in shown if isinstance(units, EncodedImages)])
     counts = np.bincount(labels, minlength=len(program.class_names))
     if counts.max() == 1:
-        return "1 labelled picture"
+        return "1 labelled image"
     least = "" if counts.min() == counts.max() else f"{counts.min()} to "
-    return f"{least}{counts.max()} labelled pictures"
+    return f"{least}{counts.max()} labelled images"
 
 
 def rows_of(
@@ -442,12 +442,12 @@ def rows_of(
     tested_before: int = 0,
     balanced: bool = False,
 ) -> tuple[AnswerRow, ...]:
-    """Return the rows of all parts. The p-values of all steps on sealed parts are corrected together.
+    """Return the rows of all parts. The p-values of all steps on test parts are corrected together.
 
     Args:
         parts: name → the scored part.
         measure: the measure.
-        tested_before: how often the sealed parts were tested before; only the first test gives p-values.
+        tested_before: how often the test parts were tested before; only the first test gives p-values.
         balanced: whether each class counts the same in scores and differences, whatever its size.
     """
     effects: dict[tuple[PartName, What], Effect] = {}
@@ -469,7 +469,7 @@ def rows_of(
 
 def _why_no_test(name: PartName, part: Scored, tested_before: int) -> str:
     """Return why the steps on a part are not tested; "" if they are."""
-    if name not in SEALED_PARTS:
+    if name not in TEST_PARTS:
         return FLATTERED
     if tested_before:
         return told(tested_before)
@@ -522,11 +522,11 @@ def _value(score: Score, sampling: Sampling, balanced: bool) -> Value:
 
 
 def _over_classes(name: PartName, part: Scored) -> list[AnswerRow]:
-    """Return the row in which each class counts the same, for a sealed part of lopsided classes.
+    """Return the row in which each class counts the same, for a test part of imbalanced classes.
 
     There is none if a unit is not just right or wrong: a reward may have weighted its units by class already.
     """
     plain = part.sampling.classes is not None and part.initial.hits.dtype == bool
-    if name in SEALED_PARTS and plain and lopsided(part.sampling.draws_of_classes.tolist()):
+    if name in TEST_PARTS and plain and imbalanced(part.sampling.draws_of_classes.tolist()):
         return [in_all(name, "mean over classes", part, balanced=True)]
     return []

@@ -1,4 +1,4 @@
-"""Methods that learn something else than text from pictures: class means, a discriminant."""
+"""Methods that learn something else than text from images: class means, a discriminant."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ipo_prompts.metrics.classification import logits_of, together
 from ipo_prompts.metrics.template import BASELINE, as_read
 
 
-class FromPictures(Method):
+class FromImages(Method):
     """The nearest class mean by cosine, or the shared-covariance discriminant of Wang et al. (ICLR 2024, "GDA").
 
     The classifier is used alone, without words, or beside the text; see `metrics/blend.py`.
@@ -47,30 +47,30 @@ class FromPictures(Method):
         """See `Method`."""
         if self.cosines:
             return ""
-        same = "a picture is encoded with the clean transform that all methods see, without crops"
+        same = "an image is encoded with the clean transform that all methods see, without crops"
         if not self.text:
             return same
         return (
             f"{same}; the text is the data set's hand-written template or the baseline template; the weight of the "
-            "pictures is chosen on pictures of search and selection that are left out in turn, where theirs is on "
-            "a validation split of its own, and with fewer than three pictures of most classes logistic regression "
+            "images is chosen on images of train and validation that are left out in turn, where theirs is on "
+            "a validation split of its own, and with fewer than three images of most classes logistic regression "
             "around the text takes the discriminant's place"
         )
 
     def fit(self, lesson: Prepared) -> FittedLogits:
-        """Learn from all labelled pictures; see `metrics/blend.py`."""
-        pictures, names, clip = seen(lesson), lesson.reward.class_names, lesson.clip
+        """Learn from all labelled images; see `metrics/blend.py`."""
+        images, names, clip = seen(lesson), lesson.reward.class_names, lesson.clip
         texts = (
             Templates(clip, (lesson.plan.data.hand_written or BASELINE,)).class_embeddings(names) if self.text else None
         )
         if texts is None:
-            found = self.learn(Moments.of(pictures))
+            found = self.learn(Moments.of(images))
             if self.cosines and found:
                 found = found.times(clip.logit_scale)
         else:
-            found = blend(partial(logits_of, clip, classes=texts), pictures).added
+            found = blend(partial(logits_of, clip, classes=texts), images).added
         if found is None:
-            raise Absent("no class has two pictures, which tell how pictures of a class differ")
+            raise Absent("no class has two images, which tell how images of a class differ")
         learnt = found
 
         def logits(class_names: Sequence[str]) -> Logits:
@@ -85,27 +85,27 @@ class FromPictures(Method):
         return FittedLogits(logits)
 
 
-CLASS_MEAN = FromPictures("the nearest class mean", Moments.class_means, cosines=True)
-GDA = FromPictures("GDA", Moments.discriminant)
-GDA_TEXT = FromPictures("GDA with text", Moments.discriminant, text=True)
+PROTOTYPE = FromImages("the nearest prototype (class mean)", Moments.prototypes, cosines=True)
+GDA = FromImages("GDA", Moments.discriminant)
+GDA_TEXT = FromImages("GDA with text", Moments.discriminant, text=True)
 
 
 def seen(lesson: Prepared) -> Labelled:
-    """Return the search and selection pictures together.
+    """Return the train and validation images together.
 
     Raises:
-        Absent: the lesson's reward does not ask for the class of a picture, or a class has no picture.
+        Absent: the lesson's reward does not ask for the class of an image, or a class has no image.
     """
     classifying(lesson.reward)
     parts: list[Any] = lesson.shown
     every = together(parts)
     if len({*every.labels.tolist()}) < len(lesson.reward.class_names):
-        raise Absent("a class has no picture that it could learn from")
+        raise Absent("a class has no image that it could learn from")
     return Labelled(every.features, every.labels, len(lesson.reward.class_names))
 
 
 def places(class_names: Sequence[str], learnt: Sequence[str]) -> list[int]:
-    """Return the place of each class in `learnt`, the classes of the pictures that a method has learnt from.
+    """Return the place of each class in `learnt`, the classes of the images that a method has learnt from.
 
     Raises:
         Absent: a class is not in `learnt`.
@@ -114,5 +114,5 @@ def places(class_names: Sequence[str], learnt: Sequence[str]) -> list[int]:
         return list(range(len(learnt)))
     place = {as_read(name): i for i, name in enumerate(learnt)}
     if any(as_read(name) not in place for name in class_names):
-        raise Absent("it knows only the classes that it has seen pictures of")
+        raise Absent("it knows only the classes that it has seen images of")
     return [place[as_read(name)] for name in class_names]

@@ -1,4 +1,4 @@
-"""`docs/tutorial/own-pictures.md`, followed by a reader whose machine goes down during the search."""
+"""`docs/tutorial/own-images.md`, followed by a reader whose machine goes down during the search."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def test_the_page_can_be_followed(
                 warm.kill()
 
         server.on_request = power_cut
-        page, outcomes = follow(DOCS / "tutorial/own-pictures.md", codes=(0, KILLED))
+        page, outcomes = follow(DOCS / "tutorial/own-images.md", codes=(0, KILLED))
     _, check, quick, labels, exported, search, resumed = outcomes
     assert [outcome.code for outcome in outcomes] == [0, 0, 0, 0, 0, KILLED, 0]
     assert " can be used" in check.out
     assert "next: ipo optimize folder:pets --clip embedded --lm none" in check.out
-    for row in re.findall(r"^\| `([a-z ]+)` \|", (DOCS / "tutorial/first-run.md").read_text("utf-8"), re.M):
+    for row in re.findall(r"^\|`([a-z ]+)`\|", (DOCS / "tutorial/first-run.md").read_text("utf-8"), re.M):
         assert f"\n  {row}" in quick.out
     result = json.loads((desk / "runs" / "pets" / "result.json").read_text())
     assert result["template"] in quick.out and result["rows"][-1]["n"] == 30
     assert (desk / "runs" / "pets" / "report.html").stat().st_size > 1000
     rows = list(csv.DictReader(labels.out.splitlines()))
-    assert [(row["picture"], row["label"]) for row in rows] == [
+    assert [(row["image"], row["label"]) for row in rows] == [
         ("holiday/unknown.webp", page["program"](image="holiday/unknown.webp").label)
     ]
     assert page["program"].template == result["template"]

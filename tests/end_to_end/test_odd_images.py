@@ -1,4 +1,4 @@
-"""A folder of transparent pictures."""
+"""A folder of transparent images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ipo_prompts.experiments.report.explain import thumbnail
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.images import LazyImage
 from ipo_prompts.programs.describe import data_uri
 
 
@@ -29,9 +29,9 @@ def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_reader_and_describer_see_them_on_white_as_the_clip_does(pets: Path) -> None:
-    picture = Picture.from_path(pets / "cat" / "0.png")
-    for shown in (thumbnail(picture), data_uri(picture)):
-        image = Image.open(io.BytesIO(base64.b64decode(shown.partition(",")[2])))
-        pixel = image.convert("RGB").getpixel((1, 1))
+    image = LazyImage.from_path(pets / "cat" / "0.png")
+    for shown in (thumbnail(image), data_uri(image)):
+        opened = Image.open(io.BytesIO(base64.b64decode(shown.partition(",")[2])))
+        pixel = opened.convert("RGB").getpixel((1, 1))
         assert isinstance(pixel, tuple)
         assert min(pixel) > 255 - 12
