@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -163,8 +164,8 @@ def run_cell(cell: Cell, folder: Path) -> Result:
     if isinstance(method, Search):
         config = method.run_config(shared, cell.settings)
         check_config(config, folder)
-        ui, placed = Ui(0, quiet=True), partial(in_grid, cell, shared, folder)
-        return run_job(config, folder, ui, resume=holds_run(folder), in_grid=placed)
+        placed = partial(in_grid, cell, shared, folder)
+        return run_job(config, folder, Ui(0, quiet=True), resume=holds_run(folder), in_grid=placed)
     check_countable()
     result = _fitted_and_tested(cell, method, in_grid(cell, shared, folder, laid_out(shared)), folder)
     write_bytes(folder / RESULT, line_of(content_of(result)))
@@ -189,14 +190,15 @@ def in_grid(cell: Cell, shared: RunConfig, folder: Path, planned: Plan) -> Plan:
 
 def _fitted_and_tested(cell: Cell, method: Method, planned: Plan, folder: Path) -> MethodResult:
     assert planned.in_grid
-    config, tests = planned.config, [*own_tests(planned), *planned.in_grid.others]
+    tests = [*own_tests(planned), *planned.in_grid.others]
     # The method cannot reach the test images: nothing that it is given contains them.
-    data, drawn = replace(planned.data, test=()), replace(planned.drawn, test=(), new_test=())
+    data = replace(planned.data, test=())
+    drawn = replace(planned.drawn, test=(), new_test=())
     lesson = prepare(replace(planned, data=data, drawn=drawn, in_grid=None), Ui(0, quiet=True))
     folder.mkdir(parents=True, exist_ok=True)
     result = MethodResult(
         cell=cell.digest,
-        facts=method.facts(config),
+        facts=method.facts(planned.config),
         reward=planned.reward_names,
         clip=ClipUsed.model_validate(lesson.clip),
         seed=cell.seed,
@@ -206,11 +208,12 @@ def _fitted_and_tested(cell: Cell, method: Method, planned: Plan, folder: Path) 
         fitted = method.fit(lesson)  # evaluate only after learning
         found = {name: score_of(fitted, lesson.reward, part) for name, part in parts.items() if part}
 
-        def score(clip: Clip, reward: Reward, encoded: Encoded) -> Score:
-            same = clip.fingerprint == lesson.clip.fingerprint
-            return score_of(fitted if same else carried_over(fitted, clip), reward, encoded)
+        def answer(clip: Clip) -> Callable[[Reward, Encoded], Score]:
+            if clip.fingerprint == lesson.clip.fingerprint:
+                return partial(score_of, fitted)
+            return partial(score_of, carried_over(fitted, clip))
 
-        tested, gaps = test_in_grid(lesson, planned.in_grid.folder, tests, score)
+        tested, gaps = test_in_grid(lesson, planned.in_grid.folder, tests, answer)
         if not tested:
             raise Absent("; ".join(dict.fromkeys(gaps.values())))
     except Absent as reason:

@@ -192,7 +192,10 @@ def tested_of(hits: Mapping[str, Any], items: Sequence[Item], part: Scored, spli
 
 
 def test_in_grid(
-    prepared: Prepared, folder: Path, tests: Sequence[TestSet], score: Callable[[Clip, Reward, Encoded], Score]
+    prepared: Prepared,
+    folder: Path,
+    tests: Sequence[TestSet],
+    answer: Callable[[Clip], Callable[[Reward, Encoded], Score]],
 ) -> tuple[dict[str, Tested], dict[str, str]]:
     """Open test sets of a grid, score the answer on each with the CLIP of the test set, and count the test of the grid.
 
@@ -200,8 +203,8 @@ def test_in_grid(
         prepared: the prepared run.
         folder: the folder of the grid.
         tests: the test sets.
-        score: returns the score of the answer, given the CLIP, the reward for the classes of the test set and its
-            units. It may raise `Absent`, or an `InputError` if another CLIP cannot read the answer.
+        answer: returns the answer for a CLIP: a function from the reward for the classes of a test set, and its units,
+            to the score. Either may raise `Absent`, or an `InputError` if another CLIP cannot read the answer.
 
     Returns:
         Test set → its record; and test set → why the answer has no score on it.
@@ -214,9 +217,10 @@ def test_in_grid(
         clip = loaded(test.clip, config.device, config.precision) if test.clip else prepared.clip
         store = FeatureStore(clip) if test.clip else prepared.store
         try:
+            score = answer(clip)  # before images are encoded in vain
             reward = task.reward(clip, test.class_names, store)
             encoded = task.encode(reward, test.items, seed=SPLIT_SEED)
-            one = score(clip, reward, encoded)
+            one = score(reward, encoded)
         except (Absent, InputError) as error:
             if isinstance(error, InputError) and clip.fingerprint == prepared.clip.fingerprint:
                 raise
@@ -236,14 +240,14 @@ def _tested_in_grid(
 ) -> tuple[dict[str, Tested], dict[str, str]]:
     """Test the chosen template on the other test sets of a grid; `used` is the reward with the names in use."""
 
-    def score(_: Clip, reward: Reward, encoded: Encoded) -> Score:
+    def score(reward: Reward, encoded: Encoded) -> Score:
         if problem := reward.problem(template):
             raise InputError(problem)
         return reward.score([template], encoded.units)[0]
 
     names = tuple(used.class_names)
     tests = [replace(test, class_names=names) if test.clip else test for test in in_grid.others]
-    return test_in_grid(prepared, in_grid.folder, tests, score)
+    return test_in_grid(prepared, in_grid.folder, tests, lambda clip: score)
 
 
 def controls_of(
