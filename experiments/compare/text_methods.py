@@ -117,7 +117,7 @@ class Search:
     Attributes:
         label, shows, is_opponent: see `Method`.
         settings: the settings of the run besides those of the grid. A `strategy` keeps the settings of the grid that it
-            knows. With head "auto", labelled images decide, too, if they help.
+            knows. With classifier "auto", labelled images decide, too, if they help.
     """
 
     label: str

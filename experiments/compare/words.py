@@ -109,7 +109,7 @@ def notes(table: Table) -> list[str]:
         ),
         (
             True,
-            f"Optimism: the gain over the reference on the search {unit} minus that on the test {unit} of the same "
+            f"Optimism: the gain over the reference on the train {unit} minus that on the test {unit} of the same "
             "classes; above 0, the search promised more than the test showed.",
         ),
         *((True, note) for note in _missing_sides(table)),

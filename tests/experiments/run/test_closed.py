@@ -28,7 +28,7 @@ def _result() -> dict[str, Any]:
     return result
 
 
-def test_nothing_test_is_scored_or_counted(searched: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_held_out_is_scored_or_counted(searched: Any, capfd: pytest.CaptureFixture[str]) -> None:
     assert searched.code == 0, searched.err
     assert {row["part"] for row in _result()["rows"]} == {"train", "val"}
     assert all(row["difference"]["p"] is None for row in _result()["rows"])
